@@ -1,7 +1,7 @@
-/** The step of a connect in which something failed. */
+/** The step in which something failed, in the order in which a connect goes through them. */
 export type Phase = "pool" | "dial" | "negotiate" | "authenticate" | "request" | "transfer";
 
-/** What happened, as a stable name: switch on this, not on the message. */
+/** What happened, as a stable name: decide by this and never by the message. */
 export type Socks5ErrorCode =
   | `SOCKS5_PROXY_${"UNREACHABLE" | "DENIED" | "HUNG_UP" | "NOT_SOCKS5" | "BAD_METHOD" | "BAD_REPLY"}`
   | `SOCKS5_AUTH_${"NO_METHOD" | "REFUSED"}`
@@ -9,3 +9,143 @@ export type Socks5ErrorCode =
   | `SOCKS5_TARGET_${"REFUSED" | "TTL_EXPIRED" | "BAD_COMMAND" | "BAD_ADDRESS_TYPE"}`
   | `SOCKS5_TARGET_${"UNKNOWN_REPLY" | "NO_REPLY"}`
   | `SOCKS5_${"TIMEOUT" | "ATTEMPT_TIMEOUT" | "CLIENT_CLOSED" | "CONN_CLOSED" | "CONN_RESET"}`;
+
+/** Where and why a {@linkcode Socks5Error} came about. */
+export interface Socks5ErrorContext {
+  /** The step that failed. */
+  phase: Phase;
+  /** `"host:port"` of the hop that failed; `null` before one was chosen. */
+  proxy?: string | null;
+  /** `"host:port"` of the target; `null` if there was none. */
+  target?: string | null;
+  /** The runtime's own error. */
+  cause?: unknown;
+  /** The REP field of the reply that refused. */
+  rep?: number | null;
+}
+
+/**
+ * What {@linkcode Socks5Client} rejects with when a connect fails. One of the five classes below: the class says what
+ * helps, the {@linkcode code} what happened.
+ *
+ * @example
+ * ```ts
+ * import { AuthError, ProxyError, Socks5Client, Socks5Error } from "jsr:@x/socks5";
+ *
+ * const client = new Socks5Client("socks5h://127.0.0.1:1", { retry: 0 });
+ * try {
+ *   await client.connect("example.com:443");
+ * } catch (error) {
+ *   if (!(error instanceof Socks5Error)) throw error; // bad arguments, the reason of a signal
+ *   if (error instanceof ProxyError) console.log(error.code); // "SOCKS5_PROXY_UNREACHABLE"
+ *   if (error instanceof AuthError) console.log("other credentials, please");
+ * }
+ * ```
+ */
+export class Socks5Error extends Error {
+  static {
+    this.prototype.name = "Socks5Error";
+  }
+  /** What happened. */
+  readonly code: Socks5ErrorCode;
+  /** The step in which it happened. */
+  readonly phase: Phase;
+  /** `"host:port"` of the hop that failed, or `null` if none was chosen yet. */
+  readonly proxy: string | null;
+  /** `"host:port"` of the target, or `null` if there was none. */
+  readonly target: string | null;
+  /** Whether the same connect may work a moment later; from code and phase alone. */
+  readonly retryable: boolean;
+  /** The failures of the earlier attempts of this connect, oldest first. */
+  readonly errors: readonly Socks5Error[] = [];
+
+  /** Makes an error; the library makes its own, tests and wrappers may want one too. */
+  constructor(code: Socks5ErrorCode, message: string, context: Socks5ErrorContext) {
+    super(message, context.cause === undefined ? undefined : { cause: context.cause });
+    this.code = code;
+    this.phase = context.phase;
+    this.proxy = context.proxy ?? null;
+    this.target = context.target ?? null;
+    this.retryable = code === "SOCKS5_PROXY_UNREACHABLE" || code === "SOCKS5_PROXY_HUNG_UP" ||
+      (code === "SOCKS5_ATTEMPT_TIMEOUT" && context.phase !== "request");
+  }
+}
+
+/** The proxy did not do its part: another proxy helps. Codes `SOCKS5_PROXY_*`. */
+export class ProxyError extends Socks5Error {
+  static {
+    this.prototype.name = "ProxyError";
+  }
+}
+
+/** The proxy wants other credentials. Codes `SOCKS5_AUTH_*`. */
+export class AuthError extends Socks5Error {
+  static {
+    this.prototype.name = "AuthError";
+  }
+}
+
+/** The proxy works and the target was not reached. Codes `SOCKS5_TARGET_*`. */
+export class TargetError extends Socks5Error {
+  static {
+    this.prototype.name = "TargetError";
+  }
+  /** The REP field of the reply (RFC 1928 section 6), or `null` if the proxy hung up without one. */
+  readonly rep: number | null;
+
+  /** Makes an error; `context.rep` is the REP field. */
+  constructor(code: Socks5ErrorCode, message: string, context: Socks5ErrorContext) {
+    super(code, message, context);
+    this.rep = context.rep ?? null;
+  }
+}
+
+/** Time ran out. Its name equals that of what `AbortSignal.timeout()` throws. Codes `SOCKS5_TIMEOUT`, `SOCKS5_ATTEMPT_TIMEOUT`. */
+export class TimeoutError extends Socks5Error {
+  static {
+    this.prototype.name = "TimeoutError";
+  }
+}
+
+/** The client or the connection is closed, by us or by the peer. Codes `SOCKS5_CLIENT_CLOSED`, `SOCKS5_CONN_*`. */
+export class ClosedError extends Socks5Error {
+  static {
+    this.prototype.name = "ClosedError";
+  }
+}
+
+/** What went wrong on the wire, before it is known to whom: the dialler adds phase, proxy and target. */
+export class Fault extends Error {
+  readonly code: Socks5ErrorCode;
+  readonly rep: number | null;
+
+  constructor(code: Socks5ErrorCode, message: string, rep: number | null = null) {
+    super(message);
+    this.code = code;
+    this.rep = rep;
+  }
+}
+
+/** The error of the class that belongs to `code`, with the message `Cannot <what>: <why>`. */
+export function socks5Error(code: Socks5ErrorCode, message: string, context: Socks5ErrorContext): Socks5Error {
+  return new (classOf(code))(code, message, context);
+}
+
+/** `Cannot connect to example.com:443 through 127.0.0.1:1080`, with what is known. */
+export function cannotConnect(proxy: string | null, target: string | null): string {
+  const through = proxy === null ? "" : ` through ${proxy}`;
+  return target === null ? `Cannot use the proxy ${proxy}` : `Cannot connect to ${target}${through}`;
+}
+
+/** Puts the failures of earlier attempts before those that `error` carries; gives `error`. */
+export function withEarlier(error: Socks5Error, earlier: readonly Socks5Error[]): Socks5Error {
+  if (earlier.length > 0) Object.assign(error, { errors: [...earlier, ...error.errors] });
+  return error;
+}
+
+function classOf(code: Socks5ErrorCode): typeof Socks5Error {
+  if (code.startsWith("SOCKS5_PROXY_")) return ProxyError;
+  if (code.startsWith("SOCKS5_AUTH_")) return AuthError;
+  if (code.startsWith("SOCKS5_TARGET_")) return TargetError;
+  return code.endsWith("TIMEOUT") ? TimeoutError : ClosedError;
+}

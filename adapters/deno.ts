@@ -1,0 +1,163 @@
+import type { Conn, Detached, DialOptions, Endpoint, Transport } from "../src/transport.ts";
+
+/** `Deno.TcpConn` where Deno's types are loaded; elsewhere the part of it that this package uses. */
+export type DenoTcpConn = typeof globalThis extends { Deno: { startTls(conn: infer C, ...rest: never[]): unknown } } ? C
+  : DenoConn;
+
+/** The part of a connection of Deno that this package uses. */
+export interface DenoConn {
+  /** Reads into `p` what is there, or waits; `null` at the end. */
+  read(p: Uint8Array): Promise<number | null>;
+  /** Writes the beginning of `p` and gives its length. */
+  write(p: Uint8Array): Promise<number>;
+  /** Sends FIN. */
+  closeWrite(): Promise<void>;
+  /** Closes both ways; throws when called twice. */
+  close(): void;
+  /** Lets it keep the process alive. */
+  ref(): void;
+  /** Lets the process end although it is open. */
+  unref(): void;
+  /** TCP_NODELAY; a unix socket has none. */
+  setNoDelay?(on?: boolean): void;
+  /** TCP keep-alive; a unix socket has none. */
+  setKeepAlive?(on?: boolean): void;
+}
+
+/** Opens connections with `Deno.connect` and hands over a `Deno.TcpConn` (a `Deno.UnixConn` for a path). */
+export const denoTransport: Transport<DenoTcpConn> = {
+  async connect(to: Endpoint, { signal, noDelay = true, keepAlive = true }: DialOptions = {}) {
+    signal?.throwIfAborted();
+    const dial = signal && new AbortController();
+    // Deno looks at the signal once more when it has the connection, and throws without closing it
+    if (dial) dial.signal.throwIfAborted = () => {};
+    const abort = () => dial?.abort();
+    signal?.addEventListener("abort", abort);
+    try {
+      const conn = await open("path" in to ? { transport: "unix", path: to.path } : { ...to, signal: dial?.signal });
+      if (signal?.aborted) conn.close();
+      else return new DenoPipe(conn, noDelay, keepAlive !== false);
+    } catch (error) {
+      if (!signal?.aborted) throw error;
+    } finally {
+      signal?.removeEventListener("abort", abort);
+    }
+    throw signal.reason;
+  },
+};
+
+type DenoAddress =
+  | { hostname: string; port: number; signal: AbortSignal | undefined }
+  | { transport: "unix"; path: string };
+
+function open(to: DenoAddress): Promise<DenoConn> {
+  const { Deno } = globalThis as unknown as { Deno: { connect(to: DenoAddress): Promise<DenoConn> } };
+  return Deno.connect(to);
+}
+
+class DenoPipe implements Conn<DenoTcpConn> {
+  #conn: DenoConn;
+  #reading = false;
+  #writes = 0;
+  #lastWrite: Promise<number> | undefined;
+  #closedWrite: Promise<void> | undefined;
+  #ended = false;
+  #error: unknown;
+  #gone: "closed" | "detached" | undefined;
+
+  constructor(conn: DenoConn, noDelay: boolean, keepAlive: boolean) {
+    this.#conn = conn;
+    if (noDelay) conn.setNoDelay?.(true);
+    if (keepAlive) conn.setKeepAlive?.(true);
+  }
+
+  async read(p: Uint8Array): Promise<number | null> {
+    if (this.#reading) throw new TypeError("Cannot read: another read is pending");
+    if (this.#gone) throw this.#failure();
+    if (p.length === 0) return 0;
+    if (this.#ended) return null;
+    this.#reading = true;
+    try {
+      const n = await this.#conn.read(p);
+      if (n !== null) return n;
+    } catch (error) {
+      throw this.#failure(error);
+    } finally {
+      this.#reading = false;
+    }
+    // the kernel tells of a reset once, then of an end: the error may have gone to an earlier read or a write
+    if (this.#error) throw this.#error;
+    this.#ended = true;
+    return null;
+  }
+
+  write(p: Uint8Array): Promise<number> {
+    if (this.#closedWrite) return Promise.reject(new Error("Cannot write: the writing side is closed"));
+    const write = () => this.#writeAll(p);
+    return this.#lastWrite = this.#writes++ && this.#lastWrite ? this.#lastWrite.then(write, write) : write();
+  }
+
+  closeWrite(): Promise<void> {
+    return this.#closedWrite ??= this.#shutdown();
+  }
+
+  close(): void {
+    if (this.#gone) return;
+    this.#gone = "closed";
+    this.#conn.close();
+  }
+
+  ref(): void {
+    if (!this.#gone) this.#conn.ref();
+  }
+
+  unref(): void {
+    if (!this.#gone) this.#conn.unref();
+  }
+
+  detach(): Detached<DenoTcpConn> {
+    const obstacle = this.#gone
+      ? `the connection is ${this.#gone}`
+      : this.#reading
+      ? "a read is pending"
+      : this.#writes > 0
+      ? "a write is pending"
+      : this.#ended || this.#error
+      ? "the connection has ended"
+      : "";
+    if (obstacle) throw new TypeError(`Cannot detach: ${obstacle}`);
+    this.#gone = "detached";
+    this.#conn.ref();
+    return { socket: this.#conn as unknown as DenoTcpConn, head: new Uint8Array() };
+  }
+
+  async #writeAll(p: Uint8Array): Promise<number> {
+    try {
+      if (this.#gone || this.#error) throw this.#error;
+      for (let n = 0; n < p.length;) n += await this.#conn.write(n === 0 ? p : p.subarray(n));
+      return p.length;
+    } catch (error) {
+      throw this.#failure(error);
+    } finally {
+      this.#writes--;
+    }
+  }
+
+  async #shutdown(): Promise<void> {
+    this.#writes++;
+    try {
+      await this.#lastWrite;
+      if (this.#gone) throw this.#error;
+      await this.#conn.closeWrite();
+    } catch (error) {
+      throw this.#failure(error);
+    } finally {
+      this.#writes--;
+    }
+  }
+
+  #failure(error?: unknown): unknown {
+    if (this.#gone) return new Error(`Cannot go on: the connection is ${this.#gone}`);
+    return this.#error ??= error;
+  }
+}

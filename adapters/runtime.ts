@@ -1,0 +1,25 @@
+import type { Conn, DialOptions, Endpoint, Transport } from "../src/transport.ts";
+
+let transport: Transport | undefined;
+let loading: Promise<Transport> | undefined;
+
+/** Opens connections with the running runtime's own API; the adapter is loaded at the first connect. */
+export const runtimeTransport: Transport = {
+  connect(to: Endpoint, options?: DialOptions): Promise<Conn> {
+    if (transport) return transport.connect(to, options);
+    return (loading ??= load()).then((transport) => transport.connect(to, options));
+  },
+};
+
+async function load(): Promise<Transport> {
+  const runtime = globalThis as { Deno?: { version?: { deno?: string } }; Bun?: { version?: string } };
+  try {
+    // literal import() calls: nothing else is rewritten for npm, and Node and Bun may have a stand-in for `Deno`
+    if (runtime.Deno?.version?.deno) transport = (await import("./deno.ts")).denoTransport;
+    else if (runtime.Bun?.version) transport = (await import("./bun.ts")).bunTransport;
+    else transport = (await import("./node.ts")).nodeTransport;
+    return transport;
+  } finally {
+    loading = undefined; // a failed import is tried again
+  }
+}

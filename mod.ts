@@ -1,0 +1,100 @@
+/**
+ * A SOCKS5 client (RFC 1928, RFC 1929) for Deno, Bun and Node.
+ *
+ * @example A connection through a proxy
+ * ```ts ignore
+ * import { Socks5Client } from "jsr:@x/socks5";
+ *
+ * const client = new Socks5Client("socks5h://user:pass@proxy.example:1080");
+ * const conn = await client.connect("example.com:80");
+ * await conn.write(new TextEncoder().encode("HEAD / HTTP/1.0\r\nHost: example.com\r\n\r\n"));
+ * for await (const chunk of conn.readable) console.log(new TextDecoder().decode(chunk));
+ * conn.close();
+ * ```
+ *
+ * @module
+ */
+import { runtimeTransport } from "./adapters/runtime.ts";
+import type { Target } from "./src/address.ts";
+import type { CheckOptions, CheckReport } from "./src/check.ts";
+import { Core, type Socks5Stats } from "./src/client.ts";
+import type { Socks5Conn } from "./src/connection.ts";
+import type { ConnectOptions, Socks5Options } from "./src/options.ts";
+import type { ProxySpec } from "./src/proxy.ts";
+import type { Transport } from "./src/transport.ts";
+
+export type { Target } from "./src/address.ts";
+export type { CheckOptions, CheckReport } from "./src/check.ts";
+export type { Socks5Stats } from "./src/client.ts";
+export type { Socks5Conn } from "./src/connection.ts";
+export { AuthError, ClosedError, ProxyError, Socks5Error, TargetError, TimeoutError } from "./src/errors.ts";
+export type { Phase, Socks5ErrorCode, Socks5ErrorContext } from "./src/errors.ts";
+export type { Socks5Event } from "./src/events.ts";
+export type { ConnectOptions, PoolOptions, RetryOptions, Socks5Options } from "./src/options.ts";
+export type { CloseReason } from "./src/pool.ts";
+export type { Credentials, ProxySpec } from "./src/proxy.ts";
+export type { Conn, Detached, DialOptions, Endpoint, Transport } from "./src/transport.ts";
+
+/**
+ * Connects to targets through a SOCKS5 proxy, or through the first of several that works. It costs no socket and no
+ * timer until it is used, and is a {@linkcode Transport} itself: given to another client it makes a chain.
+ *
+ * `S` is the type of the runtime's own socket, inferred from an explicit `transport`.
+ */
+export class Socks5Client<S = unknown> implements Transport<S> {
+  readonly #core: Core<S>;
+
+  /**
+   * @param proxy One proxy, or several in the order of preference.
+   * @throws {TypeError} If a proxy or an option is not what it must be; the message shows nothing of a proxy.
+   * @throws {RangeError} If a number is out of its range.
+   */
+  constructor(proxy: ProxySpec | readonly ProxySpec[], options: Socks5Options<S> = {}) {
+    this.#core = new Core(proxy, options.transport ?? runtimeTransport as Transport<S>, options);
+  }
+
+  /**
+   * Opens a tunnel to the target, which is the caller's to close. The proxy resolves names, whatever its scheme.
+   *
+   * @throws {TypeError} If the target or an option is malformed; {@linkcode RangeError} if a number is out of range.
+   * @throws {ProxyError} If no proxy did its part.
+   * @throws {AuthError} If the credentials were not accepted.
+   * @throws {TargetError} If the proxy works and the target was not reached.
+   * @throws {TimeoutError} If time ran out.
+   * @throws {ClosedError} If the client is closed.
+   */
+  connect(target: Target, options: ConnectOptions = {}): Promise<Socks5Conn<S>> {
+    return this.#core.connect(target, options);
+  }
+
+  /**
+   * Tests the proxies, each on a connection of its own and apart from the pool: reachable, SOCKS5, credentials and, if
+   * one is given, whether bytes come from the target. Failures are reported and not thrown.
+   *
+   * @returns One report for each proxy, in their order.
+   * @throws {TypeError} If an argument is malformed; {@linkcode RangeError} if a number is out of range.
+   */
+  check(target?: Target, options: CheckOptions = {}): Promise<CheckReport[]> {
+    return this.#core.check(target, options);
+  }
+
+  /** What is open now, and what was counted since the start. */
+  stats(): Socks5Stats {
+    return this.#core.stats();
+  }
+
+  /**
+   * Ends what is idle, opening or waiting, now, and what is in use after `drain` milliseconds (default: 0); resolves
+   * when nothing is left. Later connects are rejected with {@linkcode ClosedError}.
+   *
+   * @throws {RangeError} If `drain` is no number of milliseconds.
+   */
+  close(options: { drain?: number } = {}): Promise<void> {
+    return this.#core.close(options);
+  }
+
+  /** `close()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}

@@ -1,0 +1,132 @@
+import type { Endpoint } from "./transport.ts";
+
+/** Where the caller wants to end up: `"host:port"`, `"[::1]:443"` or the parts. */
+export type Target = string | Endpoint;
+
+/** ATYP, the address types of RFC 1928 section 5. */
+export const ATYP = { IPV4: 0x01, DOMAIN: 0x03, IPV6: 0x04 } as const;
+
+/** A host in the form in which it is written and in that in which it is sent. */
+export interface Host {
+  /** Canonical: lower case, IDNA applied, RFC 5952, no brackets. */
+  readonly hostname: string;
+  readonly atyp: number;
+  /** 4 or 16 bytes, or the ASCII of the name (1 to 255 bytes). */
+  readonly addr: Uint8Array;
+}
+
+/** A target, checked and encoded. */
+export interface Address extends Host {
+  readonly port: number;
+}
+
+// "ends in a number" of the URL standard: such a name is meant as an IPv4 address
+const NUMERIC = /(^|\.)(\d+|0x[\da-f]*)\.?$/;
+
+/** Checks and encodes a target; throws a `TypeError` or a `RangeError` that names what was given. */
+export function parseTarget(target: Target): Address {
+  const bad = (reason: string) => `Cannot parse target as "host:port", ${reason}: current value is ${shown(target)}`;
+  const parts = typeof target === "string" ? splitHostPort(target) : target;
+  if (parts === null || typeof parts !== "object") throw new TypeError(bad("a string or { hostname, port }"));
+  if ("path" in parts) throw new TypeError(bad("SOCKS5 cannot address a unix socket"));
+  if (parts.port === undefined) throw new TypeError(bad("the port is missing (IPv6 needs brackets: [::1]:443)"));
+  if (typeof parts.port !== "number") throw new TypeError(bad("the port must be a number"));
+  if (!isPort(parts.port)) throw new RangeError(bad("the port must be 1 to 65535"));
+  const host = parseHost(parts.hostname);
+  if (typeof host === "string") throw new TypeError(bad(host));
+  return { ...host, port: parts.port };
+}
+
+/** `host:port`, `[v6]:port` or `host` into its parts, unchecked; the port is `undefined` if there is none. */
+export function splitHostPort(text: string): { hostname: string; port: number | undefined } {
+  const [, hostname = text, port] = /^(\[[^\]]*\]|[^:]*)(?::(\d+))?$/.exec(text) ?? [];
+  return { hostname, port: port === undefined ? undefined : Number(port) };
+}
+
+/** `host:port`, with brackets around IPv6. */
+export function formatHostPort(hostname: string, port: number): string {
+  return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+}
+
+export function isPort(port: number): boolean {
+  return Number.isInteger(port) && port >= 1 && port <= 65535;
+}
+
+/** A host name, an IPv4 or an IPv6 address as it is sent, or what is wrong with it. */
+export function parseHost(text: string): Host | string {
+  if (typeof text !== "string" || text === "") return "the host name is missing";
+  const bare = text.startsWith("[") && text.endsWith("]") ? text.slice(1, -1) : text;
+  if (/^[\da-f:.]*:[^\s/]*$/i.test(bare)) return parseIpv6(bare) ?? "an IPv6 address is malformed or has a zone id";
+  if (bare !== text) return "brackets are for IPv6 addresses";
+  if (/[\s\p{Cc}/?#@\\%:<>^|[\]]/u.test(text)) return "the host name has a character that no host name has";
+  const name = toAscii(text);
+  if (name === null || /^\.|\.\./.test(name)) return "the host name is malformed";
+  if (name.length > 255) return "the host name is longer than 255 bytes";
+  if (!NUMERIC.test(name)) return domain(name);
+  const octets = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/.test(name)
+    ? name.split(".").map(Number)
+    : [];
+  return octets.length === 4 ? ipv4(octets) : "an IPv4 address has four decimal numbers from 0 to 255";
+}
+
+/** The text of an address as a server sent it (BND.ADDR): whatever the bytes are, it is safe to print. */
+export function decodeHost(atyp: number, addr: Uint8Array): string {
+  if (atyp === ATYP.IPV4) return addr.join(".");
+  if (atyp === ATYP.IPV6) return formatIpv6(addr);
+  return Array.from(addr, (b) => b > 0x20 && b < 0x7f ? String.fromCharCode(b) : `\\x${hex(b).padStart(2, "0")}`).join(
+    "",
+  );
+}
+
+/** ASCII as it is, in lower case; anything else by IDNA (`URL` is every runtime's implementation of UTS 46). */
+function toAscii(name: string): string | null {
+  if (/^[\x21-\x7e]+$/.test(name)) return name.toLowerCase();
+  try {
+    const { hostname } = new URL(`http://${name}`);
+    return NUMERIC.test(hostname) ? null : hostname; // full-width digits are no way to write an address
+  } catch {
+    return null;
+  }
+}
+
+function domain(hostname: string): Host {
+  return { hostname, atyp: ATYP.DOMAIN, addr: new TextEncoder().encode(hostname) };
+}
+
+function ipv4(octets: number[]): Host {
+  return { hostname: octets.join("."), atyp: ATYP.IPV4, addr: Uint8Array.from(octets) };
+}
+
+/** RFC 4291 section 2.2; an IPv4-mapped address is the IPv4 address, since that is what a connection to it uses. */
+function parseIpv6(text: string): Host | null {
+  let groups: string[];
+  try {
+    // the parser of `URL` takes each text form and gives RFC 5952: at most one "::", no embedded IPv4
+    groups = /^[\da-f:.]+$/i.test(text) ? new URL(`http://[${text}]`).hostname.slice(1, -1).split(":") : [];
+  } catch {
+    return null;
+  }
+  if (groups.length === 0) return null;
+  const words = groups.map((group) => Number.parseInt(group || "0", 16));
+  const gap = groups.indexOf("", groups[0] === "" ? 1 : 0);
+  if (gap >= 0) words.splice(gap, 0, ...new Array<number>(8 - words.length).fill(0));
+  const addr = Uint8Array.from(words.flatMap((word) => [word >> 8, word & 0xff]));
+  const mapped = addr.subarray(0, 12).join() === "0,0,0,0,0,0,0,0,0,0,255,255";
+  return mapped ? ipv4([...addr.subarray(12)]) : { hostname: formatIpv6(addr), atyp: ATYP.IPV6, addr };
+}
+
+function formatIpv6(addr: Uint8Array): string {
+  const words = Array.from({ length: 8 }, (_, i) => hex(addr[2 * i]! << 8 | addr[2 * i + 1]!));
+  return new URL(`http://[${words.join(":")}]`).hostname.slice(1, -1);
+}
+
+function hex(n: number): string {
+  return n.toString(16);
+}
+
+/** The value for an error message: short, escaped, and nothing of it where it may hold credentials. */
+function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  if (text.includes("@")) return "(redacted)";
+  return text.length > 300 ? `${text.slice(0, 300)}…` : text;
+}

@@ -1,0 +1,133 @@
+import type { Address } from "./address.ts";
+import { drive } from "./drive.ts";
+import { cannotConnect, Fault, type Phase, type Socks5Error, socks5Error, type Socks5ErrorCode } from "./errors.ts";
+import { CMD, METHOD, type Reply, request, select, type UserPass, userPass } from "./handshake.ts";
+import type { Proxy } from "./proxy.ts";
+import type { Scope } from "./scope.ts";
+import type { Conn, Transport } from "./transport.ts";
+
+/** How the dialler opens connections. */
+export interface Dialler<S> {
+  readonly transport: Transport<S>;
+  readonly noDelay: boolean;
+  readonly keepAlive: boolean | number;
+}
+
+/** Who asks: the credentials, and the methods that are offered. */
+export interface Identity {
+  readonly credentials: UserPass | null;
+  readonly methods: readonly number[];
+}
+
+/** Credentials of one connect are always required, so that they are never dropped silently. */
+export function identify(proxy: Proxy, own: UserPass | null | undefined, auth: "optional" | "required"): Identity {
+  const credentials = own === undefined ? proxy.credentials : own;
+  if (credentials === null) return { credentials, methods: [METHOD.NO_AUTHENTICATION] };
+  const required = own !== undefined || auth === "required";
+  return {
+    credentials,
+    methods: required ? [METHOD.USERNAME_PASSWORD] : [METHOD.NO_AUTHENTICATION, METHOD.USERNAME_PASSWORD],
+  };
+}
+
+/** Dials, negotiates and authenticates; the scope owns the connection. Throws what the runtime throws, or a `Fault`. */
+export async function openSession<S>(
+  scope: Scope,
+  { transport, noDelay, keepAlive }: Dialler<S>,
+  proxy: Proxy,
+  identity: Identity,
+): Promise<Conn<S>> {
+  scope.phase = "dial";
+  const dialled = transport.connect(proxy.endpoint, { signal: scope.signal, noDelay, keepAlive });
+  const conn = scope.own(await scope.run(dialled, (late) => late.close()));
+  scope.phase = "negotiate";
+  const method = await scope.run(drive(conn, select(identity.methods)), ignore);
+  if (method === METHOD.USERNAME_PASSWORD) {
+    scope.phase = "authenticate";
+    await scope.run(drive(conn, userPass(identity.credentials!)), ignore);
+  }
+  return conn;
+}
+
+/** Asks for the target on a session, which is a tunnel from then on. */
+export async function requestTunnel(scope: Scope, conn: Conn, target: Address): Promise<Reply> {
+  scope.phase = "request";
+  return await scope.run(drive(conn, request(CMD.CONNECT, target)), ignore);
+}
+
+/** What `error` means in the phase of the scope: wrong arguments stay what they are. */
+export function explain(
+  error: unknown,
+  scope: Scope,
+  proxy: Proxy,
+  identity: Identity,
+  target: string | null,
+): unknown {
+  const { phase } = scope;
+  const context = { phase, proxy: proxy.name, target };
+  const fail = (code: Socks5ErrorCode, why: string, more: { cause?: unknown; rep?: number | null } = {}) =>
+    socks5Error(code, `${cannotConnect(proxy.name, target)}: ${why}`, { ...context, ...more });
+  if (error instanceof Fault && error.code !== "SOCKS5_PROXY_HUNG_UP") {
+    const hint = error.rep === 0x02 ? afterPassword(identity) : "";
+    return fail(error.code, error.message + hint, { rep: error.rep });
+  }
+  if (error instanceof TypeError || error instanceof RangeError) return error;
+  const eof = error instanceof Fault;
+  const cause = eof ? undefined : error;
+  const hungUp = eof ? "the proxy closed the connection" : "the proxy broke the connection";
+  if (phase === "dial") {
+    return isDenied(error)
+      ? fail("SOCKS5_PROXY_DENIED", `this process may not or cannot open a connection (${brief(error)})`, { cause })
+      : fail("SOCKS5_PROXY_UNREACHABLE", `the proxy cannot be reached (${brief(error)})`, { cause });
+  }
+  if (phase === "request") {
+    return fail("SOCKS5_TARGET_NO_REPLY", `${hungUp} instead of a reply${afterPassword(identity)}`, { cause });
+  }
+  if (phase === "transfer") return fail("SOCKS5_CONN_RESET", "the tunnel broke before a byte came", { cause });
+  return eof && phase === "authenticate"
+    ? fail("SOCKS5_AUTH_REFUSED", `${hungUp} after the user name and password`)
+    : fail("SOCKS5_PROXY_HUNG_UP", `${hungUp} in the handshake`, { cause });
+}
+
+/** The error of a deadline that passed in `phase`. */
+export function timedOut(
+  deadline: "timeout" | "attempt",
+  ms: number,
+  phase: Phase,
+  proxy: string | null,
+  target: string | null,
+  waiting: string = WAITED_FOR[phase],
+): Socks5Error {
+  const code = deadline === "timeout" ? "SOCKS5_TIMEOUT" : "SOCKS5_ATTEMPT_TIMEOUT";
+  const message = `${cannotConnect(proxy, target)}: timed out after ${ms} ms, waiting ${waiting}`;
+  return socks5Error(code, message, { phase, proxy, target });
+}
+
+const WAITED_FOR: Readonly<Record<Phase, string>> = {
+  pool: "for a place",
+  dial: "for the proxy to take the connection",
+  negotiate: "for the answer of the proxy to the greeting",
+  authenticate: "for the answer of the proxy to the user name and password",
+  request: "for the reply of the proxy",
+  transfer: "for the first byte of the target",
+};
+
+function afterPassword({ credentials }: Identity): string {
+  return credentials === null ? "" : "; it may be the credentials that it did not accept";
+}
+
+/** Permissions and file limits: no other proxy and no pause helps. */
+function isDenied(error: unknown): boolean {
+  const { name, code } = error as { name?: unknown; code?: unknown };
+  return name === "NotCapable" || name === "PermissionDenied" ||
+    ["EACCES", "EPERM", "EMFILE", "ENFILE"].includes(code as string);
+}
+
+/** The runtime's words, with its code where they do not say it. */
+function brief(error: unknown): string {
+  const { message = "", code = "" } = error as { message?: string; code?: string };
+  const text = message === "" ? String(error) : message;
+  return code === "" || text.includes(code) ? text : `${text}, ${code}`;
+}
+
+function ignore(): void {}

@@ -1,0 +1,214 @@
+/** Why a tunnel ended. */
+export type CloseReason = "holder" | "peer" | "idle" | "evicted" | "client" | "detached";
+
+/** What the pool keeps for later. */
+export interface Pooled {
+  /** When it is too old to be handed out again, on the clock of `performance.now()`. */
+  readonly expires: number;
+  /** Watches it; `lost` is called once if the peer speaks, ends or resets. */
+  park(lost: () => void): void;
+  /** Ends the watch; `false` if it is lost. */
+  unpark(): boolean;
+  close(reason: CloseReason): void;
+}
+
+/** A parked tunnel only if its key is the same and reuse is asked for; else a place of its own. */
+export interface Want {
+  readonly key: string;
+  readonly reuse: boolean;
+}
+
+export interface PoolLimits {
+  readonly maxOpen: number;
+  readonly maxIdle: number;
+  readonly idleTimeout: number;
+}
+
+/**
+ * The right to have one socket to a proxy. A new object at each hand-out, so that `release()` and `free()` act once:
+ * the first call counts.
+ */
+export class Place<C extends Pooled> {
+  readonly key: string;
+  conn: C | undefined;
+  state: "open" | "parked" | "done" = "open";
+  since = 0;
+  readonly #pool: Pool<C>;
+
+  constructor(pool: Pool<C>, key: string, conn?: C) {
+    this.#pool = pool;
+    this.key = key;
+    this.conn = conn;
+  }
+
+  /** Back to the pool; the end of it if it is too old or the pool is closed. */
+  release(): void {
+    this.#pool.release(this);
+  }
+
+  /** The end of what is in it; the place goes to the next in line. */
+  free(reason: CloseReason): void {
+    this.#pool.free(this, reason);
+  }
+}
+
+type Waiter<C extends Pooled> = { want: Want; resolve(place: Place<C>): void; reject(reason: unknown): void };
+
+/**
+ * Counts places, keeps waiters in order and parked tunnels for later. It opens nothing: who holds an empty place dials
+ * into it. `open` (dialling, in use and parked) never exceeds `maxOpen`, and nobody waits while a place could be given.
+ */
+export class Pool<C extends Pooled> {
+  readonly #limits: PoolLimits;
+  readonly #held = new Set<Place<C>>();
+  readonly #parked: Place<C>[] = []; // least recently used first
+  readonly #waiters: Waiter<C>[] = [];
+  #closed: Error | undefined;
+  #emptied: (() => void)[] = [];
+  #reaper: { timer: ReturnType<typeof setTimeout>; due: number } | undefined;
+
+  constructor(limits: PoolLimits) {
+    this.#limits = limits;
+  }
+
+  /** What there is now. */
+  get counts(): { opening: number; inUse: number; idle: number; waiting: number } {
+    const opening = [...this.#held].filter((place) => place.conn === undefined).length;
+    return {
+      opening,
+      inUse: this.#held.size - opening,
+      idle: this.#parked.length,
+      waiting: this.#waiters.length,
+    };
+  }
+
+  /** A place at once, or `undefined` if one has to wait; throws once the pool is closed. */
+  take(want: Want): Place<C> | undefined {
+    if (this.#closed !== undefined) throw this.#closed;
+    const place = (want.reuse ? this.#unpark(want.key) : undefined) ?? this.#empty(want.key);
+    if (place !== undefined) this.#held.add(place);
+    return place;
+  }
+
+  /** A place when it is its turn; `first` is for those who have had a place and paused. */
+  wait(want: Want, signal: AbortSignal, first: boolean): Promise<Place<C>> {
+    return new Promise((resolve, reject) => {
+      const settled = () => signal.removeEventListener("abort", abort);
+      const waiter: Waiter<C> = {
+        want,
+        resolve: (place) => (settled(), resolve(place)),
+        reject: (reason) => (settled(), reject(reason)),
+      };
+      const abort = () => {
+        this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
+        waiter.reject(signal.reason);
+      };
+      signal.addEventListener("abort", abort);
+      if (first) this.#waiters.unshift(waiter);
+      else this.#waiters.push(waiter);
+    });
+  }
+
+  release(place: Place<C>): void {
+    if (place.state !== "open") return;
+    if (this.#closed !== undefined) return this.free(place, "client");
+    if (place.conn!.expires <= performance.now()) return this.free(place, "evicted");
+    place.state = "parked";
+    place.since = performance.now();
+    this.#held.delete(place);
+    this.#parked.push(place);
+    place.conn!.park(() => {
+      if (place.state === "parked") this.#end(place, "peer");
+    });
+    this.#pump();
+    while (this.#parked.length > this.#limits.maxIdle) this.#end(this.#parked[0]!, "evicted");
+    this.#arm();
+  }
+
+  free(place: Place<C>, reason: CloseReason): void {
+    if (place.state !== "open") return;
+    this.#end(place, reason);
+    this.#pump();
+  }
+
+  /** Ends what is parked and rejects who waits, now and from now on, with `error`. */
+  close(error: Error): void {
+    this.#closed ??= error;
+    clearTimeout(this.#reaper?.timer);
+    for (const place of [...this.#parked]) this.#end(place, "client");
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
+  }
+
+  /** Closes the tunnels in use. */
+  closeHeld(): void {
+    for (const place of [...this.#held]) if (place.conn !== undefined) this.free(place, "client");
+  }
+
+  /** Resolves when nothing is held any more. */
+  emptied(): Promise<void> {
+    return new Promise((resolve) => this.#held.size === 0 ? resolve() : this.#emptied.push(resolve));
+  }
+
+  #pump(): void {
+    while (this.#waiters.length > 0) {
+      const place = this.take(this.#waiters[0]!.want);
+      if (place === undefined) return;
+      this.#waiters.shift()!.resolve(place);
+    }
+  }
+
+  /** The place moves from the parked to a new holder: most recently used first. */
+  #unpark(key: string): Place<C> | undefined {
+    for (const place of this.#parked.toReversed()) {
+      if (place.key !== key) continue;
+      if (!place.conn!.unpark()) this.#end(place, "peer");
+      else if (place.conn!.expires <= performance.now()) this.#end(place, "evicted");
+      else {
+        this.#parked.splice(this.#parked.indexOf(place), 1);
+        place.state = "done";
+        return new Place(this, key, place.conn);
+      }
+    }
+    return undefined;
+  }
+
+  #empty(key: string): Place<C> | undefined {
+    if (this.#held.size + this.#parked.length >= this.#limits.maxOpen) {
+      if (this.#parked.length === 0) return undefined;
+      this.#end(this.#parked[0]!, "evicted");
+    }
+    return new Place(this, key);
+  }
+
+  #end(place: Place<C>, reason: CloseReason): void {
+    if (place.state === "done") return;
+    if (place.state === "parked") this.#parked.splice(this.#parked.indexOf(place), 1);
+    else this.#held.delete(place);
+    place.state = "done";
+    place.conn?.close(reason);
+    if (this.#held.size === 0) { for (const resolve of this.#emptied.splice(0)) resolve(); }
+  }
+
+  /** One timer for all that is parked; it does not keep the process alive. */
+  #arm(): void {
+    const due = Math.min(...this.#parked.map((place) => this.#dueOf(place)));
+    if (due === Infinity || (this.#reaper !== undefined && this.#reaper.due <= due)) return;
+    clearTimeout(this.#reaper?.timer);
+    const timer = setTimeout(() => this.#reap(), Math.max(0, due - performance.now()));
+    (timer as { unref?(): void }).unref?.();
+    this.#reaper = { timer, due };
+  }
+
+  #reap(): void {
+    this.#reaper = undefined;
+    const now = performance.now();
+    for (const place of this.#parked.filter((place) => this.#dueOf(place) <= now)) {
+      this.#end(place, place.conn!.expires <= now ? "evicted" : "idle");
+    }
+    this.#arm();
+  }
+
+  #dueOf(place: Place<C>): number {
+    return Math.min(place.since + this.#limits.idleTimeout, place.conn!.expires);
+  }
+}

@@ -1,0 +1,86 @@
+import { formatHostPort, isPort, parseHost, splitHostPort } from "./address.ts";
+import type { UserPass } from "./handshake.ts";
+import type { Endpoint } from "./transport.ts";
+
+/** User name (1 to 255 bytes of UTF-8) and password (at most 255; absent and empty are the same). */
+export type Credentials = { username: string; password?: string };
+
+/** `"socks5h://user:pass@host:1080"` (1080 if absent), a URL, or the parts. */
+export type ProxySpec = string | URL | (Endpoint & { credentials?: Credentials });
+
+/** A proxy, checked. */
+export interface Proxy {
+  readonly endpoint: Endpoint;
+  /** `"host:port"` or the path of the socket: all of it that is ever shown. */
+  readonly name: string;
+  readonly credentials: UserPass | null;
+}
+
+/** Checks a proxy; throws a `TypeError` or a `RangeError` that shows nothing of it. */
+export function parseProxy(spec: ProxySpec): Proxy {
+  if (typeof spec === "string") return parseUrl(spec);
+  if (spec instanceof URL) return parseUrl(spec.href);
+  if (spec === null || typeof spec !== "object") throw bad("it must be a URL or { hostname, port }");
+  const credentials = spec.credentials == null ? null : encodeCredentials(spec.credentials);
+  if (!("path" in spec)) return parseHostPort(spec.hostname, spec.port ?? 1080, credentials);
+  if (typeof spec.path !== "string" || spec.path === "" || spec.path.includes("\0")) throw bad("the path is malformed");
+  return { endpoint: { path: spec.path }, name: spec.path, credentials };
+}
+
+/** UNAME and PASSWD as they are sent; throws a `TypeError` or a `RangeError` that shows nothing of them. */
+export function encodeCredentials(credentials: Credentials): UserPass {
+  const { username, password = "" } = credentials ?? {};
+  const wrong = (reason: string) =>
+    `Cannot use credentials as user name and password, ${reason}: current value is (redacted)`;
+  if (typeof username !== "string" || typeof password !== "string") throw new TypeError(wrong("both must be strings"));
+  const uname = new TextEncoder().encode(username);
+  const passwd = new TextEncoder().encode(password);
+  if (uname.length < 1 || uname.length > 255) {
+    throw new RangeError(wrong("the user name must have 1 to 255 bytes of UTF-8"));
+  }
+  if (passwd.length > 255) throw new RangeError(wrong("the password must have at most 255 bytes of UTF-8"));
+  return { uname, passwd };
+}
+
+/** By hand, since the errors of `URL` carry the password and its host for `socks5:` is neither IDNA nor lower case. */
+function parseUrl(url: string): Proxy {
+  const [, scheme, rest] = /^([a-z][a-z\d+.-]*):\/\/(.*)$/is.exec(url) ?? [];
+  if (scheme === undefined) throw bad("the scheme is missing: write socks5h://host:port");
+  if (!/^socks(5h?)?$/i.test(scheme)) throw bad("the scheme must be socks5h, socks5 or socks");
+  const at = rest!.lastIndexOf("@");
+  const userInfo = rest!.slice(0, Math.max(at, 0));
+  if (/[/?#\\]/.test(userInfo)) throw bad("user name and password must be percent-encoded where they have / ? # or \\");
+  const { hostname, port = 1080 } = splitHostPort(rest!.slice(at + 1).replace(/\/$/, ""));
+  return parseHostPort(hostname, port, userInfo === "" ? null : parseUserInfo(userInfo));
+}
+
+function parseHostPort(hostname: string, port: number, credentials: UserPass | null): Proxy {
+  const host = parseHost(hostname);
+  if (typeof host === "string") throw bad(host);
+  if (!isPort(port)) throw new RangeError(`${bad("the port must be 1 to 65535").message}`);
+  return { endpoint: { hostname: host.hostname, port }, name: formatHostPort(host.hostname, port), credentials };
+}
+
+function parseUserInfo(userInfo: string): UserPass {
+  const colon = userInfo.indexOf(":");
+  const username = colon < 0 ? userInfo : userInfo.slice(0, colon);
+  return encodeCredentials({
+    username: decode(username),
+    password: colon < 0 ? "" : decode(userInfo.slice(colon + 1)),
+  });
+}
+
+/** Percent-decodes; what is no escape stays as it is. */
+function decode(text: string): string {
+  return text.replace(/(?:%[\da-f]{2})+/gi, (escapes) => {
+    try {
+      return decodeURIComponent(escapes);
+    } catch {
+      return escapes;
+    }
+  });
+}
+
+function bad(reason: string): TypeError {
+  return new TypeError(`Cannot use proxy as SOCKS5 proxy, ${reason}: current value is (redacted)`);
+}
