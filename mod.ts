@@ -31,7 +31,7 @@ export { AuthError, ClosedError, ProxyError, Socks5Error, TargetError, TimeoutEr
 export type { Phase, Socks5ErrorCode, Socks5ErrorContext } from "./src/errors.ts";
 export type { Socks5Event } from "./src/events.ts";
 export type { ConnectOptions, PoolOptions, RetryOptions, Socks5Options } from "./src/options.ts";
-export type { CloseReason } from "./src/pool.ts";
+export type { CloseReason } from "./src/place.ts";
 export type { Credentials, ProxySpec } from "./src/proxy.ts";
 export type { Conn, Detached, DialOptions, Endpoint, Transport } from "./src/transport.ts";
 

@@ -7,7 +7,8 @@ import type { Call } from "./failover.ts";
 import type { UserPass } from "./handshake.ts";
 import { type ConnectOptions, milliseconds, type Settings } from "./options.ts";
 import { Tunnel } from "./park.ts";
-import type { Place, Pool, Want } from "./pool.ts";
+import type { Place } from "./place.ts";
+import type { Pool, Want } from "./pool.ts";
 import { encodeCredentials, type Proxy } from "./proxy.ts";
 import { Scope } from "./scope.ts";
 

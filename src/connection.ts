@@ -1,6 +1,6 @@
 import { socks5Error, type Socks5ErrorCode } from "./errors.ts";
 import type { Tunnel } from "./park.ts";
-import type { CloseReason } from "./pool.ts";
+import type { CloseReason } from "./place.ts";
 import { readableOf, writableOf } from "./streams.ts";
 import type { Conn, Detached } from "./transport.ts";
 

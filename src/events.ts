@@ -1,5 +1,5 @@
 import type { Socks5Error } from "./errors.ts";
-import type { CloseReason } from "./pool.ts";
+import type { CloseReason } from "./place.ts";
 
 /** What a client tells its `onEvent`; a connect that its signal ends tells nothing more. */
 export type Socks5Event =

@@ -129,7 +129,7 @@ export class Failover {
           const mayRetry = (again || rule.next) && hopeful.size > 0 && round < retries && delay < scope.left;
           next = scope.ended ? null : rule.next && left.size > 0 ? "failover" : mayRetry ? "retry" : null;
           call.failed(proxy, attempt, error, next, next === "retry" ? delay : 0);
-          if (next === null) throw furthest(errors);
+          if (next === null) throw scope.ended ? error : furthest(errors);
           if (next === "retry") {
             call.leave();
             await scope.pause(delay);

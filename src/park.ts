@@ -1,4 +1,4 @@
-import type { CloseReason, Pooled } from "./pool.ts";
+import type { CloseReason, Pooled } from "./place.ts";
 import type { Conn } from "./transport.ts";
 
 /** What is known of a tunnel from its opening on. */

@@ -1,16 +1,4 @@
-/** Why a tunnel ended. */
-export type CloseReason = "holder" | "peer" | "idle" | "evicted" | "client" | "detached";
-
-/** What the pool keeps for later. */
-export interface Pooled {
-  /** When it is too old to be handed out again, on the clock of `performance.now()`. */
-  readonly expires: number;
-  /** Watches it; `lost` is called once if the peer speaks, ends or resets. */
-  park(lost: () => void): void;
-  /** Ends the watch; `false` if it is lost. */
-  unpark(): boolean;
-  close(reason: CloseReason): void;
-}
+import { type CloseReason, Place, type Pooled } from "./place.ts";
 
 /** A parked tunnel only if its key is the same and reuse is asked for; else a place of its own. */
 export interface Want {
@@ -22,34 +10,6 @@ export interface PoolLimits {
   readonly maxOpen: number;
   readonly maxIdle: number;
   readonly idleTimeout: number;
-}
-
-/**
- * The right to have one socket to a proxy. A new object at each hand-out, so that `release()` and `free()` act once:
- * the first call counts.
- */
-export class Place<C extends Pooled> {
-  readonly key: string;
-  conn: C | undefined;
-  state: "open" | "parked" | "done" = "open";
-  since = 0;
-  readonly #pool: Pool<C>;
-
-  constructor(pool: Pool<C>, key: string, conn?: C) {
-    this.#pool = pool;
-    this.key = key;
-    this.conn = conn;
-  }
-
-  /** Back to the pool; the end of it if it is too old or the pool is closed. */
-  release(): void {
-    this.#pool.release(this);
-  }
-
-  /** The end of what is in it; the place goes to the next in line. */
-  free(reason: CloseReason): void {
-    this.#pool.free(this, reason);
-  }
 }
 
 type Waiter<C extends Pooled> = { want: Want; resolve(place: Place<C>): void; reject(reason: unknown): void };
@@ -134,7 +94,6 @@ export class Pool<C extends Pooled> {
   /** Ends what is parked and rejects who waits, now and from now on, with `error`. */
   close(error: Error): void {
     this.#closed ??= error;
-    clearTimeout(this.#reaper?.timer);
     for (const place of [...this.#parked]) this.#end(place, "client");
     for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
   }
@@ -164,7 +123,7 @@ export class Pool<C extends Pooled> {
       if (!place.conn!.unpark()) this.#end(place, "peer");
       else if (place.conn!.expires <= performance.now()) this.#end(place, "evicted");
       else {
-        this.#parked.splice(this.#parked.indexOf(place), 1);
+        this.#unlist(place);
         place.state = "done";
         return new Place(this, key, place.conn);
       }
@@ -182,11 +141,18 @@ export class Pool<C extends Pooled> {
 
   #end(place: Place<C>, reason: CloseReason): void {
     if (place.state === "done") return;
-    if (place.state === "parked") this.#parked.splice(this.#parked.indexOf(place), 1);
+    if (place.state === "parked") this.#unlist(place);
     else this.#held.delete(place);
     place.state = "done";
     place.conn?.close(reason);
     if (this.#held.size === 0) { for (const resolve of this.#emptied.splice(0)) resolve(); }
+  }
+
+  #unlist(place: Place<C>): void {
+    this.#parked.splice(this.#parked.indexOf(place), 1);
+    if (this.#parked.length > 0) return;
+    clearTimeout(this.#reaper?.timer);
+    this.#reaper = undefined;
   }
 
   /** One timer for all that is parked; it does not keep the process alive. */
@@ -194,7 +160,7 @@ export class Pool<C extends Pooled> {
     const due = Math.min(...this.#parked.map((place) => this.#dueOf(place)));
     if (due === Infinity || (this.#reaper !== undefined && this.#reaper.due <= due)) return;
     clearTimeout(this.#reaper?.timer);
-    const timer = setTimeout(() => this.#reap(), Math.max(0, due - performance.now()));
+    const timer = setTimeout(() => this.#reap(), Math.max(0, Math.ceil(due - performance.now())));
     (timer as { unref?(): void }).unref?.();
     this.#reaper = { timer, due };
   }
