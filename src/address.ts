@@ -20,6 +20,11 @@ export interface Address extends Host {
   readonly port: number;
 }
 
+// besides what delimits: white space and what is invisible, but for the joiners, which some scripts need
+const FORBIDDEN = /[\s\p{Cc}/?#@\\%:<>^|[\]]|(?![\u200c\u200d])\p{Cf}/u;
+
+const TOO_LONG = "the host name is longer than 255 bytes";
+
 // "ends in a number" of the URL standard: such a name is meant as an IPv4 address
 const NUMERIC = /(^|\.)(\d+|0x[\da-f]*)\.?$/;
 
@@ -56,12 +61,13 @@ export function isPort(port: number): boolean {
 export function parseHost(text: string): Host | string {
   if (typeof text !== "string" || text === "") return "the host name is missing";
   const bare = text.startsWith("[") && text.endsWith("]") ? text.slice(1, -1) : text;
-  if (/^[\da-f:.]*:[^\s/]*$/i.test(bare)) return parseIpv6(bare) ?? "an IPv6 address is malformed or has a zone id";
+  if (/^[\da-f.]*:[^\s/]*$/i.test(bare)) return parseIpv6(bare) ?? "an IPv6 address is malformed or has a zone id";
   if (bare !== text) return "brackets are for IPv6 addresses";
-  if (/[\s\p{Cc}/?#@\\%:<>^|[\]]/u.test(text)) return "the host name has a character that no host name has";
+  if (FORBIDDEN.test(text)) return "the host name has a character that no host name has";
+  if (text.length > 1020) return TOO_LONG; // before IDNA, which may take half a minute for a megabyte
   const name = toAscii(text);
   if (name === null || /^\.|\.\./.test(name)) return "the host name is malformed";
-  if (name.length > 255) return "the host name is longer than 255 bytes";
+  if (name.length > 255) return TOO_LONG;
   if (!NUMERIC.test(name)) return domain(name);
   const octets = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/.test(name)
     ? name.split(".").map(Number)
@@ -108,7 +114,7 @@ function parseIpv6(text: string): Host | null {
   }
   if (groups.length === 0) return null;
   const words = groups.map((group) => Number.parseInt(group || "0", 16));
-  const gap = groups.indexOf("", groups[0] === "" ? 1 : 0);
+  const gap = groups.indexOf("");
   if (gap >= 0) words.splice(gap, 0, ...new Array<number>(8 - words.length).fill(0));
   const addr = Uint8Array.from(words.flatMap((word) => [word >> 8, word & 0xff]));
   const mapped = addr.subarray(0, 12).join() === "0,0,0,0,0,0,0,0,0,0,255,255";
@@ -126,7 +132,13 @@ function hex(n: number): string {
 
 /** The value for an error message: short, escaped, and nothing of it where it may hold credentials. */
 function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
+  let text: string;
+  try {
+    text = JSON.stringify(value, ["hostname", "port", "path"]) ?? typeof value; // what else is in it may be credentials
+  } catch {
+    return "(unprintable)";
+  }
   if (text.includes("@")) return "(redacted)";
-  return text.length > 300 ? `${text.slice(0, 300)}…` : text;
+  const escaped = text.slice(0, 300).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (c) => `\\u{${hex(c.codePointAt(0)!)}}`);
+  return text.length > 300 ? `${escaped}…` : escaped;
 }

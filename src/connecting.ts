@@ -137,7 +137,8 @@ function keyOf(target: string, credentials: UserPass | null | undefined): string
   return JSON.stringify([target, credentials === undefined ? "proxy" : own]);
 }
 
-/** One turn of the event loop: what the kernel knows of a connection, the runtime has told after it. */
+/** One whole turn of the event loop: what the kernel knows of a connection, the runtime has told after it. */
 function turn(): Promise<void> {
-  return new Promise((resolve) => "setImmediate" in globalThis ? setImmediate(resolve) : setTimeout(resolve, 0));
+  const soon = "setImmediate" in globalThis ? setImmediate : setTimeout;
+  return new Promise((resolve) => soon(() => soon(resolve))); // the first may run before the loop polls
 }

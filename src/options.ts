@@ -91,8 +91,9 @@ export const LONGEST: number = 2 ** 31 - 1;
 /** Checks the options; throws a `TypeError` or a `RangeError` that names the option and what was given. */
 export function settings(options: Omit<Socks5Options, "transport" | "onEvent">): Settings {
   const { auth = "optional", noDelay = true, keepAlive = true } = options;
-  const pool = options.pool ?? {};
-  const retry: RetryOptions = typeof options.retry === "number" ? { retries: options.retry } : options.retry ?? {};
+  const pool: PoolOptions = group("pool", "an object", options.pool);
+  const short = typeof options.retry === "number" ? options.retry : undefined;
+  const retry: RetryOptions = short === undefined ? group("retry", "a number or an object", options.retry) : {};
   if (auth !== "optional" && auth !== "required") throw new TypeError(cannot("auth", '"optional" or "required"', auth));
   if (typeof noDelay !== "boolean") throw new TypeError(cannot("noDelay", "a boolean", noDelay));
   if (retry.when !== undefined && typeof retry.when !== "function") {
@@ -106,7 +107,7 @@ export function settings(options: Omit<Socks5Options, "transport" | "onEvent">):
       : finite("keepAlive", milliseconds("keepAlive", keepAlive, 0)),
     timeout: milliseconds("timeout", options.timeout, 30_000),
     attemptTimeout: milliseconds("attemptTimeout", options.attemptTimeout, 10_000),
-    retries: count("retry", retry.retries, 3),
+    retries: count(short === undefined ? "retry.retries" : "retry", short ?? retry.retries, 3),
     minDelay: finite("retry.minDelay", milliseconds("retry.minDelay", retry.minDelay, 100)),
     maxDelay: milliseconds("retry.maxDelay", retry.maxDelay, 5_000),
     when: retry.when,
@@ -131,6 +132,13 @@ function checked(name: string, value: unknown, fallback: number, want: string, f
   if (value === undefined) return fallback;
   if (typeof value !== "number") throw new TypeError(cannot(name, want, value));
   if (!(value === Infinity || (value >= 0 && fits(value)))) throw new RangeError(cannot(name, want, value));
+  return value;
+}
+
+/** An option that is a group of options: anything else would be dropped silently. */
+function group<T>(name: string, want: string, value: T | undefined): T | Record<never, never> {
+  if (value === undefined) return {};
+  if (typeof value !== "object" || value === null) throw new TypeError(cannot(name, want, value));
   return value;
 }
 

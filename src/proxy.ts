@@ -50,14 +50,18 @@ function parseUrl(url: string): Proxy {
   const at = rest!.lastIndexOf("@");
   const userInfo = rest!.slice(0, Math.max(at, 0));
   if (/[/?#\\]/.test(userInfo)) throw bad("user name and password must be percent-encoded where they have / ? # or \\");
-  const { hostname, port = 1080 } = splitHostPort(rest!.slice(at + 1).replace(/\/$/, ""));
+  // `URL` gives IDNA as percent-encoded UTF-8; an escaped ASCII character stays what no host name has
+  const host = decode(rest!.slice(at + 1).replace(/\/$/, ""), /(?:%[89a-f][\da-f])+/gi);
+  const { hostname, port = 1080 } = splitHostPort(host);
+  if (/^[^[]*:/.test(hostname)) throw bad("the port is malformed, or an IPv6 address has no brackets: [::1]:1080");
   return parseHostPort(hostname, port, userInfo === "" ? null : parseUserInfo(userInfo));
 }
 
 function parseHostPort(hostname: string, port: number, credentials: UserPass | null): Proxy {
   const host = parseHost(hostname);
   if (typeof host === "string") throw bad(host);
-  if (!isPort(port)) throw new RangeError(`${bad("the port must be 1 to 65535").message}`);
+  if (typeof port !== "number") throw bad("the port must be a number");
+  if (!isPort(port)) throw new RangeError(bad("the port must be 1 to 65535").message);
   return { endpoint: { hostname: host.hostname, port }, name: formatHostPort(host.hostname, port), credentials };
 }
 
@@ -71,8 +75,8 @@ function parseUserInfo(userInfo: string): UserPass {
 }
 
 /** Percent-decodes; what is no escape stays as it is. */
-function decode(text: string): string {
-  return text.replace(/(?:%[\da-f]{2})+/gi, (escapes) => {
+function decode(text: string, which: RegExp = /(?:%[\da-f]{2})+/gi): string {
+  return text.replace(which, (escapes) => {
     try {
       return decodeURIComponent(escapes);
     } catch {
