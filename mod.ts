@@ -29,7 +29,7 @@ export type { Socks5Stats } from "./src/client.ts";
 export type { Socks5Conn } from "./src/connection.ts";
 export { AuthError, ClosedError, ProxyError, Socks5Error, TargetError, TimeoutError } from "./src/errors.ts";
 export type { Phase, Socks5ErrorCode, Socks5ErrorContext } from "./src/errors.ts";
-export type { Socks5Event } from "./src/events.ts";
+export type { EventDetails, Socks5Event } from "./src/events.ts";
 export type { ConnectOptions, PoolOptions, RetryOptions, Socks5Options } from "./src/options.ts";
 export type { CloseReason } from "./src/place.ts";
 export type { Credentials, ProxySpec } from "./src/proxy.ts";
@@ -45,6 +45,8 @@ export class Socks5Client<S = unknown> implements Transport<S> {
   readonly #core: Core<S>;
 
   /**
+   * Checks all that it is given, and opens nothing.
+   *
    * @param proxy One proxy, or several in the order of preference.
    * @throws {TypeError} If a proxy or an option is not what it must be; the message shows nothing of a proxy.
    * @throws {RangeError} If a number is out of its range.

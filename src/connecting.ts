@@ -2,7 +2,7 @@ import { type Address, formatHostPort, parseTarget, type Target } from "./addres
 import { HeldConn, type Socks5Conn } from "./connection.ts";
 import { type Dialler, identify, type Identity, openSession, requestTunnel, timedOut } from "./dial.ts";
 import type { Phase, Socks5Error } from "./errors.ts";
-import type { Socks5Event } from "./events.ts";
+import type { EventDetails, Socks5Event } from "./events.ts";
 import type { Call } from "./failover.ts";
 import type { UserPass } from "./handshake.ts";
 import { type ConnectOptions, milliseconds, type Settings } from "./options.ts";
@@ -58,8 +58,8 @@ export class Connecting<S> implements Call<Socks5Conn<S>> {
     const { scope } = this;
     const { pool } = this.#shared;
     scope.phase = "pool";
-    for (;;) {
-      const place = this.#place = pool.take(this.#want) ?? await pool.wait(this.#want, scope.signal, first);
+    for (let inFront = first;; inFront = true) {
+      const place = this.#place = pool.take(this.#want) ?? await pool.wait(this.#want, scope.signal, inFront);
       scope.throwIfOver();
       const tunnel = place.conn;
       if (tunnel === undefined) return undefined;
@@ -109,10 +109,10 @@ export class Connecting<S> implements Call<Socks5Conn<S>> {
     return new HeldConn(tunnel, place, { reused, mayRelease: this.#want.reuse });
   }
 
-  #emit(proxy: string, event: object): void {
+  #emit(proxy: string, event: EventDetails): void {
     try {
       const ms = performance.now() - this.#begun;
-      this.#shared.onEvent?.({ id: this.#id, proxy, target: this.target, ms, ...event } as Socks5Event);
+      this.#shared.onEvent?.({ id: this.#id, proxy, target: this.target, ms, ...event });
     } catch {
       // a fault of the listener is none of the connect
     }

@@ -37,6 +37,7 @@ export async function openSession<S>(
   proxy: Proxy,
   identity: Identity,
 ): Promise<Conn<S>> {
+  scope.throwIfOver();
   scope.phase = "dial";
   const dialled = transport.connect(proxy.endpoint, { signal: scope.signal, noDelay, keepAlive });
   const conn = scope.own(await scope.run(dialled, (late) => late.close()));

@@ -2,24 +2,24 @@ import type { Socks5Error } from "./errors.ts";
 import type { CloseReason } from "./place.ts";
 
 /** What a client tells its `onEvent`; a connect that its signal ends tells nothing more. */
-export type Socks5Event =
-  & {
-    /** One for each `connect()` of a client. */
-    id: number;
-    /** `"host:port"` of the proxy. */
-    proxy: string;
-    /** `"host:port"` of the target. */
-    target: string;
-    /** Milliseconds since that `connect()` began. */
-    ms: number;
-  }
-  & (
-    /** A dial begins; attempts count from 1. */
-    | { type: "attempt"; attempt: number }
-    /** The tunnel is handed over, after this many attempts. */
-    | { type: "connected"; attempt: number; reused: boolean }
-    /** An attempt failed; what is next, and after how many milliseconds. */
-    | { type: "failed"; attempt: number; error: Socks5Error; next: "retry" | "failover" | null; delay: number }
-    /** The tunnel ended: by its holder, by the peer while idle or broken, by time or number, by `close()`, or it was detached. */
-    | { type: "closed"; reason: CloseReason }
-  );
+export type Socks5Event = {
+  /** One for each `connect()` of a client. */
+  id: number;
+  /** `"host:port"` of the proxy. */
+  proxy: string;
+  /** `"host:port"` of the target. */
+  target: string;
+  /** Milliseconds since that `connect()` began. */
+  ms: number;
+} & EventDetails;
+
+/** What happened. */
+export type EventDetails =
+  /** A dial begins; attempts count from 1. */
+  | { type: "attempt"; attempt: number }
+  /** The tunnel is handed over, after this many attempts. */
+  | { type: "connected"; attempt: number; reused: boolean }
+  /** An attempt failed; what is next, and after how many milliseconds. */
+  | { type: "failed"; attempt: number; error: Socks5Error; next: "retry" | "failover" | null; delay: number }
+  /** The tunnel ended: by its holder, by the peer while idle or broken, by age or number, by `close()`, or it was detached. */
+  | { type: "closed"; reason: CloseReason };
