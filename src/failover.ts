@@ -129,7 +129,7 @@ export class Failover {
           const mayRetry = (again || rule.next) && hopeful.size > 0 && round < retries && delay < scope.left;
           next = scope.ended ? null : rule.next && left.size > 0 ? "failover" : mayRetry ? "retry" : null;
           call.failed(proxy, attempt, error, next, next === "retry" ? delay : 0);
-          if (next === null) throw scope.ended ? error : furthest(errors);
+          if (next === null || scope.ended) throw scope.ended ? error : furthest(errors);
           if (next === "retry") {
             call.leave();
             await scope.pause(delay);
@@ -142,7 +142,8 @@ export class Failover {
   /** What was thrown as an error of ours with its rule; throws what is none. */
   #judge(thrown: unknown, call: Call<unknown>, proxy: Proxy, identity: Identity): { error: Socks5Error; rule: Rule } {
     const over = call.scope.over;
-    const inner = over === undefined && thrown instanceof Socks5Error; // of an earlier hop, which has retried already
+    // an earlier hop, which has retried already, has failed; a tunnel of it that broke is as good as a socket that broke
+    const inner = over === undefined && thrown instanceof Socks5Error && thrown.code !== "SOCKS5_CONN_RESET";
     const error = over !== undefined
       ? over.reason
       : inner

@@ -47,10 +47,9 @@ export class Tunnel<S = unknown> implements Pooled {
     this.#watch.then(settle, settle);
   }
 
-  unpark(): boolean {
+  unpark(): void {
     this.conn.ref?.();
     this.#lost = undefined;
-    return !this.#spoke;
   }
 
   /** Whether the peer spoke, ended or reset since it was parked, as far as the runtime has told. */

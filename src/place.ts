@@ -7,8 +7,8 @@ export interface Pooled {
   readonly expires: number;
   /** Watches it; `lost` is called once if the peer speaks, ends or resets. */
   park(lost: () => void): void;
-  /** Ends the watch; `false` if it is lost. */
-  unpark(): boolean;
+  /** Ends the watch. */
+  unpark(): void;
   close(reason: CloseReason): void;
 }
 

@@ -23,6 +23,7 @@ export class Pool<C extends Pooled> {
   readonly #held = new Set<Place<C>>();
   readonly #parked: Place<C>[] = []; // least recently used first
   readonly #waiters: Waiter<C>[] = [];
+  readonly #ended: { conn: C; reason: CloseReason }[] = []; // still to be closed
   #closed: Error | undefined;
   #emptied: (() => void)[] = [];
   #reaper: { timer: ReturnType<typeof setTimeout>; due: number } | undefined;
@@ -45,8 +46,8 @@ export class Pool<C extends Pooled> {
   /** A place at once, or `undefined` if one has to wait; throws once the pool is closed. */
   take(want: Want): Place<C> | undefined {
     if (this.#closed !== undefined) throw this.#closed;
-    const place = (want.reuse ? this.#unpark(want.key) : undefined) ?? this.#empty(want.key);
-    if (place !== undefined) this.#held.add(place);
+    const place = this.#grant(want);
+    this.#bury();
     return place;
   }
 
@@ -78,17 +79,21 @@ export class Pool<C extends Pooled> {
     this.#held.delete(place);
     this.#parked.push(place);
     place.conn!.park(() => {
-      if (place.state === "parked") this.#end(place, "peer");
+      if (place.state !== "parked") return;
+      this.#end(place, "peer");
+      this.#bury();
     });
     this.#pump();
     while (this.#parked.length > this.#limits.maxIdle) this.#end(this.#parked[0]!, "evicted");
     this.#arm();
+    this.#bury();
   }
 
   free(place: Place<C>, reason: CloseReason): void {
     if (place.state !== "open") return;
     this.#end(place, reason);
     this.#pump();
+    this.#bury();
   }
 
   /** Ends what is parked and rejects who waits, now and from now on, with `error`. */
@@ -96,6 +101,7 @@ export class Pool<C extends Pooled> {
     this.#closed ??= error;
     for (const place of [...this.#parked]) this.#end(place, "client");
     for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
+    this.#bury();
   }
 
   /** Closes the tunnels in use. */
@@ -110,20 +116,26 @@ export class Pool<C extends Pooled> {
 
   #pump(): void {
     while (this.#waiters.length > 0) {
-      const place = this.take(this.#waiters[0]!.want);
+      const place = this.#grant(this.#waiters[0]!.want);
       if (place === undefined) return;
       this.#waiters.shift()!.resolve(place);
     }
+  }
+
+  #grant(want: Want): Place<C> | undefined {
+    const place = (want.reuse ? this.#unpark(want.key) : undefined) ?? this.#empty(want.key);
+    if (place !== undefined) this.#held.add(place);
+    return place;
   }
 
   /** The place moves from the parked to a new holder: most recently used first. */
   #unpark(key: string): Place<C> | undefined {
     for (const place of this.#parked.toReversed()) {
       if (place.key !== key) continue;
-      if (!place.conn!.unpark()) this.#end(place, "peer");
-      else if (place.conn!.expires <= performance.now()) this.#end(place, "evicted");
+      if (place.conn!.expires <= performance.now()) this.#end(place, "evicted");
       else {
         this.#unlist(place);
+        place.conn!.unpark();
         place.state = "done";
         return new Place(this, key, place.conn);
       }
@@ -144,8 +156,13 @@ export class Pool<C extends Pooled> {
     if (place.state === "parked") this.#unlist(place);
     else this.#held.delete(place);
     place.state = "done";
-    place.conn?.close(reason);
+    if (place.conn !== undefined) this.#ended.push({ conn: place.conn, reason });
     if (this.#held.size === 0) { for (const resolve of this.#emptied.splice(0)) resolve(); }
+  }
+
+  /** Closes what has ended: last of all, since who is told of it may come back in here. */
+  #bury(): void {
+    for (let ended; (ended = this.#ended.shift());) ended.conn.close(ended.reason);
   }
 
   #unlist(place: Place<C>): void {
@@ -172,6 +189,7 @@ export class Pool<C extends Pooled> {
       this.#end(place, place.conn!.expires <= now ? "evicted" : "idle");
     }
     this.#arm();
+    this.#bury();
   }
 
   #dueOf(place: Place<C>): number {
