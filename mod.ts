@@ -24,7 +24,7 @@ import type { ProxySpec } from "./src/proxy.ts";
 import type { Transport } from "./src/transport.ts";
 
 export type { Target } from "./src/address.ts";
-export type { CheckOptions, CheckReport } from "./src/check.ts";
+export type { CheckOptions, CheckReport, CheckStep } from "./src/check.ts";
 export type { Socks5Stats } from "./src/client.ts";
 export type { Socks5Conn } from "./src/connection.ts";
 export { AuthError, ClosedError, ProxyError, Socks5Error, TargetError, TimeoutError } from "./src/errors.ts";
@@ -52,7 +52,11 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    * @throws {RangeError} If a number is out of its range.
    */
   constructor(proxy: ProxySpec | readonly ProxySpec[], options: Socks5Options<S> = {}) {
-    this.#core = new Core(proxy, options.transport ?? runtimeTransport as Transport<S>, options);
+    this.#core = new Core(
+      proxy,
+      options.transport === undefined ? runtimeTransport as Transport<S> : options.transport,
+      options,
+    );
   }
 
   /**

@@ -32,6 +32,7 @@ const NUMERIC = /(^|\.)(\d+|0x[\da-f]*)\.?$/;
 export function parseTarget(target: Target): Address {
   const bad = (reason: string) => `Cannot parse target as "host:port", ${reason}: current value is ${shown(target)}`;
   const parts = typeof target === "string" ? splitHostPort(target) : target;
+  if (typeof target === "string" && target.includes("://")) throw new TypeError(bad("which is no URL"));
   if (parts === null || typeof parts !== "object") throw new TypeError(bad("a string or { hostname, port }"));
   if ("path" in parts) throw new TypeError(bad("SOCKS5 cannot address a unix socket"));
   if (parts.port === undefined) throw new TypeError(bad("the port is missing (IPv6 needs brackets: [::1]:443)"));

@@ -2,7 +2,7 @@ import { type Address, formatHostPort, parseTarget, type Target } from "./addres
 import { type Dialler, explain, identify, type Identity, openSession, requestTunnel, timedOut } from "./dial.ts";
 import { Fault, type Phase, Socks5Error, type Socks5ErrorCode } from "./errors.ts";
 import type { UserPass } from "./handshake.ts";
-import { type ConnectOptions, milliseconds, type Settings } from "./options.ts";
+import { cannot, type ConnectOptions, milliseconds, type Settings } from "./options.ts";
 import { encodeCredentials, type Proxy } from "./proxy.ts";
 import { Scope } from "./scope.ts";
 import type { Conn } from "./transport.ts";
@@ -29,10 +29,20 @@ export interface CheckReport {
    */
   verdict: "ok" | "unproven" | "proxy-down" | "not-socks5" | "auth-refused" | "target-refused";
   /** The steps in their order. */
-  steps: { phase: Exclude<Phase, "pool">; status: "ok" | "failed" | "skipped"; ms: number; message: string }[];
+  steps: CheckStep[];
 }
 
-type Step = CheckReport["steps"][number];
+/** One step of a check. */
+export interface CheckStep {
+  /** What was done: dial, negotiate, authenticate, request, and wait for bytes of the target. */
+  phase: Exclude<Phase, "pool">;
+  /** `"skipped"`: not asked for, or not reached. */
+  status: "ok" | "failed" | "skipped";
+  /** Milliseconds that it took. */
+  ms: number;
+  /** What came out, as a sentence. */
+  message: string;
+}
 
 /** A check with its arguments checked. */
 export interface CheckPlan {
@@ -50,8 +60,10 @@ const FIRST_BYTE = 1_000; // for a target that speaks first; milliseconds
 export function planCheck(settings: Settings, target: Target | undefined, options: CheckOptions): CheckPlan {
   const { credentials, probe, signal } = options;
   const address = target === undefined ? null : parseTarget(target);
-  if (probe !== undefined && !(probe instanceof Uint8Array)) throw new TypeError("Cannot use probe: not a Uint8Array");
-  if (probe !== undefined && address === null) throw new TypeError("Cannot use probe without a target");
+  if (probe !== undefined && !(probe instanceof Uint8Array)) {
+    throw new TypeError(cannot("probe", "a Uint8Array", typeof probe));
+  }
+  if (probe !== undefined && address === null) throw new TypeError(cannot("probe", "bytes for a target", "no target"));
   return {
     address,
     target: address && formatHostPort(address.hostname, address.port),
@@ -97,7 +109,7 @@ export async function checkProxy(
     scope.end(failure);
   }
   const ended = performance.now();
-  const steps = PHASES.map((phase, i): Step => {
+  const steps = PHASES.map((phase, i): CheckStep => {
     const start = entered.get(phase);
     if (start === undefined) {
       return { phase, status: "skipped", ms: 0, message: skipped(phase, failure, target, identity) };
@@ -113,7 +125,7 @@ export async function checkProxy(
 
 const PHASES = ["dial", "negotiate", "authenticate", "request", "transfer"] as const;
 
-const DONE: Readonly<Record<Step["phase"], string>> = {
+const DONE: Readonly<Record<CheckStep["phase"], string>> = {
   dial: "the proxy takes connections",
   negotiate: "the proxy speaks SOCKS5",
   authenticate: "the proxy accepted the user name and password",
@@ -127,7 +139,7 @@ function skipped(
   target: string | null,
   { credentials }: Identity,
 ): string {
-  if (phase === "authenticate" && (failure === undefined || PHASES.indexOf(failure.phase as Step["phase"]) > 2)) {
+  if (phase === "authenticate" && (failure === undefined || PHASES.indexOf(failure.phase as CheckStep["phase"]) > 2)) {
     return credentials === null
       ? "the proxy asked for none"
       : "the proxy asked for none: the credentials were not checked";

@@ -4,7 +4,7 @@ import { Connecting, type Shared } from "./connecting.ts";
 import type { Socks5Conn } from "./connection.ts";
 import { type Phase, type Socks5Error, socks5Error } from "./errors.ts";
 import { Failover } from "./failover.ts";
-import { type ConnectOptions, milliseconds, settings, type Socks5Options } from "./options.ts";
+import { cannot, type ConnectOptions, milliseconds, settings, type Socks5Options } from "./options.ts";
 import { Pool } from "./pool.ts";
 import { parseProxy, type ProxySpec } from "./proxy.ts";
 import type { Scope } from "./scope.ts";
@@ -41,9 +41,12 @@ export class Core<S> {
   constructor(proxy: ProxySpec | readonly ProxySpec[], transport: Transport<S>, options: Socks5Options<S>) {
     const proxies = (Array.isArray(proxy) ? proxy : [proxy]).map(parseProxy);
     if (proxies.length === 0) throw new TypeError("Cannot use proxy as a list of proxies: current value is []");
-    if (typeof transport?.connect !== "function") throw new TypeError("Cannot use transport: it has no connect()");
-    if (options.onEvent !== undefined && typeof options.onEvent !== "function") {
-      throw new TypeError("Cannot use onEvent: it is not a function");
+    if (typeof transport?.connect !== "function") {
+      throw new TypeError(cannot("transport", "an object with connect()", transport));
+    }
+    const { onEvent } = options;
+    if (onEvent !== undefined && typeof onEvent !== "function") {
+      throw new TypeError(cannot("onEvent", "a function", onEvent));
     }
     const checked = settings(options);
     if (checked.auth === "required" && proxies.some(({ credentials }) => credentials === null)) {
@@ -54,7 +57,7 @@ export class Core<S> {
       dialler: { transport, noDelay: checked.noDelay, keepAlive: checked.keepAlive },
       pool: new Pool(checked),
       counts: { connects: 0, reused: 0, failures: 0, retries: 0 },
-      onEvent: options.onEvent,
+      onEvent,
       ids: 0,
     };
     this.#failover = new Failover(proxies, checked);

@@ -1,6 +1,6 @@
 import type { Address } from "./address.ts";
 import { drive } from "./drive.ts";
-import { cannotConnect, Fault, type Phase, type Socks5Error, socks5Error, type Socks5ErrorCode } from "./errors.ts";
+import { cannotConnect, Fault, type Phase, Socks5Error, socks5Error, type Socks5ErrorCode } from "./errors.ts";
 import { CMD, METHOD, type Reply, request, select, type UserPass, userPass } from "./handshake.ts";
 import type { Proxy } from "./proxy.ts";
 import type { Scope } from "./scope.ts";
@@ -119,16 +119,16 @@ function afterPassword({ credentials }: Identity): string {
 
 /** Permissions and file limits: no other proxy and no pause helps. */
 function isDenied(error: unknown): boolean {
-  const { name, code } = error as { name?: unknown; code?: unknown };
+  const { name, code } = (error ?? {}) as { name?: unknown; code?: unknown };
   return name === "NotCapable" || name === "PermissionDenied" ||
     ["EACCES", "EPERM", "EMFILE", "ENFILE"].includes(code as string);
 }
 
-/** The runtime's words, with its code where they do not say it. */
+/** The code of the runtime's error, which says it in one word; else its words, and those of an inner hop. */
 function brief(error: unknown): string {
-  const { message = "", code = "" } = error as { message?: string; code?: string };
-  const text = message === "" ? String(error) : message;
-  return code === "" || text.includes(code) ? text : `${text}, ${code}`;
+  if (error instanceof Socks5Error) return error.message;
+  const { message = "", code = "" } = (error ?? {}) as { message?: string; code?: string };
+  return code || message || String(error);
 }
 
 function ignore(): void {}

@@ -17,7 +17,7 @@ export type Socks5Event = {
 export type EventDetails =
   /** A dial begins; attempts count from 1. */
   | { type: "attempt"; attempt: number }
-  /** The tunnel is handed over, after this many attempts. */
+  /** The tunnel is handed over, after this many attempts: none if a released one was there. */
   | { type: "connected"; attempt: number; reused: boolean }
   /** An attempt failed; what is next, and after how many milliseconds. */
   | { type: "failed"; attempt: number; error: Socks5Error; next: "retry" | "failover" | null; delay: number }

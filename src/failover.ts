@@ -179,7 +179,7 @@ export class Failover {
 
   #delay(round: number): number {
     const { minDelay, maxDelay } = this.#settings;
-    return Math.min(maxDelay, minDelay * 2 ** Math.min(round, 30), LONGEST) * (0.5 + Math.random() / 2);
+    return Math.min(maxDelay, minDelay * 2 ** Math.min(round + 1, 30), LONGEST) * (0.5 + Math.random() / 2);
   }
 }
 

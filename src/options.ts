@@ -38,7 +38,7 @@ export interface Socks5Options<S = unknown> {
 export interface RetryOptions {
   /** Further rounds over the proxies. Default: 3. */
   retries?: number;
-  /** Pause before the second round, then doubled each time; between half and the whole of it is waited. Default: 100. */
+  /** Shortest pause before the second round, then doubled each time; at most as much again is added at random. Default: 100. */
   minDelay?: number;
   /** The longest pause. Default: 5 000. */
   maxDelay?: number;
@@ -147,7 +147,8 @@ function finite(name: string, value: number): number {
   return value;
 }
 
-function cannot(name: string, want: string, got: unknown): string {
+/** The message of a wrong argument. */
+export function cannot(name: string, want: string, got: unknown): string {
   return `Cannot use ${name} as ${want}: current value is ${
     typeof got === "string" ? JSON.stringify(got) : String(got)
   }`;

@@ -21,6 +21,7 @@ export function parseProxy(spec: ProxySpec): Proxy {
   if (typeof spec === "string") return parseUrl(spec);
   if (spec instanceof URL) return parseUrl(spec.href);
   if (spec === null || typeof spec !== "object") throw bad("it must be a URL or { hostname, port }");
+  if ("username" in spec || "password" in spec) throw bad("user name and password belong into { credentials }");
   const credentials = spec.credentials == null ? null : encodeCredentials(spec.credentials);
   if (!("path" in spec)) return parseHostPort(spec.hostname, spec.port ?? 1080, credentials);
   if (typeof spec.path !== "string" || spec.path === "" || spec.path.includes("\0")) throw bad("the path is malformed");
@@ -45,7 +46,7 @@ export function encodeCredentials(credentials: Credentials): UserPass {
 /** By hand, since the errors of `URL` carry the password and its host for `socks5:` is neither IDNA nor lower case. */
 function parseUrl(url: string): Proxy {
   const [, scheme, rest] = /^([a-z][a-z\d+.-]*):\/\/(.*)$/is.exec(url) ?? [];
-  if (scheme === undefined) throw bad("the scheme is missing: write socks5h://host:port");
+  if (scheme === undefined) throw bad("the scheme is missing (socks5h://host:port)");
   if (!/^socks(5h?)?$/i.test(scheme)) throw bad("the scheme must be socks5h, socks5 or socks");
   const at = rest!.lastIndexOf("@");
   const userInfo = rest!.slice(0, Math.max(at, 0));

@@ -25,6 +25,9 @@ export class Scope {
 
   /** `timeout` in milliseconds from now; throws the reason of a signal that is aborted already. */
   constructor(user: AbortSignal | undefined, timeout: number, timedOut: TimedOut) {
+    if (user !== undefined && typeof user?.throwIfAborted !== "function") {
+      throw new TypeError(`Cannot use signal as AbortSignal: current value is ${String(user)}`);
+    }
     user?.throwIfAborted();
     this.#user = user;
     this.#timedOut = timedOut;
@@ -140,7 +143,7 @@ export class Scope {
   #arm(ms: number): void {
     clearTimeout(this.#timer);
     const whole = ms >= this.left;
-    const due = whole ? this.left : ms;
+    const due = Math.max(0, whole ? this.left : ms); // Node warns of a negative one
     if (due === Infinity) return;
     this.#timer = setTimeout(() => {
       if (whole) this.end(this.#timedOut("timeout", this.phase));

@@ -1,0 +1,225 @@
+import { assert, assertEquals, assertInstanceOf, assertLess, assertRejects, assertStrictEquals } from "@std/assert";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { Socket } from "node:net";
+import { networkInterfaces, tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { setImmediate as turn, setTimeout as delay } from "node:timers/promises";
+import { bunTransport } from "../adapters/bun.ts";
+import { denoTransport } from "../adapters/deno.ts";
+import { nodeTransport } from "../adapters/node.ts";
+import { runtimeTransport } from "../adapters/runtime.ts";
+import type { Endpoint, Transport } from "../src/transport.ts";
+import { bytes, contract, readFull, text } from "./support/contract.ts";
+import { blackHole, evaluate, listen, pairOf } from "./support/peer.ts";
+import { test } from "./support/test.ts";
+
+const adapters: [name: string, transport: Transport][] = [["nodeTransport", nodeTransport]];
+if ("Deno" in globalThis) adapters.push(["denoTransport", denoTransport]);
+if ("Bun" in globalThis) adapters.push(["bunTransport", bunTransport]);
+
+const noIPv6 = !Object.values(networkInterfaces()).flat().some((it) => it?.address === "::1") && "no IPv6 on loopback";
+const noProc = !existsSync("/proc/net/tcp") && "there is no /proc here";
+
+for (const [name, transport] of adapters) {
+  contract(name, () => pairOf((to) => transport.connect(to)));
+
+  test(`${name}: connect() takes an IPv6 address`, async () => {
+    await greets(transport, { hostname: "::1" });
+  }, { skip: noIPv6 });
+
+  test(`${name}: connect() takes the path of a unix socket`, async () => {
+    const folder = await mkdtemp(join(tmpdir(), "socks5-"));
+    await greets(transport, { path: join(folder, "peer.sock") });
+    await rm(folder, { recursive: true });
+  });
+
+  test(`${name}: connect() rejects what is refused, unknown or impossible, and leaves no listener on the signal`, async () => {
+    const { signal, listeners } = watchedSignal();
+    const refused = { hostname: "127.0.0.1", port: 1 };
+    const unknown = { hostname: "nonexistent.invalid", port: 80 };
+    for (const to of [refused, unknown, { ...refused, port: 70_000 }, { path: "/nonexistent/socket" }]) {
+      await assertRejects(() => transport.connect(to, { signal }), Error);
+      assertEquals(listeners(), 0);
+    }
+  });
+
+  test(`${name}: a signal that is aborted beforehand rejects with its reason and opens nothing`, async () => {
+    const server = await listen();
+    const reason = { any: "thing" };
+    const aborted = transport.connect(server.endpoint, { signal: AbortSignal.abort(reason) });
+    assertStrictEquals(await rejection(aborted), reason);
+    (await transport.connect(server.endpoint)).close();
+    await (await server.accepted()).close();
+    assertEquals(server.count(), 1);
+    server.close();
+  });
+
+  test(`${name}: an abort while connecting rejects at once with its reason`, async () => {
+    const hole = await blackHole();
+    const reason = new Error("enough");
+    const abort = new AbortController();
+    const dialling = rejection(transport.connect(hole.endpoint, { signal: abort.signal }));
+    await turn();
+    const start = performance.now();
+    abort.abort(reason);
+    assertStrictEquals(await dialling, reason);
+    assertLess(performance.now() - start, 200);
+    await hole.close();
+  });
+
+  test(`${name}: whenever an abort comes, it is a rejection and no socket, or a connection`, async () => {
+    const server = await listen();
+    for (let i = 0; i < 150; i++) {
+      const abort = new AbortController();
+      const dialling = transport.connect(server.endpoint, { signal: abort.signal });
+      const outcome = dialling.then((conn) => conn, (reason) => reason);
+      await moments[i % moments.length]!(i);
+      abort.abort(i);
+      const conn = await outcome;
+      if (conn === i) continue;
+      await turn();
+      assertEquals(await conn.write(bytes("x")), 1);
+      conn.close();
+    }
+    await server.close();
+  });
+
+  test(`${name}: an abort after the connection is open has no effect`, async () => {
+    const { signal, abort, listeners } = watchedSignal();
+    const { conn, peer } = await pairOf((to) => transport.connect(to, { signal }));
+    assertEquals(listeners(), 0);
+    abort();
+    await turn();
+    await peer.write(bytes("still"));
+    assertEquals(text(await readFull(conn, 5)), "still");
+    await conn.write(bytes("here"));
+    assertEquals(text(await peer.received(4)), "here");
+    conn.close();
+    await peer.close();
+  });
+
+  test(`${name}: keepAlive is an option, and on by default`, async () => {
+    // Deno's own API has no delay
+    const short = name === "denoTransport" ? 7200 : 30;
+    for (const [keepAlive, seconds] of [[undefined, 7200], [true, 7200], [false, 0], [30_000, short]] as const) {
+      const server = await listen();
+      const conn = await transport.connect(
+        server.endpoint,
+        keepAlive === undefined ? {} : { keepAlive, noDelay: keepAlive === true },
+      );
+      await server.accepted();
+      const timer = keepAliveTimer((server.endpoint as { port: number }).port);
+      assert(Math.abs(timer - seconds) < 5, `keepAlive: ${keepAlive} gives a timer of ${timer} s`);
+      conn.close();
+      await server.close();
+    }
+  }, { skip: noProc });
+
+  for (const again of [false, true]) {
+    test(`${name}: ${again ? "ref() undoes unref()" : "unref() lets a program end although a read waits"}`, async () => {
+      const server = await listen();
+      const child = spawn(process.execPath, evaluate(program(name, server.endpoint, again)), {
+        stdio: ["ignore", "pipe", "inherit"],
+      });
+      let said = "";
+      child.stdout.on("data", (chunk) => said += chunk);
+      const exited = once(child, "close");
+      const peer = await server.accepted();
+      await peer.received(5);
+      if (again) await delay(200); // the time to end in, were it not for ref()
+      if (again) peer.end();
+      assertEquals((await exited)[0], 0);
+      assertEquals(said, again ? "read null\n" : "");
+      await server.close();
+    });
+  }
+}
+
+test("runtimeTransport opens the running runtime's own sockets, from the first connect on", async () => {
+  const pairs = await Promise.all([1, 2, 3].map(() => pairOf((to) => runtimeTransport.connect(to))));
+  for (const { conn, peer } of pairs) {
+    const { socket } = conn.detach!();
+    if ("Deno" in globalThis) assert("localAddr" in (socket as object) && !(socket instanceof Socket));
+    else if ("Bun" in globalThis) assert("reload" in (socket as object));
+    else assertInstanceOf(socket, Socket);
+    (socket as { close?(): void; destroy?(): void })[socket instanceof Socket ? "destroy" : "close"]!();
+    await peer.close();
+  }
+});
+
+/** Waits for a moment around the opening of a connection. */
+const moments: ((i: number) => unknown)[] = [
+  () => {},
+  () => Promise.resolve(),
+  () => turn(),
+  async () => (await turn(), await turn()),
+  () => new Promise((resolve) => (busy(2), setTimeout(resolve, 0))),
+  () => new Promise((resolve) => (setImmediate(resolve), busy(2))),
+  () => new Promise((resolve) => (setTimeout(resolve, 1), busy(3))),
+  (i) => new Promise((resolve) => setTimeout(resolve, i % 3)),
+];
+
+function busy(ms: number): void {
+  for (const end = performance.now() + ms; performance.now() < end;);
+}
+
+function rejection(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(() => new Error("It did not reject"), (reason) => reason);
+}
+
+/** A signal that counts who listens. */
+function watchedSignal(): { signal: AbortSignal; abort(): void; listeners(): number } {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const listeners = new Set<unknown>();
+  const add = signal.addEventListener;
+  const remove = signal.removeEventListener;
+  Object.assign(signal, {
+    addEventListener(...args: Parameters<typeof add>) {
+      listeners.add(args[1]);
+      add.apply(signal, args);
+    },
+    removeEventListener(...args: Parameters<typeof remove>) {
+      listeners.delete(args[1]);
+      remove.apply(signal, args);
+    },
+  });
+  return { signal, abort: () => controller.abort(), listeners: () => listeners.size };
+}
+
+/** The seconds until the system probes the connection to that port; 0 if it does not. */
+function keepAliveTimer(port: number): number {
+  const remote = port.toString(16).toUpperCase().padStart(4, "0");
+  const rows = readFileSync("/proc/net/tcp", "utf8").split("\n").map((row) => row.trim().split(/\s+/));
+  const [kind, when] = rows.find((row) => row[2]?.endsWith(`:${remote}`) && row[3] === "01")![5]!.split(":");
+  return kind === "02" ? parseInt(when!, 16) / 100 : 0;
+}
+
+/** A program that has nothing to do but to read. */
+function program(name: string, to: Endpoint, again: boolean): string {
+  const adapter = import.meta.resolve(`../adapters/${name.replace("Transport", ".ts")}`);
+  return `
+    import { ${name} } from ${JSON.stringify(adapter)};
+    const conn = await ${name}.connect(${JSON.stringify(to)});
+    await conn.write(new TextEncoder().encode("hello"));
+    conn.read(new Uint8Array(1)).then((n) => { console.log("read " + n); conn.close(); });
+    conn.unref();
+    ${again ? "conn.ref();" : ""}`;
+}
+
+/** Says hello both ways. */
+async function greets(transport: Transport, at: { hostname: string } | { path: string }): Promise<void> {
+  const server = await listen(at);
+  const conn = await transport.connect(server.endpoint, { noDelay: true, keepAlive: 1000 });
+  const peer = await server.accepted();
+  await conn.write(bytes("hello"));
+  assertEquals(text(await peer.received(5)), "hello");
+  await peer.write(bytes("there"));
+  assertEquals(text(await readFull(conn, 5)), "there");
+  conn.close();
+  await server.close();
+}

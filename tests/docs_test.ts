@@ -1,0 +1,132 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { type Block, blocks, docComments, tables } from "./support/markdown.ts";
+import { test } from "./support/test.ts";
+
+const root = new URL("../", import.meta.url);
+const runtimes = ["deno", "bun", "node"];
+const runtime = "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node";
+const { name, exports } = JSON.parse(read("deno.json")) as { name: string; exports: Record<string, string> };
+
+const documents = ["README.md", "mod.ts", ...list("src/"), ...list("adapters/")]
+  .filter((file) => existsSync(new URL(file, root)))
+  .map((file) => ({ file, found: blocks(file.endsWith(".md") ? read(file) : docComments(read(file))) }));
+
+const all = documents.flatMap(({ found }) => found);
+const examples = all.filter(isExample);
+const ignored = all.filter(({ info }) => isTypeScript(info) && info.includes("ignore")).length;
+const others = all.length - examples.length - ignored;
+
+for (const { file, found } of documents) {
+  for (const { info, line, code } of found.filter(isExample)) {
+    const only = info.filter((word) => runtimes.includes(word));
+    test(`the example in ${file}, line ${line}, runs`, () => runs(code), {
+      skip: only.length > 0 && !only.includes(runtime) && `it is for ${only.join(" and ")}`,
+    });
+  }
+}
+
+test(`examples in docs: ${examples.length} to run, ${ignored} to ignore, ${others} in other languages`, () => {
+  assertEquals(documents.map(({ file }) => file).includes("mod.ts"), true);
+});
+
+test("an example that fails is seen, and its imports lead to this tree", async () => {
+  const imports = `import * as main from "jsr:${name}@^0.1.0"; import * as node from '${name}/node';`;
+  const same = `import * as real from "${new URL("mod.ts", root)}"; import { assert } from "@std/assert";`;
+  await runs(`${imports}\n${same}\nassert(main.Socks5Client === real.Socks5Client && "nodeTransport" in node);`);
+  let error: unknown;
+  await runs(`const timeout: number = await Promise.resolve(1);\nthrow new RangeError(\`\${timeout}\`);`)
+    .catch((reason) => error = reason);
+  assertEquals(String(error), "RangeError: 1");
+});
+
+test("blocks of code are found in doc comments and in lists, at their lines", () => {
+  const source = [
+    "/**",
+    " * A thing.",
+    " *",
+    " * ```ts ignore",
+    " * const a = 1;",
+    " *   a();",
+    " * ```",
+    " */",
+    "export const thing = `",
+    "```ts",
+    "`;",
+    "  /** ",
+    "   * ````md",
+    "   * ```ts",
+    "   * ```",
+    "   * ````",
+    "   */",
+  ].join("\n");
+  assertEquals(blocks(docComments(source)), [
+    { info: ["ts", "ignore"], line: 4, code: "const a = 1;\n  a();\n" },
+    { info: ["md"], line: 13, code: "```ts\n```\n" },
+  ]);
+  assertEquals(blocks("- one\n\n  ```sh\n  ls\n    -l\n  ```\n"), [{ info: ["sh"], line: 3, code: "ls\n  -l\n" }]);
+  assertThrows(() => blocks("```ts\n"), SyntaxError, "line 1");
+});
+
+test("tables are read by heading and column", () => {
+  const markdown = [
+    "# Title",
+    "| a | b |",
+    "|---|:-:|",
+    "| 1 | `x \\| y` |",
+    "| 2 |",
+    "",
+    "## `Options` ##",
+    "text",
+    "| c |",
+    "| - |",
+    "| 3 |",
+  ].join("\n");
+  assertEquals(tables(markdown), {
+    "Title": [{ a: "1", b: "`x | y`" }, { a: "2", b: "" }],
+    "`Options`": [{ c: "3" }],
+  });
+});
+
+function isExample({ info }: Block): boolean {
+  return isTypeScript(info) && !info.includes("ignore");
+}
+
+function isTypeScript([language]: string[]): boolean {
+  return language === "ts" || language === "typescript";
+}
+
+/** Runs an example as a module of its own, which must lie in the tree for its imports to be found. */
+async function runs(code: string): Promise<void> {
+  const directory = mkdtempSync(fileURLToPath(new URL("tests/.docs-", root)));
+  const { log } = console;
+  console.log = () => {};
+  try {
+    const file = `${directory}/example.ts`;
+    writeFileSync(file, withOwnImports(code));
+    await import(pathToFileURL(file).href);
+  } finally {
+    console.log = log;
+    rmSync(directory, { recursive: true });
+  }
+}
+
+/** Lets the published name of the package lead to this tree. */
+function withOwnImports(code: string): string {
+  const specifier = new RegExp(`(["'])(?:jsr:)?${name}(?:@[^/"']+)?(/[^"']+)?\\1`, "g");
+  return code.replace(specifier, (_match, _quote, path: string = "") => {
+    const entry = exports[`.${path}`];
+    if (entry === undefined) throw new TypeError(`Cannot run the example: ${name}${path} is not exported`);
+    return JSON.stringify(new URL(entry, root).href);
+  });
+}
+
+function list(directory: string): string[] {
+  const files = readdirSync(new URL(directory, root), { recursive: true, encoding: "utf8" });
+  return files.filter((file) => file.endsWith(".ts")).map((file) => directory + file).sort();
+}
+
+function read(file: string): string {
+  return readFileSync(new URL(file, root), "utf8");
+}

@@ -1,0 +1,164 @@
+import { assertEquals } from "@std/assert";
+import { readdirSync, readFileSync } from "node:fs";
+import { posix } from "node:path";
+import { test } from "./support/test.ts";
+
+// Imports only point down; files of one floor do not import each other.
+const floors = [
+  ["mod.ts"],
+  ["adapters/runtime.ts"],
+  ["adapters/deno.ts", "adapters/bun.ts", "adapters/node.ts"],
+  ["src/client.ts"],
+  ["src/check.ts", "src/connecting.ts"],
+  ["src/failover.ts"],
+  ["src/dial.ts"],
+  ["src/options.ts"],
+  ["src/events.ts"],
+  ["src/pool.ts"],
+  ["src/connection.ts"],
+  ["src/park.ts", "src/streams.ts"],
+  ["src/place.ts"],
+  ["src/scope.ts"],
+  ["src/proxy.ts"],
+  ["src/drive.ts"],
+  ["src/handshake.ts"],
+  ["src/address.ts"],
+  ["src/transport.ts", "src/errors.ts"],
+];
+
+// What a file may import from outside its own directory, and how; within src/ the floors decide alone.
+const doors: { from: RegExp; to: RegExp; kind: Kind }[] = [
+  { from: /^mod\.ts$/, to: /^(src\/.*|adapters\/runtime\.ts)$/, kind: "value" },
+  { from: /^adapters\//, to: /^src\/transport\.ts$/, kind: "type" },
+  { from: /^adapters\/runtime\.ts$/, to: /^adapters\//, kind: "dynamic" },
+  { from: /^adapters\/(deno|bun|node)\.ts$/, to: /^node:/, kind: "value" },
+  { from: /^src\//, to: /^src\//, kind: "value" },
+];
+
+const mostLines = 200;
+
+type Kind = "type" | "value" | "dynamic";
+type Import = { specifier: string; kind: Kind };
+
+test("every file has its place, imports only point down, and none is long", () => {
+  const root = new URL("../", import.meta.url);
+  const list = (directory: string) =>
+    readdirSync(new URL(directory, root), { recursive: true, encoding: "utf8" }).map((file) => directory + file);
+  const files = ["mod.ts", ...[...list("src/"), ...list("adapters/")].filter((file) => file.includes(".")).sort()];
+  const sources = Object.fromEntries(files.map((file) => [file, readFileSync(new URL(file, root), "utf8")]));
+  assertEquals(faults(sources), []);
+  assertEquals(floors.flat().filter((file) => !(file in sources)), [], "places without a file");
+});
+
+test("the check of the floors sees every kind of import", () => {
+  const source = [
+    'import { a } from "./a.ts";',
+    "import type {",
+    "  B,",
+    '} from "./b.ts";',
+    'import c, * as cs from "./c.ts"; import "./d.ts";',
+    'export * from "./e.ts";',
+    'export type { F } from "./f.ts";',
+    'type G = import("./g.ts").G;',
+    'const h = (await import("./h.ts")).h;',
+    '// import { x } from "./comment.ts";',
+    '/* import { x } from "./comment.ts"; */',
+    'const text = `\nimport { x } from "./text.ts";\n`;',
+    "const from = \"/* it's not a comment */\"; const i = await import('./i.ts');",
+    "const j = await import(specifier);",
+  ].join("\n");
+  assertEquals(importsOf(source).map(({ specifier, kind }) => `${kind} ${specifier}`), [
+    "value ./a.ts",
+    "type ./b.ts",
+    "value ./c.ts",
+    "value ./d.ts",
+    "value ./e.ts",
+    "type ./f.ts",
+    "dynamic ./g.ts",
+    "dynamic ./h.ts",
+    "dynamic ./i.ts",
+    "dynamic specifier",
+  ]);
+});
+
+const bad: [file: string, source: string, fault: string][] = [
+  ["src/new.ts", "", "src/new.ts has no place"],
+  ["src/pool.ts", 'import { a } from "./client.ts";', "src/pool.ts imports src/client.ts, which is not below it"],
+  ["src/pool.ts", 'type A = import("./client.ts").A;', "src/pool.ts imports src/client.ts, which is not below it"],
+  ["src/errors.ts", 'export * from "./transport.ts";', "src/errors.ts imports src/transport.ts, which is not below it"],
+  ["src/pool.ts", 'import "./nowhere.ts";', "src/pool.ts imports src/nowhere.ts, which has no place"],
+  ["src/pool.ts", 'import net from "node:net";', "src/pool.ts may not import node:net (value)"],
+  ["src/pool.ts", 'import type net from "node:net";', "src/pool.ts may not import node:net (type)"],
+  ["src/pool.ts", "import(name);", "src/pool.ts may not import name (dynamic)"],
+  [
+    "src/dial.ts",
+    'import { nodeTransport } from "../adapters/node.ts";',
+    "src/dial.ts may not import adapters/node.ts (value)",
+  ],
+  [
+    "adapters/node.ts",
+    'import { x } from "../src/transport.ts";',
+    "adapters/node.ts may not import src/transport.ts (value)",
+  ],
+  [
+    "adapters/bun.ts",
+    'import type { A } from "../src/errors.ts";',
+    "adapters/bun.ts may not import src/errors.ts (type)",
+  ],
+  ["adapters/bun.ts", 'import ws from "npm:ws";', "adapters/bun.ts may not import npm:ws (value)"],
+  [
+    "adapters/runtime.ts",
+    'import { x } from "./node.ts";',
+    "adapters/runtime.ts may not import adapters/node.ts (value)",
+  ],
+  ["mod.ts", 'export * from "./adapters/node.ts";', "mod.ts may not import adapters/node.ts (value)"],
+  ["src/pool.ts", "\n".repeat(mostLines + 1), `src/pool.ts has 201 lines, more than ${mostLines}`],
+];
+
+for (const [file, source, fault] of bad) {
+  test(`the check of the floors finds: ${fault}`, () => {
+    assertEquals(faults({ [file]: source }).includes(fault), true, faults({ [file]: source }).join("\n"));
+  });
+}
+
+function faults(sources: Record<string, string>): string[] {
+  return Object.entries(sources).flatMap(([file, source]) => {
+    const lines = source.replace(/\n$/, "").split("\n").length;
+    return [
+      ...(floorOf(file) < 0 ? [`${file} has no place`] : []),
+      ...(lines > mostLines ? [`${file} has ${lines} lines, more than ${mostLines}`] : []),
+      ...importsOf(source).flatMap((it) => faultOf(file, it)),
+    ];
+  });
+}
+
+function faultOf(file: string, { specifier, kind }: Import): string[] {
+  const inside = specifier.startsWith(".");
+  const to = inside ? posix.join(posix.dirname(file), specifier) : specifier;
+  const allows = (door: { from: RegExp; to: RegExp; kind: Kind }) =>
+    // Who may import a value may import a type, and later as well as at once.
+    door.from.test(file) && door.to.test(to) && (door.kind === kind || door.kind === "value");
+  if (inside && floorOf(to) < 0) return [`${file} imports ${to}, which has no place`];
+  if (!doors.some(allows)) return [`${file} may not import ${to} (${kind})`];
+  if (inside && floorOf(to) <= floorOf(file)) return [`${file} imports ${to}, which is not below it`];
+  return [];
+}
+
+function floorOf(file: string): number {
+  return floors.findIndex((floor) => floor.includes(file));
+}
+
+function importsOf(source: string): Import[] {
+  // Comments and templates go, quoted text stays: specifiers are quoted.
+  const code = source.replace(
+    /\/\*[^]*?\*\/|\/\/.*|`(?:\\[^]|[^`\\])*`|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'/g,
+    (token) => /^["']/.test(token) ? token : " ",
+  );
+  const statements =
+    /\b(?:import|export)\s+(type\b)?(?:[\w*{}\s,$]+?\bfrom\s*)?["']([^"']+)["']|\bimport\(\s*([^)]*?)\s*\)/g;
+  return [...code.matchAll(statements)].map(([, type, specifier, argument]) =>
+    argument === undefined
+      ? { specifier: specifier ?? "", kind: type ? "type" : "value" }
+      : { specifier: argument.replace(/^["']|["']$/g, ""), kind: "dynamic" }
+  );
+}

@@ -1,0 +1,285 @@
+import { assert, assertEquals, assertInstanceOf, assertStringIncludes, assertThrows } from "@std/assert";
+import { type CheckOptions, type ConnectOptions, Socks5Client, type Socks5Options, type Target } from "../mod.ts";
+import { LONGEST, milliseconds, settings } from "../src/options.ts";
+import type { Transport } from "../src/transport.ts";
+import { test } from "./support/test.ts";
+
+const PROXY = "socks5h://127.0.0.1:1080";
+
+/** A transport that must not be used, or only to fail. */
+function unused(): Transport & { dials: number } {
+  return {
+    dials: 0,
+    connect() {
+      this.dials++;
+      return Promise.reject(new Error("refused"));
+    },
+  };
+}
+
+/** Puts `value` where `name` says: `"pool.maxOpen"` is `{ pool: { maxOpen: value } }`. */
+function option(name: string, value: unknown): Socks5Options {
+  const [group = "", member] = name.split(".");
+  return { [group]: member === undefined ? value : { [member]: value } };
+}
+
+/** The error of making a client with the option, which names option and value. */
+function refused(name: string, value: unknown, expected: typeof TypeError | typeof RangeError): void {
+  const transport = unused();
+  const error = assertThrows(() => new Socks5Client(PROXY, { transport, ...option(name, value) }), Error);
+  assertInstanceOf(error, expected, `${name}: ${String(value)}: ${error}`);
+  assertNames(error, name, value);
+  assertEquals(transport.dials, 0);
+}
+
+function assertNames(error: Error, name: string, value: unknown): void {
+  const shown = typeof value === "string" ? JSON.stringify(value) : String(value);
+  assertStringIncludes(error.message, `Cannot use ${name} as `);
+  assert(error.message.endsWith(`: current value is ${shown}`), error.message);
+}
+
+function accepted(name: string, value: unknown): void {
+  assertInstanceOf(new Socks5Client(PROXY, { transport: unused(), ...option(name, value) }), Socks5Client);
+}
+
+const TIMES = ["timeout", "attemptTimeout", "cooldown", "retry.maxDelay", "pool.idleTimeout", "pool.maxLifetime"];
+const FINITE_TIMES = ["retry.minDelay", "keepAlive"];
+const COUNTS = ["retry", "retry.retries", "pool.maxOpen", "pool.maxIdle"];
+const NO_NUMBERS = ["5", "", null, 5n, [5], {}, () => 5, Symbol("5")];
+
+for (const name of [...TIMES, ...FINITE_TIMES]) {
+  test(`${name} is 0 to ${LONGEST} milliseconds${FINITE_TIMES.includes(name) ? "" : " or Infinity"}`, () => {
+    for (const value of [0, -0, 0.5, 1, 30_000, LONGEST, undefined]) accepted(name, value);
+    for (const value of [NaN, -1, -0.001, -Infinity, LONGEST + 1, LONGEST + 0.5, 1e300]) {
+      refused(name, value, RangeError);
+    }
+    for (const value of NO_NUMBERS) refused(name, value, TypeError);
+    if (FINITE_TIMES.includes(name)) refused(name, Infinity, RangeError);
+    else accepted(name, Infinity);
+  });
+}
+
+for (const name of COUNTS) {
+  test(`${name} is a whole number from 0, or Infinity`, () => {
+    for (const value of [0, -0, 1, 100, 2 ** 31, Infinity, undefined]) accepted(name, value);
+    for (const value of [NaN, -1, -Infinity, 1.5, 0.1]) refused(name, value, RangeError);
+    if (name === "retry") return;
+    for (const value of [...NO_NUMBERS, true]) refused(name, value, TypeError);
+  });
+}
+
+test("a group of options is an object, and is never dropped silently", () => {
+  for (const value of ["3", "", null, true, false, 3n, Symbol("3"), () => {}]) {
+    refused("retry", value, TypeError);
+    refused("pool", value, TypeError);
+  }
+  refused("pool", 3, TypeError);
+  for (const name of ["retry", "pool"]) accepted(name, {});
+});
+
+test("keepAlive and noDelay are booleans, keepAlive also a number of milliseconds", () => {
+  for (const value of [true, false, undefined]) {
+    accepted("keepAlive", value);
+    accepted("noDelay", value);
+  }
+  for (const value of [0, 1, "true", null, {}]) refused("noDelay", value, TypeError);
+});
+
+test("auth is optional or required, and nothing else", () => {
+  for (const value of ["optional", undefined]) accepted("auth", value);
+  for (const value of ["none", "", "Required", true, null, 2, {}]) refused("auth", value, TypeError);
+});
+
+test("auth may only be required if every proxy has credentials", () => {
+  const transport = unused();
+  const options = { transport, auth: "required" } as const;
+  const withThem = "socks5h://u:p@127.0.0.1:1080";
+  for (const proxies of [PROXY, [PROXY], [withThem, PROXY], { hostname: "h", port: 1 }]) {
+    const wrong = 'Cannot use auth as "required": a proxy has no credentials';
+    assertThrows(() => new Socks5Client(proxies, options), TypeError, wrong);
+  }
+  for (const proxies of [withThem, [withThem, "socks5h://u@h"]]) {
+    assertInstanceOf(new Socks5Client(proxies, options), Socks5Client);
+  }
+});
+
+test("retry.when and onEvent are functions", () => {
+  for (const name of ["retry.when", "onEvent"]) {
+    for (const value of [() => true, undefined]) accepted(name, value);
+    for (const value of [true, null, "x", {}]) {
+      const error = assertThrows(() => new Socks5Client(PROXY, option(name, value)), TypeError);
+      assertStringIncludes(error.message, `Cannot use ${name}`);
+    }
+  }
+});
+
+test("a transport has a connect method", () => {
+  for (const transport of [{}, 5, "tcp", true, { connect: 5 }, { connect: null }, () => {}]) {
+    const options = { transport } as unknown as Socks5Options;
+    assertThrows(() => new Socks5Client(PROXY, options), TypeError, "Cannot use transport");
+  }
+  assertInstanceOf(new Socks5Client(PROXY, { transport: new Socks5Client(PROXY) }), Socks5Client);
+});
+
+test("a client has at least one proxy", () => {
+  assertThrows(() => new Socks5Client([]), TypeError, "Cannot use proxy as a list of proxies: current value is []");
+  assertThrows(() => new Socks5Client(undefined as unknown as string), TypeError, "(redacted)");
+  assertThrows(() => new Socks5Client([PROXY, undefined as unknown as string]), TypeError, "(redacted)");
+});
+
+test("the defaults are those that the documentation names", () => {
+  const defaults = {
+    auth: "optional",
+    noDelay: true,
+    keepAlive: true,
+    timeout: 30_000,
+    attemptTimeout: 10_000,
+    retries: 3,
+    minDelay: 100,
+    maxDelay: 5_000,
+    when: undefined,
+    cooldown: 30_000,
+    maxOpen: 100,
+    maxIdle: 10,
+    idleTimeout: 90_000,
+    maxLifetime: 600_000,
+  };
+  assertEquals<unknown>(settings({}), defaults);
+  assertEquals<unknown>(settings({ retry: {}, pool: {} }), defaults);
+  const unset = { auth: undefined, noDelay: undefined, timeout: undefined, retry: undefined, pool: undefined };
+  assertEquals<unknown>(settings(unset as unknown as Socks5Options), defaults);
+  assertEquals<unknown>(settings({ retry: 5 }), { ...defaults, retries: 5 });
+  assertEquals<unknown>(settings({ retry: { retries: 5, minDelay: 1, maxDelay: 2 } }), {
+    ...defaults,
+    retries: 5,
+    minDelay: 1,
+    maxDelay: 2,
+  });
+});
+
+test("each option goes where it belongs, 0 and Infinity too", () => {
+  for (const n of [0, 7]) {
+    const all = settings({
+      auth: "required",
+      noDelay: false,
+      keepAlive: n,
+      timeout: n + 1,
+      attemptTimeout: n + 2,
+      retry: { retries: n + 3, minDelay: n + 4, maxDelay: n + 5 },
+      cooldown: n + 6,
+      pool: { maxOpen: n + 7, maxIdle: n + 8, idleTimeout: n + 9, maxLifetime: Infinity },
+    });
+    const { when: _, ...rest } = all;
+    assertEquals<unknown>(rest, {
+      auth: "required",
+      noDelay: false,
+      keepAlive: n,
+      timeout: n + 1,
+      attemptTimeout: n + 2,
+      retries: n + 3,
+      minDelay: n + 4,
+      maxDelay: n + 5,
+      cooldown: n + 6,
+      maxOpen: n + 7,
+      maxIdle: n + 8,
+      idleTimeout: n + 9,
+      maxLifetime: Infinity,
+    });
+  }
+  assertEquals(settings({ timeout: 0, retry: 0 }).timeout, 0);
+  assertEquals(settings({ keepAlive: false }).keepAlive, false);
+  assertEquals(milliseconds("timeout", 0, 5), 0);
+  assertEquals(milliseconds("timeout", undefined, 5), 5);
+});
+
+/** The three methods that take options of their own, as promises. */
+const CALLS: [name: string, option: string, call: (client: Socks5Client, value: unknown) => Promise<unknown>][] = [
+  ["connect()", "timeout", (client, value) => client.connect("a:1", { timeout: value } as ConnectOptions)],
+  ["check()", "timeout", (client, value) => client.check("a:1", { timeout: value } as CheckOptions)],
+  ["close()", "drain", (client, value) => client.close({ drain: value } as { drain: number })],
+];
+
+for (const [name, option, call] of CALLS) {
+  test(`${name} rejects a bad ${option} before any I/O`, async () => {
+    const transport = unused();
+    const client = new Socks5Client(PROXY, { transport, retry: 0 });
+    for (const value of [NaN, -1, -Infinity, LONGEST + 1, ...NO_NUMBERS]) {
+      const error = await thrownBy(call(client, value));
+      assertInstanceOf(error, typeof value === "number" ? RangeError : TypeError, String(value));
+      assertNames(error, option, value);
+    }
+    assertEquals([transport.dials, client.stats().failures], [0, 0]);
+    for (const value of [0, LONGEST, Infinity, undefined]) {
+      const error = await call(client, value).then(() => null, (error: unknown) => error);
+      assert(!(error instanceof TypeError || error instanceof RangeError), String(error));
+    }
+    await client.close();
+  });
+}
+
+test("connect() and check() reject bad credentials before any I/O and show nothing of them", async () => {
+  const transport = unused();
+  const client = new Socks5Client(PROXY, { transport, retry: 0 });
+  const bad: [unknown, typeof TypeError | typeof RangeError][] = [
+    [{}, TypeError],
+    ["canary:canary", TypeError],
+    [{ username: "", password: "canary" }, RangeError],
+    [{ username: "canary".repeat(50) }, RangeError],
+    [{ username: "u", password: "canary".repeat(50) }, RangeError],
+    [{ username: "u", password: 5 }, TypeError],
+  ];
+  for (const [credentials, expected] of bad) {
+    const options = { credentials } as ConnectOptions;
+    for (const call of [() => client.connect("a:1", options), () => client.check("a:1", options)]) {
+      const error = await thrownBy(call());
+      assertInstanceOf(error, expected);
+      assert(!`${error.message} ${error.stack}`.includes("canary"));
+    }
+  }
+  assertEquals(transport.dials, 0);
+});
+
+test("check() takes a probe of bytes, and only for a target", async () => {
+  const transport = unused();
+  const client = new Socks5Client(PROXY, { transport, retry: 0 });
+  const cases: [Target | undefined, unknown][] = [["a:1", "x"], ["a:1", [1]], ["a:1", null], [
+    undefined,
+    new Uint8Array(1),
+  ]];
+  for (const [target, probe] of cases) {
+    const error = await thrownBy(client.check(target, { probe } as CheckOptions));
+    assertInstanceOf(error, TypeError);
+    assertStringIncludes(error.message, "Cannot use probe");
+  }
+  assertEquals(transport.dials, 0);
+});
+
+test("a signal that is aborted already is thrown as it is, before any I/O", async () => {
+  const transport = unused();
+  const client = new Socks5Client(PROXY, { transport, retry: 0 });
+  const reason = { mine: true };
+  const signal = AbortSignal.abort(reason);
+  for (const call of [() => client.connect("a:1", { signal }), () => client.check("a:1", { signal })]) {
+    assertEquals(await call().then(() => null, (error: unknown) => error === reason), true);
+  }
+  assertEquals(transport.dials, 0);
+});
+
+test("what is wrong with a call is a rejection and never thrown", async () => {
+  const client = new Socks5Client(PROXY, { transport: unused() });
+  const calls = [
+    () => client.connect(undefined as unknown as Target),
+    () => client.connect("a:1", null as unknown as ConnectOptions),
+    () => client.check("a:1", null as unknown as CheckOptions),
+    () => client.check(5 as unknown as Target),
+    () => client.close(null as unknown as { drain: number }),
+  ];
+  for (const call of calls) assertInstanceOf(await thrownBy(call()), TypeError);
+  await client.close();
+});
+
+async function thrownBy(promise: Promise<unknown>): Promise<Error> {
+  const error = await promise.then(() => null, (error: unknown) => error);
+  assertInstanceOf(error, Error);
+  return error;
+}

@@ -1,0 +1,131 @@
+import process from "node:process";
+import { spawn } from "node:child_process";
+import { accessSync, closeSync, constants, openSync, readFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { delimiter, join } from "node:path";
+import type { Endpoint } from "../../src/transport.ts";
+
+/** A program that we started, with all that it forks. */
+export interface Process {
+  /** Waits until a question is answered with yes; rejects with the program's log if it ends before, or takes too long. */
+  until(isReady: () => Promise<boolean>): Promise<void>;
+  /** Kills the program and its children, and resolves when it is gone. */
+  kill(): Promise<void>;
+}
+
+/** The path of an installed program. */
+export function findProgram(name: string): string | undefined {
+  const directories = [...(process.env.PATH ?? "").split(delimiter), "/usr/local/sbin", "/usr/sbin", "/sbin"];
+  return directories.map((it) => join(it, name)).find(isExecutable);
+}
+
+/** Starts a program in a directory, where its output goes too. */
+export function startProcess(command: readonly string[], directory: string): Process {
+  const [program = "", ...args] = command;
+  const logFile = join(directory, `${program.split("/").at(-1)}.log`);
+  const log = openSync(logFile, "w");
+  // a group of its own, so that what it forks can be killed with it; no pipes, so that it keeps nothing of ours open
+  const env = { ...process.env, TMPDIR: directory };
+  const child = spawn(program, args, { cwd: directory, env, detached: true, stdio: ["ignore", log, log] });
+  closeSync(log);
+  const killGroup = () => child.pid !== undefined && killAll(child.pid);
+  // if the test runner gives up
+  process.once("exit", killGroup);
+  let end: string | undefined;
+  const ended = new Promise<void>((resolve) => {
+    child.once("error", (error) => resolve(void (end ??= error.message)));
+    child.once("exit", (code, signal) => resolve(void (end ??= `exit ${signal ?? code}`)));
+  });
+  return {
+    async until(isReady) {
+      const inTime = await eventually(async () => end !== undefined || await isReady());
+      if (inTime && end === undefined) return;
+      throw new Error(`${program}: ${end ?? "not ready in time"}\n${readFileSync(logFile, "utf8")}`);
+    },
+    async kill() {
+      process.off("exit", killGroup);
+      killGroup();
+      await ended;
+    },
+  };
+}
+
+/** Runs a program to its end. */
+export async function run(command: readonly string[], directory: string): Promise<void> {
+  const [program = "", ...args] = command;
+  const child = spawn(program, args, { cwd: directory, stdio: "ignore" });
+  const code = await new Promise((resolve) => {
+    child.once("error", resolve);
+    child.once("exit", resolve);
+  });
+  if (code !== 0) throw new Error(`${command.join(" ")}: ${code}`);
+}
+
+/** A TCP port of 127.0.0.1 that was free a moment ago, and is none that the system gives to others by itself. */
+export async function freePort(): Promise<number> {
+  while (true) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const server = createServer();
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once("error", () => resolve(false));
+      server.listen(port, "127.0.0.1", () => resolve(true));
+    });
+    if (!isFree) continue;
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+  }
+}
+
+/** Whether connections are accepted. */
+export function listens(at: Endpoint): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect("path" in at ? { path: at.path } : { host: at.hostname, port: at.port });
+    socket.on("connect", () => (resolve(true), socket.destroy()));
+    socket.on("error", () => resolve(false));
+  });
+}
+
+/** Waits until a question is answered with yes, asking again and again; gives up and says `false` after ten seconds. */
+export async function eventually(question: () => boolean | Promise<boolean>): Promise<boolean> {
+  const deadline = Date.now() + 10_000;
+  while (!await question()) {
+    if (Date.now() > deadline) return false;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  return true;
+}
+
+/** Whether a server answers some bytes, or speaks by itself, with bytes that begin as expected. */
+export function answers(at: Endpoint, question: Uint8Array, expected: Uint8Array): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect("path" in at ? { path: at.path } : { host: at.hostname, port: at.port });
+    let answer: number[] = [];
+    socket.setTimeout(1_000, () => socket.destroy());
+    socket.on("connect", () => question.length > 0 && socket.write(question));
+    socket.on("data", (chunk) => {
+      answer = [...answer, ...chunk];
+      if (answer.length >= expected.length) socket.destroy();
+    });
+    socket.on("end", () => socket.destroy());
+    socket.on("error", () => socket.destroy());
+    socket.on("close", () => resolve(expected.every((byte, i) => byte === answer[i])));
+  });
+}
+
+function killAll(group: number): void {
+  try {
+    process.kill(-group, "SIGKILL");
+  } catch (error) {
+    // they have ended already
+    if ((error as { code?: string }).code !== "ESRCH") throw error;
+  }
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

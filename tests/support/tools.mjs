@@ -1,0 +1,102 @@
+// What tests/run.mjs and tests/gate.mjs share. Both start on the machine's own Node, hence plain JavaScript.
+import { spawn } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { delimiter, join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { stripVTControlCharacters } from "node:util";
+
+export const root = fileURLToPath(new URL("../..", import.meta.url));
+
+const bin = join(root, "node_modules", ".bin");
+
+/** The runtimes that the project brings along. */
+export const runtimes = {
+  deno: join(bin, "deno"),
+  bun: join(bin, "bun"),
+  node: join(bin, "node"),
+};
+
+const env = {
+  ...process.env,
+  PATH: [bin, process.env.PATH].join(delimiter),
+  DENO_NO_UPDATE_CHECK: "1",
+  DENO_NO_PROMPT: "1",
+  ...(process.stdout.isTTY ? {} : { NO_COLOR: "1" }),
+};
+
+const running = new Set();
+
+for (const [signal, number] of [["SIGINT", 2], ["SIGTERM", 15], ["SIGHUP", 1]]) {
+  process.on(signal, () => process.exit(128 + number));
+}
+process.on("exit", () => running.forEach((child) => kill(child)));
+
+/**
+ * Runs a command to its end, at most `timeout` seconds, and never rejects.
+ * It gets a process group of its own, which dies with it: nothing that it started is left.
+ */
+export function run(command, args, options = {}) {
+  const { timeout = 120, cwd = root, onOutput = () => {}, ...rest } = options;
+  const start = performance.now();
+  let output = "";
+  let timedOut = false;
+  const child = spawn(command, args, {
+    cwd,
+    env: { ...env, ...rest.env },
+    detached: true,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  running.add(child);
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding("utf8").on("data", (chunk) => {
+      output += chunk;
+      onOutput(chunk);
+    });
+  }
+  const timer = setTimeout(() => {
+    timedOut = true;
+    // A runner that is asked to end may still say what it hangs in.
+    kill(child, "SIGTERM");
+    setTimeout(() => running.has(child) && kill(child), 2_000).unref();
+  }, timeout * 1_000);
+  return new Promise((resolve) => {
+    const end = (code, signal) => {
+      clearTimeout(timer);
+      running.delete(child);
+      const seconds = (performance.now() - start) / 1_000;
+      if (timedOut) output += `\nKilled after ${timeout} s\n`;
+      else if (signal) output += `\nEnded by ${signal}\n`;
+      resolve({ ok: code === 0 && !timedOut, timedOut, output: stripVTControlCharacters(output), seconds });
+    };
+    // The streams of a runner stay open as long as something that it started holds them.
+    child.on("exit", () => kill(child));
+    child.on("close", end);
+    child.on("error", (error) => {
+      output += `${error}\n`;
+      end(null, null);
+    });
+  });
+}
+
+function kill(child, signal = "SIGKILL") {
+  try {
+    process.kill(-child.pid, signal);
+  } catch {
+    // It ended by itself.
+  }
+}
+
+/** Lets Deno bring @std into its cache; false if its registry is not reached within ten seconds. */
+export async function reachesStd() {
+  const { imports } = JSON.parse(await readFile(join(root, "deno.json"), "utf8"));
+  const { ok } = await run(runtimes.deno, ["cache", "--no-lock", "--quiet", ...Object.values(imports)], {
+    timeout: 10,
+  });
+  return ok;
+}
+
+/** The flags with which Deno finds @std. */
+export function denoFlags(online) {
+  return online ? ["--no-lock"] : ["--no-lock", "--import-map", join(root, "tests/offline/import_map.json")];
+}

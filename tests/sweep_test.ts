@@ -1,0 +1,224 @@
+import { assert, assertEquals, assertGreater } from "@std/assert";
+import { ClosedError, Socks5Client, type Socks5Conn, Socks5Error, type Socks5Options } from "../mod.ts";
+import { type Clock, withClock } from "./support/clock.ts";
+import { FakeTransport, type Script, socks5 } from "./support/fake.ts";
+import { test } from "./support/test.ts";
+
+const REASON = new Error("the caller's own reason");
+const TIMEOUT = 5_000;
+const NO_POINT = 0;
+
+/** What happens to a connect at one of its suspension points. */
+const ACTIONS = ["abort", "expire", "close", "fail"] as const;
+type Action = typeof ACTIONS[number];
+
+/** When: before the point is settled, or so many turns of the microtask queue after it. */
+const WHEN = ["before", 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12] as const;
+type When = typeof WHEN[number];
+
+/** What is done before and after the connect that the sweep disturbs. */
+interface Scene {
+  script?: () => Script;
+  proxies?: string[];
+  options?: Socks5Options;
+  chain?: boolean;
+  before?: (client: Socks5Client) => Promise<void>;
+}
+
+const reuse = async (client: Socks5Client): Promise<void> => {
+  (await client.connect("example.test:80", { reuse: true })).release();
+};
+
+const SCENES: Record<string, Scene> = {
+  "a connect": {},
+  "a connect with a password": { proxies: ["socks5://me:secret@a"] },
+  "a connect that fails over": {
+    proxies: ["socks5://a", "socks5://b"],
+    script: () => {
+      const good = socks5();
+      let greetings = 0;
+      return (conn, written) => written.length === 3 && ++greetings === 1 ? conn.end() : good(conn, written);
+    },
+  },
+  "a connect that is tried again": {
+    options: { retry: { retries: 2, minDelay: 100 } },
+    script: () => {
+      const good = socks5();
+      let greetings = 0;
+      return (conn, written) => written.length === 3 && ++greetings < 3 ? conn.reset() : good(conn, written);
+    },
+  },
+  "a connect that takes the place of an idle tunnel": { options: { pool: { maxOpen: 1 } }, before: reuse },
+  "a connect through a chain of two": { chain: true, script: () => socks5({ hops: 2 }) },
+};
+
+/** One disturbed connect; gives the number of its suspension points. */
+async function run(clock: Clock, scene: Scene, action: Action, point: number, when: When, cancels: boolean) {
+  const transport = new FakeTransport((scene.script ?? socks5)());
+  transport.cancels = cancels;
+  const controller = new AbortController();
+  const listeners = countListeners(controller.signal);
+  const options = { timeout: TIMEOUT, ...scene.options, transport };
+  const inner = scene.chain ? new Socks5Client("socks5://first", options) : null;
+  const client = new Socks5Client(scene.proxies ?? "socks5://a", { ...options, transport: inner ?? transport });
+  await scene.before?.(client);
+  const start = transport.points;
+  const act = (n: number) => {
+    if (n - start !== point) return;
+    if (action === "abort") controller.abort(REASON);
+    if (action === "expire") clock.jump(TIMEOUT);
+    if (action === "close") void client.close();
+    if (action === "fail") throw new Error("injected");
+  };
+  if (when === "before") transport.onPoint = act;
+  else transport.onPassed = async (n) => (await turns(when), act(n));
+  let settlements = 0;
+  const connecting = client.connect("example.test:80", { signal: controller.signal });
+  const count = () => settlements++;
+  connecting.then(count, count);
+  const outcome: Socks5Conn | Socks5Error | Error = await clock.settle(
+    connecting.then((conn) => conn, (error) => error),
+  );
+  const points = transport.points - start;
+  assertEquals(settlements, 1);
+  if (!(outcome instanceof Error)) {
+    assert(action === "close" || !transport.conns.at(-1)!.closed, "a closed tunnel was handed over");
+    outcome.close();
+  } else if (point !== NO_POINT) checkError(outcome, action);
+  else throw outcome;
+  assertEquals([client.stats().opening, client.stats().inUse, client.stats().waiting], [0, 0, 0]);
+  assertEquals(listeners(), 0, "a listener is left on the caller's signal");
+  await clock.settle(client.close());
+  await inner?.close();
+  await clock.tick(0);
+  assertEquals(client.stats().idle, 0);
+  assertEquals(transport.open, 0, "a connection is left");
+  assert(!clock.next(), "a timer is left");
+  return points;
+}
+
+function checkError(error: Error, action: Action): void {
+  if (action === "abort") assertEquals(error, REASON);
+  else assert(error instanceof Socks5Error, String(error));
+  if (action === "expire") assertEquals((error as Socks5Error).code, "SOCKS5_TIMEOUT");
+  if (action === "close") assert(error instanceof ClosedError && error.code === "SOCKS5_CLIENT_CLOSED", String(error));
+}
+
+/** Counts the abort listeners that are on a signal. */
+function countListeners(signal: AbortSignal): () => number {
+  let listeners = 0;
+  const { addEventListener: add, removeEventListener: remove } = signal;
+  const known = new Set<unknown>();
+  signal.addEventListener = (...args: unknown[]) => {
+    if (!known.has(args[1])) listeners++;
+    known.add(args[1]);
+    Reflect.apply(add, signal, args);
+  };
+  signal.removeEventListener = (...args: unknown[]) => {
+    if (known.delete(args[1])) listeners--;
+    Reflect.apply(remove, signal, args);
+  };
+  return () => listeners;
+}
+
+for (const [name, scene] of Object.entries(SCENES)) {
+  for (const action of ACTIONS) {
+    test(`${name}, with ${action} at each of its suspension points, settles once and leaves nothing`, () =>
+      withClock(async (clock) => {
+        for (const cancels of [true, false]) {
+          for (const when of action === "fail" ? ["before" as const] : cancels ? WHEN : WHEN.slice(0, 2)) {
+            const points = await run(clock, scene, action, NO_POINT, when, cancels);
+            assertGreater(points, 4, "there is nothing to sweep");
+            // the turns after the last point are those in which the tunnel changes hands
+            for (let point = when === "before" || when === 0 ? 1 : points; point <= points; point++) {
+              try {
+                await run(clock, scene, action, point, when, cancels);
+              } catch (error) {
+                const where = `at point ${point}, ${when} turns after it settles, cancels: ${cancels}`;
+                throw new Error(`${where}: ${error instanceof Error ? error.message : error}`, { cause: error });
+              }
+            }
+          }
+        }
+      }));
+  }
+}
+
+test("a connect that takes a released tunnel and ends before it is handed over gives the tunnel back, or closes it", () =>
+  withClock(async (clock) => {
+    for (const action of ["abort", "expire", "close"] as const) {
+      const transport = new FakeTransport(socks5());
+      const client = new Socks5Client("socks5://a", { transport, timeout: TIMEOUT });
+      await clock.settle(reuse(client));
+      const controller = new AbortController();
+      const connecting = client.connect("example.test:80", { signal: controller.signal, reuse: true });
+      const outcome = connecting.then(() => new Error("it connected"), (error: Error) => error);
+      if (action === "abort") controller.abort(REASON);
+      if (action === "expire") clock.jump(TIMEOUT);
+      if (action === "close") void client.close();
+      checkError(await clock.settle(outcome), action);
+      assertEquals([client.stats().inUse, client.stats().idle], [0, action === "close" ? 0 : 1]);
+      await clock.settle(client.close());
+      assertEquals(transport.open, 0);
+      assert(!clock.next(), "a timer is left");
+    }
+  }));
+
+test("a connect that waits for a place leaves nothing when it is aborted, times out or the client is closed", () =>
+  withClock(async (clock) => {
+    for (const action of ["abort", "expire", "close"] as const) {
+      const transport = new FakeTransport(socks5());
+      const client = new Socks5Client("socks5://a", { transport, timeout: TIMEOUT, pool: { maxOpen: 1 } });
+      const held = await clock.settle(client.connect("example.test:80"));
+      const controller = new AbortController();
+      const listeners = countListeners(controller.signal);
+      const waiting = client.connect("example.test:80", { signal: controller.signal });
+      const outcome = waiting.then(() => new Error("it connected"), (error: Error) => error);
+      await clock.tick(1);
+      assertEquals(client.stats().waiting, 1);
+      if (action === "abort") controller.abort(REASON);
+      if (action === "expire") clock.jump(TIMEOUT);
+      if (action === "close") void client.close();
+      const error = await clock.settle(outcome);
+      checkError(error, action);
+      if (action === "expire") {
+        assertEquals((error as Socks5Error).phase, "pool");
+        assert(error.message.includes("1 tunnels are in use"), error.message);
+      }
+      assertEquals([client.stats().waiting, listeners(), transport.conns.length], [0, 0, 1]);
+      held.close();
+      assertEquals(transport.open, 0);
+      assert(!clock.next(), "a timer is left");
+    }
+  }));
+
+test("a connect that got its turn in the same tick as the abort gives the place to the next", () =>
+  withClock(async (clock) => {
+    const transport = new FakeTransport(socks5());
+    const client = new Socks5Client("socks5://a", { transport, pool: { maxOpen: 1 } });
+    const held = await clock.settle(client.connect("example.test:80"));
+    const controller = new AbortController();
+    const second = client.connect("example.test:80", { signal: controller.signal }).catch((reason: unknown) => reason);
+    const third = client.connect("example.test:80");
+    held.close();
+    controller.abort(REASON);
+    assertEquals(await clock.settle(second), REASON);
+    (await clock.settle(third)).close();
+    assertEquals([transport.open, client.stats().opening], [0, 0]);
+  }));
+
+test("a transport that ignores close() cannot hold a connect beyond its time", () =>
+  withClock(async (clock) => {
+    const transport = { connect: () => Promise.resolve({ read: never, write: never, closeWrite: never, close() {} }) };
+    const client = new Socks5Client("socks5://a", { transport, timeout: TIMEOUT, retry: 0, attemptTimeout: 1_000 });
+    const error = await clock.settle(client.connect("example.test:80").then(() => null, (error) => error));
+    assertEquals([error.code, clock.now], ["SOCKS5_ATTEMPT_TIMEOUT", 1_000]);
+  }));
+
+function never(): Promise<never> {
+  return new Promise(() => {});
+}
+
+async function turns(n: number): Promise<void> {
+  for (let i = 0; i < n; i++) await undefined;
+}
