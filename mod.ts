@@ -2,12 +2,12 @@
  * A SOCKS5 client (RFC 1928, RFC 1929) for Deno, Bun and Node.
  *
  * @example A connection through a proxy
- * ```ts ignore
+ * ```ts
  * import { Socks5Client } from "jsr:@x/socks5";
  *
  * const client = new Socks5Client("socks5h://user:pass@proxy.example:1080");
  * const conn = await client.connect("example.com:80");
- * await conn.write(new TextEncoder().encode("HEAD / HTTP/1.0\r\nHost: example.com\r\n\r\n"));
+ * await conn.write(new TextEncoder().encode("GET / HTTP/1.0\r\nHost: example.com\r\n\r\n"));
  * for await (const chunk of conn.readable) console.log(new TextDecoder().decode(chunk));
  * conn.close();
  * ```
@@ -40,6 +40,18 @@ export type { Conn, Detached, DialOptions, Endpoint, Transport } from "./src/tra
  * timer until it is used, and is a {@linkcode Transport} itself: given to another client it makes a chain.
  *
  * `S` is the type of the runtime's own socket, inferred from an explicit `transport`.
+ *
+ * @example A chain of two proxies
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { Socks5Client } from "jsr:@x/socks5";
+ *
+ * const first = new Socks5Client("socks5h://user:pass@proxy.example:1080");
+ * const second = new Socks5Client("socks5h://user:pass@proxy-two.example:1080", { transport: first });
+ * const conn = await second.connect("example.com:80");
+ * assertEquals(conn.target, "example.com:80");
+ * conn.close();
+ * ```
  */
 export class Socks5Client<S = unknown> implements Transport<S> {
   readonly #core: Core<S>;
@@ -68,6 +80,19 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    * @throws {TargetError} If the proxy works and the target was not reached.
    * @throws {TimeoutError} If time ran out.
    * @throws {ClosedError} If the client is closed.
+   *
+   * @example A tunnel that is used again
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { Socks5Client } from "jsr:@x/socks5";
+   *
+   * const client = new Socks5Client("socks5h://user:pass@proxy.example:1080");
+   * const first = await client.connect("echo.example:7", { reuse: true });
+   * first.release();
+   * const second = await client.connect("echo.example:7", { reuse: true });
+   * assert(second.reused);
+   * await client.close();
+   * ```
    */
   connect(target: Target, options: ConnectOptions = {}): Promise<Socks5Conn<S>> {
     return this.#core.connect(target, options);
@@ -79,12 +104,35 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    *
    * @returns One report for each proxy, in their order.
    * @throws {TypeError} If an argument is malformed; {@linkcode RangeError} if a number is out of range.
+   *
+   * @example Reachable, and are the credentials right?
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { Socks5Client } from "jsr:@x/socks5";
+   *
+   * const client = new Socks5Client(["socks5h://user:pass@proxy.example:1080", "socks5h://down.example:1080"]);
+   * const reports = await client.check();
+   * assertEquals(reports.map((report) => report.verdict), ["ok", "proxy-down"]);
+   * ```
    */
   check(target?: Target, options: CheckOptions = {}): Promise<CheckReport[]> {
     return this.#core.check(target, options);
   }
 
-  /** What is open now, and what was counted since the start. */
+  /**
+   * What is open now, and what was counted since the start.
+   *
+   * @example
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { Socks5Client } from "jsr:@x/socks5";
+   *
+   * const client = new Socks5Client("socks5h://user:pass@proxy.example:1080");
+   * const conn = await client.connect("example.com:80");
+   * assertEquals(client.stats().inUse, 1);
+   * conn.close();
+   * ```
+   */
   stats(): Socks5Stats {
     return this.#core.stats();
   }

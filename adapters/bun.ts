@@ -2,22 +2,18 @@ import type { Conn, Detached, DialOptions, Endpoint, Transport } from "../src/tr
 
 /** The part of a `Bun.Socket` that this package uses. */
 export interface BunSocket {
-  /** Whatever the owner keeps with the socket. */
-  data: unknown;
   /** Takes what fits and gives its length; -1 when closed. */
-  write(data: Uint8Array, byteOffset?: number, byteLength?: number): number;
+  write(data: Uint8Array): number;
   /** Sends FIN. */
   shutdown(): void;
   /** Closes both ways; what was written still leaves. */
   close(): void;
-  /** Closes both ways at once. */
-  terminate(): void;
   /** Stops the delivery of data. */
   pause(): void;
   /** Starts the delivery of data again. */
   resume(): void;
-  /** Exchanges the handlers. */
-  reload(options: { socket: BunHandlers }): void;
+  /** Exchanges the handlers: `data(socket, chunk)`, `drain(socket)`, `end(socket)`, `close(socket, error)`. */
+  reload(options: { socket: object }): void;
   /** TCP_NODELAY. */
   setNoDelay(on: boolean): void;
   /** TCP keep-alive. */
@@ -28,23 +24,9 @@ export interface BunSocket {
   unref(): void;
 }
 
-/** The handlers of a {@linkcode BunSocket}. */
-export interface BunHandlers {
-  /** Bytes came. */
-  data?(socket: BunSocket, chunk: Uint8Array): void;
-  /** There is room for more bytes. */
-  drain?(socket: BunSocket): void;
-  /** FIN came. */
-  end?(socket: BunSocket): void;
-  /** The socket is closed, by an error if there is one. */
-  close?(socket: BunSocket, error?: Error): void;
-  /** A handler threw. */
-  error?(socket: BunSocket, error: Error): void;
-}
-
 /**
  * Opens connections with `Bun.connect` and hands over a {@linkcode BunSocket}, paused, with the bytes that Bun had
- * already delivered as `head`: `reload()` it with your own handlers, then `resume()`.
+ * already delivered as `head`: `reload()` it with handlers of your own, then `resume()` it.
  *
  * Bun cannot cancel an attempt: an abort rejects at once, and the socket is closed when it opens.
  */
@@ -52,17 +34,18 @@ export const bunTransport: Transport<BunSocket> = {
   connect(to: Endpoint, { signal, noDelay = true, keepAlive = true }: DialOptions = {}): Promise<Conn<BunSocket>> {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
+      const { Bun } = globalThis as unknown as { Bun: { connect(options: object): Promise<BunSocket> } };
       const address = "path" in to ? { unix: to.path } : { hostname: to.hostname, port: to.port };
       const conn = new BunConn();
-      const opening = dial({ ...address, socket: BunConn.handlers, data: conn, allowHalfOpen: true });
+      const opening = Bun.connect({ ...address, socket: BunConn.handlers, data: conn, allowHalfOpen: true });
       const aborted = () => reject(signal?.reason);
       signal?.addEventListener("abort", aborted, { once: true });
       opening.then((socket) => {
-        if (signal?.aborted) return socket.terminate();
+        if (signal?.aborted) return socket.close();
         signal?.removeEventListener("abort", aborted);
         if (!noDelay) socket.setNoDelay(false); // Bun turns it on by itself
         if (keepAlive !== false) socket.setKeepAlive(true, keepAlive === true ? 0 : keepAlive);
-        resolve(conn.opened(socket));
+        resolve(conn);
       }, (error) => {
         signal?.removeEventListener("abort", aborted);
         reject(error);
@@ -71,65 +54,39 @@ export const bunTransport: Transport<BunSocket> = {
   },
 };
 
-type BunOptions = ({ unix: string } | { hostname: string; port: number }) & {
-  socket: BunHandlers;
-  data: unknown;
-  allowHalfOpen: boolean;
-};
-
-function dial(options: BunOptions): Promise<BunSocket> {
-  const { Bun } = globalThis as unknown as { Bun: { connect(options: BunOptions): Promise<BunSocket> } };
-  return Bun.connect(options);
-}
-
-const highWater = 64 * 1024;
-const lowWater = 16 * 1024;
-
-type Read = { p: Uint8Array; resolve: (n: number | null) => void; reject: (reason: unknown) => void };
-/** Without `p` it is the FIN. */
-type Write = {
-  p: Uint8Array | undefined;
-  sent: number;
-  resolve: (n: number) => void;
-  reject: (reason: unknown) => void;
-};
+type Settle<T> = { resolve: (value: T) => void; reject: (reason: unknown) => void };
+type Owned = BunSocket & { data: BunConn };
+const [lowWater, highWater] = [16 * 1024, 64 * 1024];
+const fin = new Uint8Array();
 
 class BunConn implements Conn<BunSocket> {
-  static handlers: BunHandlers = {
-    data: (socket, chunk) => (socket.data as BunConn).#received(socket, chunk),
-    drain: (socket) => (socket.data as BunConn).#flush(),
-    end: (socket) => (socket.data as BunConn).#ended(),
-    close: (socket, error) => (socket.data as BunConn).#closed(error),
+  static handlers = {
+    open: (socket: Owned) => void (socket.data.#socket = socket),
+    data: ({ data }: Owned, chunk: Uint8Array) => data.#received(chunk),
+    drain: ({ data }: Owned) => data.#flush(),
+    end: ({ data }: Owned) => data.#ended(),
+    // after our own FIN the peer's comes as this, without an error
+    close: ({ data }: Owned, error?: Error) => data.#ended(error).#break(error),
   };
 
   #socket!: BunSocket;
   #chunks: Uint8Array[] = [];
   #queued = 0;
-  #paused = false;
-  #reading: Read | undefined;
-  #writes: Write[] = [];
+  #reading: Settle<number | null> & { p: Uint8Array } | undefined;
+  #writes: (Settle<number> & { p: Uint8Array; sent: number })[] = [];
   #closedWrite: Promise<void> | undefined;
-  /** What ended the reading side: an error, or `null` for FIN. */
-  #end: Error | null | undefined;
-  /** Why nothing can be written any more. */
-  #broken: Error | undefined;
+  #end: Error | null | undefined; // of the reading side: null is FIN
+  #broken = false;
+  #error: Error | undefined;
   #gone: "closed" | "detached" | undefined;
-
-  opened(socket: BunSocket): this {
-    this.#socket = socket;
-    return this;
-  }
 
   read(p: Uint8Array): Promise<number | null> {
     if (this.#reading) return Promise.reject(new TypeError("Cannot read: another read is pending"));
     if (this.#gone) return Promise.reject(this.#failure());
     if (p.length === 0) return Promise.resolve(0);
     if (this.#queued > 0) return Promise.resolve(this.#take(p));
-    if (this.#end === null) return Promise.resolve(null);
-    if (this.#end) return Promise.reject(this.#end);
-    return new Promise((resolve, reject) => {
-      this.#reading = { p, resolve, reject };
-    });
+    if (this.#end !== undefined) return this.#end ? Promise.reject(this.#end) : Promise.resolve(null);
+    return new Promise((resolve, reject) => this.#reading = { p, resolve, reject });
   }
 
   write(p: Uint8Array): Promise<number> {
@@ -138,17 +95,15 @@ class BunConn implements Conn<BunSocket> {
   }
 
   closeWrite(): Promise<void> {
-    return this.#closedWrite ??= this.#send().then(() => {});
+    return this.#closedWrite ??= this.#send(fin).then(() => {});
   }
 
   close(): void {
     if (this.#gone) return;
     this.#gone = "closed";
-    this.#chunks = [];
     this.#socket.close();
     this.#reading?.reject(this.#failure());
     this.#reading = undefined;
-    this.#break(this.#failure());
   }
 
   ref(): void {
@@ -160,37 +115,30 @@ class BunConn implements Conn<BunSocket> {
   }
 
   detach(): Detached<BunSocket> {
-    const obstacle = this.#gone
-      ? `the connection is ${this.#gone}`
-      : this.#reading
-      ? "a read is pending"
-      : this.#writes.length > 0
-      ? "a write is pending"
-      : this.#end !== undefined || this.#broken
-      ? "the connection has ended"
-      : "";
+    const obstacle = this.#obstacle();
     if (obstacle) throw new TypeError(`Cannot detach: ${obstacle}`);
+    const head = new Uint8Array(this.#queued);
+    this.#take(head);
     this.#gone = "detached";
     this.#socket.pause();
     this.#socket.ref();
-    const head = new Uint8Array(this.#queued);
-    this.#take(head);
     return { socket: this.#socket, head };
   }
 
-  #received(socket: BunSocket, chunk: Uint8Array): void {
+  #obstacle(): string | undefined {
+    if (this.#gone) return `the connection is ${this.#gone}`;
+    if (this.#reading) return "a read is pending";
+    if (this.#writes.length > 0) return "a write is pending";
+    return this.#end !== undefined || this.#broken ? "the connection has ended" : undefined;
+  }
+
+  #received(chunk: Uint8Array): void {
     if (this.#gone) return;
     this.#chunks.push(chunk);
     this.#queued += chunk.length;
-    const reading = this.#reading;
-    if (reading) {
-      this.#reading = undefined;
-      reading.resolve(this.#take(reading.p));
-    }
-    if (this.#queued > highWater && !this.#paused) {
-      this.#paused = true;
-      socket.pause();
-    }
+    this.#reading?.resolve(this.#take(this.#reading.p));
+    this.#reading = undefined;
+    if (this.#queued > highWater) this.#socket.pause();
   }
 
   #take(p: Uint8Array): number {
@@ -202,56 +150,50 @@ class BunConn implements Conn<BunSocket> {
       if (part.length === chunk.length) this.#chunks.shift();
       else this.#chunks[0] = chunk.subarray(part.length);
     }
+    if (this.#queued > lowWater && this.#queued - n <= lowWater) this.#socket.resume();
     this.#queued -= n;
-    if (this.#paused && this.#queued <= lowWater && !this.#gone) {
-      this.#paused = false;
-      this.#socket.resume();
-    }
     return n;
   }
 
-  #send(p?: Uint8Array): Promise<number> {
+  #send(p: Uint8Array): Promise<number> {
     if (this.#gone || this.#broken) return Promise.reject(this.#failure());
+    const sent = p === fin || this.#writes.length > 0 ? 0 : this.#socket.write(p);
+    if (sent === p.length && p !== fin) return Promise.resolve(sent);
     return new Promise((resolve, reject) => {
-      if (this.#writes.push({ p, sent: 0, resolve, reject }) === 1) this.#flush();
+      if (this.#writes.push({ p, sent: Math.max(sent, 0), resolve, reject }) === 1) this.#flush();
     });
   }
 
   #flush(): void {
-    for (let write; (write = this.#writes[0]);) {
-      const { p } = write;
-      if (!p) this.#socket.shutdown();
-      else if (p.length > 0) {
-        const n = this.#socket.write(write.sent > 0 ? p.subarray(write.sent) : p);
-        // the reset that is told here is not told to the reader
+    for (let write; (write = this.#writes[0]); this.#writes.shift()) {
+      if (write.p === fin) this.#socket.shutdown();
+      else {
+        const n = this.#socket.write(write.p.subarray(write.sent));
+        // a reset that is told here is an end to the reader
         if (n < 0) return this.#break(Object.assign(new Error("The connection is broken"), { code: "EPIPE" }));
         write.sent += n;
-        if (write.sent < p.length) return;
+        if (write.sent < write.p.length) return;
       }
-      this.#writes.shift();
       write.resolve(write.sent);
     }
   }
 
-  #ended(error?: Error): void {
-    if (this.#gone || this.#end !== undefined) return;
-    this.#end = error ?? this.#broken ?? null;
+  #ended(error?: Error): this {
+    if (this.#gone || this.#end !== undefined) return this;
+    this.#end = error ?? this.#error ?? null;
     if (this.#end) this.#reading?.reject(this.#end);
     else this.#reading?.resolve(null);
     this.#reading = undefined;
+    return this;
   }
 
-  #break(error: Error): void {
-    this.#broken ??= error;
+  #break(error?: Error): void {
+    this.#broken = true;
+    this.#error ??= error;
     for (const write of this.#writes.splice(0)) write.reject(this.#failure());
   }
 
-  #closed(error?: Error): void {
-    this.#ended(error);
-    this.#break(error ?? new Error("The connection is closed by the peer"));
-  }
-
   #failure(): Error {
-    return this.#gone || !this.#broken ? new Error(`The connection is ${this.#gone}`) : this.#broken;
+    return !this.#gone && this.#error || new Error(`The connection is ${this.#gone ?? "closed"}`);
   }
 }

@@ -24,7 +24,20 @@ export interface DenoConn {
   setKeepAlive?(on?: boolean): void;
 }
 
-/** Opens connections with `Deno.connect` and hands over a `Deno.TcpConn` (a `Deno.UnixConn` for a path). */
+/**
+ * Opens connections with `Deno.connect` and hands over a `Deno.TcpConn` (a `Deno.UnixConn` for a path).
+ *
+ * @example A `Deno.TcpConn` through a proxy
+ * ```ts deno
+ * import { Socks5Client } from "jsr:@x/socks5";
+ * import { denoTransport } from "jsr:@x/socks5/deno";
+ *
+ * const client = new Socks5Client("socks5h://user:pass@proxy.example:1080", { transport: denoTransport });
+ * const { socket } = (await client.connect("example.com:80")).detach();
+ * await socket.write(new TextEncoder().encode("GET / HTTP/1.0\r\nHost: example.com\r\n\r\n"));
+ * for await (const chunk of socket.readable) console.log(new TextDecoder().decode(chunk));
+ * ```
+ */
 export const denoTransport: Transport<DenoTcpConn> = {
   async connect(to: Endpoint, { signal, noDelay = true, keepAlive = true }: DialOptions = {}) {
     signal?.throwIfAborted();
@@ -33,16 +46,17 @@ export const denoTransport: Transport<DenoTcpConn> = {
     if (dial) dial.signal.throwIfAborted = () => {};
     const abort = () => dial?.abort();
     signal?.addEventListener("abort", abort);
+    let conn: DenoConn | undefined;
     try {
-      const conn = await open("path" in to ? { transport: "unix", path: to.path } : { ...to, signal: dial?.signal });
-      if (signal?.aborted) conn.close();
-      else return new DenoPipe(conn, noDelay, keepAlive !== false);
+      conn = await open("path" in to ? { transport: "unix", path: to.path } : { ...to, signal: dial?.signal });
+      signal?.throwIfAborted();
+      return new DenoPipe(conn, noDelay, keepAlive !== false);
     } catch (error) {
-      if (!signal?.aborted) throw error;
+      conn?.close();
+      throw signal?.aborted ? signal.reason : error;
     } finally {
       signal?.removeEventListener("abort", abort);
     }
-    throw signal.reason;
   },
 };
 
@@ -116,24 +130,23 @@ class DenoPipe implements Conn<DenoTcpConn> {
   }
 
   detach(): Detached<DenoTcpConn> {
-    const obstacle = this.#gone
-      ? `the connection is ${this.#gone}`
-      : this.#reading
-      ? "a read is pending"
-      : this.#writes > 0
-      ? "a write is pending"
-      : this.#ended || this.#error
-      ? "the connection has ended"
-      : "";
+    const obstacle = this.#obstacle();
     if (obstacle) throw new TypeError(`Cannot detach: ${obstacle}`);
     this.#gone = "detached";
     this.#conn.ref();
     return { socket: this.#conn as unknown as DenoTcpConn, head: new Uint8Array() };
   }
 
+  #obstacle(): string | undefined {
+    if (this.#gone) return `the connection is ${this.#gone}`;
+    if (this.#reading) return "a read is pending";
+    if (this.#writes > 0) return "a write is pending";
+    return this.#ended || this.#error ? "the connection has ended" : undefined;
+  }
+
   async #writeAll(p: Uint8Array): Promise<number> {
     try {
-      if (this.#gone || this.#error) throw this.#error;
+      if (this.#gone || this.#error) throw this.#failure();
       for (let n = 0; n < p.length;) n += await this.#conn.write(n === 0 ? p : p.subarray(n));
       return p.length;
     } catch (error) {
@@ -147,7 +160,7 @@ class DenoPipe implements Conn<DenoTcpConn> {
     this.#writes++;
     try {
       await this.#lastWrite;
-      if (this.#gone) throw this.#error;
+      if (this.#gone) throw this.#failure();
       await this.#conn.closeWrite();
     } catch (error) {
       throw this.#failure(error);
@@ -157,7 +170,7 @@ class DenoPipe implements Conn<DenoTcpConn> {
   }
 
   #failure(error?: unknown): unknown {
-    if (this.#gone) return new Error(`Cannot go on: the connection is ${this.#gone}`);
+    if (this.#gone) return new Error(`The connection is ${this.#gone}`);
     return this.#error ??= error;
   }
 }

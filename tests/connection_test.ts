@@ -347,18 +347,21 @@ test("a released tunnel whose end is in the kernel, and not yet told by the runt
   const [line] = await once(child.stdout, "data");
   const port = Number(line);
   const client = new Socks5Client({ hostname: "127.0.0.1", port });
-  const first = await client.connect(TARGET, { reuse: true });
-  await first.write(bytes("go"));
-  while (!isHalfClosed(port)); // no turn of the loop: the runtime cannot know
-  const p = new Uint8Array(3);
-  assertEquals(await first.read(p), 3);
-  first.release();
-  const second = await client.connect(TARGET, { reuse: true });
-  assertEquals([text(p), second.reused], ["bye", false]);
-  second.close();
-  await client.close();
-  child.kill("SIGKILL");
-  await exited;
+  try {
+    const first = await client.connect(TARGET, { reuse: true });
+    await first.write(bytes("go"));
+    while (!isHalfClosed(port)); // no turn of the loop: the runtime cannot know
+    const p = new Uint8Array(3);
+    assertEquals(await first.read(p), 3);
+    first.release();
+    const second = await client.connect(TARGET, { reuse: true });
+    assertEquals([text(p), second.reused], ["bye", false]);
+    second.close();
+  } finally {
+    await client.close();
+    child.kill("SIGKILL");
+    await exited;
+  }
 }, { skip: !existsSync("/proc/net/tcp") && "there is no /proc to look into" });
 
 // a proxy and target: the third message is answered with bytes and an end

@@ -55,7 +55,7 @@ const bunWays: Record<string, Way<BunSocket>> = {
   "head, reload() and resume()": ({ socket, head }, got) =>
     new Promise<void>((resolve) => {
       got(head);
-      socket.reload({ socket: { data: (_, chunk) => got(chunk), end: () => resolve() } });
+      socket.reload({ socket: { data: (_: BunSocket, chunk: Uint8Array) => got(chunk), end: () => resolve() } });
       socket.resume();
     }),
 };
@@ -100,10 +100,13 @@ function handsOver<S>(
   const detaches = (what: string, check: (pair: Pair<S>) => Promise<Detached<S> | void>) =>
     test(`${adapter}: ${what}`, async () => {
       const pair = await pairOf((to) => transport.connect(to));
-      const detached = await check(pair);
-      if (detached) closeSocket(detached);
-      pair.conn.close();
-      await pair.peer.close();
+      try {
+        const detached = await check(pair);
+        if (detached) closeSocket(detached);
+      } finally {
+        pair.conn.close();
+        await pair.peer.close();
+      }
     });
 
   for (const [name, way] of Object.entries(ways)) {
@@ -293,7 +296,7 @@ function refused(conn: { detach?(): unknown }, why: RegExp): void {
 function program(name: string, to: unknown): string {
   const waits: Record<string, string> = {
     nodeTransport: `socket.resume().on("end", () => console.log("end"));`,
-    denoTransport: `if (await socket.read(new Uint8Array(1)) === null) console.log("end"); socket.close();`,
+    denoTransport: `socket.read(new Uint8Array(1)).then((n) => { console.log(n ?? "end"); socket.close(); });`,
     bunTransport:
       `socket.reload({ socket: { data() {}, end() { console.log("end"); socket.close(); } } }); socket.resume();`,
   };

@@ -2,6 +2,8 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { type Block, blocks, docComments, tables } from "./support/markdown.ts";
+import { createMockProxy } from "./support/mock_proxy.ts";
+import { startEcho, startTarget } from "./support/targets.ts";
 import { test } from "./support/test.ts";
 
 const root = new URL("../", import.meta.url);
@@ -104,11 +106,27 @@ async function runs(code: string): Promise<void> {
   console.log = () => {};
   try {
     const file = `${directory}/example.ts`;
-    writeFileSync(file, withOwnImports(code));
-    await import(pathToFileURL(file).href);
+    await withProxies(code, async (code) => {
+      writeFileSync(file, withOwnImports(code));
+      await import(pathToFileURL(file).href);
+    });
   } finally {
     console.log = log;
     rmSync(directory, { recursive: true });
+  }
+}
+
+/** Lets the proxies that examples speak of be on loopback, and their targets behind them. */
+async function withProxies(code: string, run: (code: string) => Promise<void>): Promise<void> {
+  const web = await startTarget((socket) => socket.once("data", () => socket.end("HTTP/1.0 204 No Content\r\n\r\n")));
+  const echo = await startEcho();
+  const rules = { "example.com:80": web, "echo.example:7": echo, "refused.example:443": { rep: 5 } };
+  const proxy = await createMockProxy({ credentials: () => 0, methods: [2, 0], rules });
+  try {
+    const here = code.replace(/\bproxy(-two)?\.example:\d+/g, `127.0.0.1:${proxy.port}`);
+    await run(here.replace(/\bdown\.example:\d+/g, "127.0.0.1:1"));
+  } finally {
+    for (const it of [proxy, web, echo]) await it.close();
   }
 }
 

@@ -1,13 +1,13 @@
 import process from "node:process";
-import { spawn } from "node:child_process";
-import { accessSync, closeSync, constants, openSync, readFileSync } from "node:fs";
+import { spawn, type SpawnOptions } from "node:child_process";
+import { accessSync, closeSync, constants, openSync, readdirSync, readFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { delimiter, join } from "node:path";
 import type { Endpoint } from "../../src/transport.ts";
 
 /** A program that we started, with all that it forks. */
 export interface Process {
-  /** Waits until a question is answered with yes; rejects with the program's log if it ends before, or takes too long. */
+  /** Waits until a question is answered with yes; rejects if the program ends before, or takes too long. */
   until(isReady: () => Promise<boolean>): Promise<void>;
   /** Kills the program and its children, and resolves when it is gone. */
   kill(): Promise<void>;
@@ -20,13 +20,12 @@ export function findProgram(name: string): string | undefined {
 }
 
 /** Starts a program in a directory, where its output goes too. */
-export function startProcess(command: readonly string[], directory: string): Process {
-  const [program = "", ...args] = command;
-  const logFile = join(directory, `${program.split("/").at(-1)}.log`);
-  const log = openSync(logFile, "w");
+export function startProcess(program: string, args: readonly string[], directory: string): Process {
+  const log = openSync(join(directory, `${program}.log`), "w");
   // a group of its own, so that what it forks can be killed with it; no pipes, so that it keeps nothing of ours open
   const env = { ...process.env, TMPDIR: directory };
-  const child = spawn(program, args, { cwd: directory, env, detached: true, stdio: ["ignore", log, log] });
+  const options: SpawnOptions = { cwd: directory, env, detached: true, stdio: ["ignore", log, log] };
+  const child = spawn(findProgram(program) ?? program, args, options);
   closeSync(log);
   const killGroup = () => child.pid !== undefined && killAll(child.pid);
   // if the test runner gives up
@@ -40,7 +39,7 @@ export function startProcess(command: readonly string[], directory: string): Pro
     async until(isReady) {
       const inTime = await eventually(async () => end !== undefined || await isReady());
       if (inTime && end === undefined) return;
-      throw new Error(`${program}: ${end ?? "not ready in time"}\n${readFileSync(logFile, "utf8")}`);
+      throw new Error(`${program}: ${end ?? "not ready in time"}`);
     },
     async kill() {
       process.off("exit", killGroup);
@@ -50,15 +49,20 @@ export function startProcess(command: readonly string[], directory: string): Pro
   };
 }
 
+/** What the programs of a directory said. */
+export function logsOf(directory: string): string {
+  const logs = readdirSync(directory).filter((it) => it.endsWith(".log"));
+  return logs.map((it) => `${it}:\n${readFileSync(join(directory, it), "utf8")}`).join("\n");
+}
+
 /** Runs a program to its end. */
-export async function run(command: readonly string[], directory: string): Promise<void> {
-  const [program = "", ...args] = command;
-  const child = spawn(program, args, { cwd: directory, stdio: "ignore" });
+export async function runProcess(program: string, args: readonly string[], directory: string): Promise<void> {
+  const child = spawn(findProgram(program) ?? program, args, { cwd: directory, stdio: "ignore" });
   const code = await new Promise((resolve) => {
     child.once("error", resolve);
     child.once("exit", resolve);
   });
-  if (code !== 0) throw new Error(`${command.join(" ")}: ${code}`);
+  if (code !== 0) throw new Error(`${program}: ${code}`);
 }
 
 /** A TCP port of 127.0.0.1 that was free a moment ago, and is none that the system gives to others by itself. */

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { createServer, type Socket } from "node:net";
+import { networkInterfaces } from "node:os";
 import { Watch } from "./mock_watch.ts";
 
 /** A server on loopback to connect to. */
@@ -20,6 +21,9 @@ export interface Target extends AsyncDisposable {
 
 /** What a target listens on. */
 export type TargetOptions = { hostname?: "127.0.0.1" | "::1" };
+
+/** Why IPv6 cannot be tried here, or `false`. */
+export const noIpv6: string | false = !hasIpv6() && "no IPv6 loopback";
 
 /** Sends back what it receives, and ends after the client's end. */
 export function startEcho(options?: TargetOptions): Promise<Target> {
@@ -152,6 +156,10 @@ export async function startTarget(serve: (socket: Socket) => void, options: Targ
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+function hasIpv6(): boolean {
+  return Object.values(networkInterfaces()).some((addresses) => addresses?.some((it) => it.address === "::1"));
 }
 
 function digester(): { add(bytes: Uint8Array): number; digest(): string } {

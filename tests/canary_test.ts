@@ -1,0 +1,393 @@
+import { assert, assertEquals, assertGreater, assertInstanceOf, assertThrows } from "@std/assert";
+import { format, inspect } from "node:util";
+import {
+  type CheckOptions,
+  type ConnectOptions,
+  type Credentials,
+  type ProxySpec,
+  Socks5Client,
+  Socks5Error,
+  type Socks5Event,
+  type Socks5Options,
+  type Target,
+} from "../mod.ts";
+import { FakeTransport, type Script, socks5 } from "./support/fake.ts";
+import * as mock from "./support/mock_proxy.ts";
+import type { MockFault, MockProxy } from "./support/mock_proxy.ts";
+import { startEcho } from "./support/targets.ts";
+import { test } from "./support/test.ts";
+
+const PLAIN = { username: "kanarienvogel", password: "correct-horse-battery" };
+const ODD = { username: "kanarie/vögel", password: `s3cr3t:@<ü>/"pass" word\\?#%41` };
+const OWN = { username: "per-call-canary", password: "per-call-p@ssw:rd" };
+const TARGET = "example.test:80";
+
+/** All that `value` shows when it is thrown, logged, sent somewhere or looked into, with its causes and earlier errors. */
+function everything(value: unknown, seen: Set<unknown> = new Set()): string {
+  if (seen.has(value)) return "";
+  seen.add(value);
+  const parts = [text(() => String(value)), text(() => JSON.stringify(value)), format("%s %o %j", value, value, value)];
+  for (const showHidden of [false, true]) {
+    const all = { depth: Infinity, maxArrayLength: null, maxStringLength: null, showHidden };
+    parts.push(inspect(value, all), inspect(value, { ...all, breakLength: Infinity, compact: true }));
+  }
+  const { Deno, Bun } = globalThis as { Deno?: Inspector; Bun?: Inspector };
+  if (Deno) {
+    parts.push(Deno.inspect(value, { depth: 100, iterableLimit: 1e6, strAbbreviateSize: 1e6, showHidden: true }));
+  }
+  if (Bun) parts.push(Bun.inspect(value, { depth: 100 }));
+  if (typeof value !== "object" || value === null) return parts.join("\n");
+  for (const key of Reflect.ownKeys(value)) {
+    const own: unknown = Reflect.get(value, key);
+    parts.push(String(key), typeof own === "function" ? "" : everything(own, seen));
+  }
+  if (value instanceof Error) parts.push(value.name, value.message, value.stack ?? "", everything(value.cause, seen));
+  return parts.join("\n");
+}
+
+/** What `make` gives; not everything can be made a string of. */
+function text(make: () => string | undefined): string {
+  try {
+    return make() ?? "";
+  } catch {
+    return "";
+  }
+}
+
+type Inspector = { inspect(value: unknown, options: object): string };
+
+/** Each way in which `secret` could be written, without white space. */
+function disguises(secret: string): string[] {
+  const bytes = [...new TextEncoder().encode(secret)];
+  const hex = bytes.map((byte) => byte.toString(16).padStart(2, "0"));
+  // base64 at each of the three places that it can have within a longer text
+  const base64 = [0, 1, 2].map((before) => {
+    const whole = btoa(String.fromCharCode(...new Array<number>(before).fill(0), ...bytes));
+    return whole.replace(/=+$/, "").slice(before === 0 ? 0 : before + 1, -1);
+  });
+  const quoted = [secret, encodeURI(secret), encodeURIComponent(secret), JSON.stringify(secret).slice(1, -1)];
+  const url = new URL("socks5h://proxy.test");
+  url.password = secret;
+  quoted.push(url.password, url.password.toLowerCase(), encodeURIComponent(encodeURIComponent(secret)));
+  return [
+    ...quoted,
+    ...base64,
+    ...base64.map((text) => text.replaceAll("+", "-").replaceAll("/", "_")),
+    ...["", " ", ":", ",", ",0x", "%", "\\x"].flatMap((
+      between,
+    ) => [hex.join(between), hex.join(between).toUpperCase()]),
+    bytes.join(","),
+    inspect(secret).slice(1, -1),
+  ].map((text) => text.replace(/\s/g, ""));
+}
+
+const SECRETS = new Map(
+  [PLAIN, ODD, OWN].flatMap((it) => Object.values(it)).map((secret) => [secret, disguises(secret)]),
+);
+
+/** Fails if `value` shows one of the secrets in whatever disguise. */
+function assertSilent(what: string, value: unknown): void {
+  const shown = everything(value).replace(/\s/g, "");
+  for (const [secret, all] of SECRETS) {
+    for (const disguise of all) {
+      const at = shown.indexOf(disguise);
+      assert(at < 0, `${what} shows ${secret} as ${disguise}: …${shown.slice(Math.max(0, at - 200), at + 100)}…`);
+    }
+  }
+}
+
+test("the canary is found in every disguise, wherever it sits", () => {
+  for (const secret of SECRETS.keys()) {
+    const bytes = new TextEncoder().encode(secret);
+    const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+    const hiding: unknown[] = [
+      secret,
+      new Error(`for ${secret}`),
+      new Error("outer", { cause: new Error("inner", { cause: { deep: { password: secret } } }) }),
+      Object.assign(new Error("x"), { errors: [Object.assign(new Error("y"), { input: secret })] }),
+      Object.defineProperty(new Error("x"), "hidden", { value: secret, enumerable: false }),
+      { passwd: bytes },
+      { passwd: [...bytes] },
+      [[bytes.slice(0, 3)], { list: [1, 2, ...bytes, 3] }],
+      `socks5h://${encodeURIComponent(secret)}:x@host`,
+      `Basic ${btoa(String.fromCharCode(...new TextEncoder().encode(`a:${secret}`)))}`,
+      `Basic ${btoa(String.fromCharCode(...new TextEncoder().encode(`${secret}:pw`)))}`,
+      hex,
+      hex.toUpperCase(),
+      new Map([["key", { [Symbol("s")]: secret }]]),
+      { event: { error: new TypeError(JSON.stringify({ url: secret })) } },
+      Object.assign(new URL("socks5://host"), { password: secret }),
+    ];
+    for (const value of hiding) assertThrows(() => assertSilent("it", value), Error, "shows", inspect(value));
+  }
+});
+
+/** The proxy with credentials, in each form in which it may be given. */
+function specs({ hostname, port }: { hostname: string; port: number }, credentials: Credentials): ProxySpec[] {
+  const userInfo = [credentials.username, credentials.password ?? ""].map(encodeURIComponent).join(":");
+  const url = `socks5h://${userInfo}@${hostname}:${port}`;
+  return [url, new URL(url), { hostname, port, credentials }];
+}
+
+const broken = (url: string): unknown[] => {
+  const raw = `${ODD.username}:${ODD.password}`;
+  const info = [PLAIN.username, PLAIN.password].map(encodeURIComponent).join(":");
+  return [
+    url.replace("socks5h", "http"),
+    url.replace("socks5h://", ""),
+    url.replace("socks5h://", "socks5h:"),
+    `${url}/path`,
+    `${url}?query`,
+    `${url}#fragment`,
+    `${url}99999`,
+    url.replace(/:\d+$/, ":0"),
+    url.replace(/:\d+$/, ":"),
+    url.replace("@", "@ho st"),
+    url.replace("@", "@[::1"),
+    url.replace("@", "@@"),
+    url.replace("@", "@%"),
+    url.replace("@", "@\u0000"),
+    url.replace(/(:\/\/)[^:]*/, "$1"),
+    `socks5h://${raw}@proxy.test`,
+    `socks5h://${info}:more@proxy .test`,
+    `socks5h://${info.repeat(20)}@proxy.test`,
+    `SOCKS5H//${info}@proxy.test`,
+    `socks5h://proxy.test:1080:${info}`,
+    `socks5h://proxy.test:${PLAIN.password}`,
+  ];
+};
+
+test("nothing that is refused at the door shows user name or password: malformed URLs, URL objects, parts", () => {
+  const good = { hostname: "proxy.test", port: 1080 };
+  const parts: unknown[] = [
+    { ...good, credentials: { ...PLAIN, password: PLAIN.password.repeat(20) } },
+    { ...good, credentials: { ...PLAIN, username: PLAIN.username.repeat(20) } },
+    { ...good, credentials: { ...PLAIN, username: "" } },
+    { ...good, credentials: { ...PLAIN, password: [PLAIN.password] } },
+    { ...good, credentials: `${PLAIN.username}:${PLAIN.password}` },
+    { ...good, credentials: [PLAIN.username, PLAIN.password] },
+    { ...good, hostname: `${PLAIN.username}:${PLAIN.password}@proxy.test`, credentials: ODD },
+    { ...good, port: 0, credentials: ODD },
+    { ...good, port: "1080", credentials: ODD },
+    { path: "", credentials: ODD },
+    { path: "a\0b", credentials: ODD },
+    { credentials: ODD },
+  ];
+  const urls = specs(good, ODD).concat(specs(good, PLAIN)).filter((it) => typeof it === "string").flatMap(broken);
+  const objects = urls.filter((url) => URL.canParse(url as string)).map((url) => new URL(url as string));
+  assertGreater(objects.length, 5);
+  let refused = 0;
+  for (const spec of [...urls, ...objects, ...parts]) {
+    for (const given of [spec, [...specs(good, PLAIN), spec]]) {
+      try {
+        assertSilent("a client", new Socks5Client(given as ProxySpec));
+      } catch (error) {
+        assert(error instanceof TypeError || error instanceof RangeError, inspect(error));
+        assertSilent("an error of the constructor", error);
+        refused++;
+      }
+    }
+  }
+  assertGreater(refused, 90);
+});
+
+test("a proxy, or credentials, given where a target is wanted are not shown", async () => {
+  const client = new Socks5Client("socks5h://proxy.test", { transport: new FakeTransport(socks5()) });
+  const good = { hostname: "proxy.test", port: 1080 };
+  const wrong: unknown[] = [...specs(good, PLAIN), ...specs(good, ODD)].filter((spec) =>
+    spec instanceof URL || typeof spec === "string"
+  );
+  wrong.push({ ...good, port: "1080", credentials: PLAIN }, { port: 1, ...PLAIN }, {
+    path: "/run/x",
+    credentials: ODD,
+  });
+  const options: unknown[] = [{ credentials: { ...OWN, password: OWN.password.repeat(20) } }, {
+    credentials: Object.values(OWN).join(":"),
+  }, {
+    credentials: OWN,
+    timeout: NaN,
+  }];
+  for (const [target, option] of [...wrong.map((it) => [it, {}]), ...options.map((it) => [TARGET, it])]) {
+    for (const call of ["connect", "check"] as const) {
+      const error = await client[call](target as Target, option as object).then(() => null, (error: unknown) => error);
+      assertInstanceOf(error, Error, inspect(target));
+      assertSilent(`an error of ${call}()`, error);
+    }
+  }
+});
+
+/** Collects all that a client shows while it is used, and looks at it in the end. */
+async function watch(
+  proxies: ProxySpec | ProxySpec[],
+  options: Socks5Options,
+  use: (client: Socks5Client, show: (what: string, value: unknown) => void) => Promise<void>,
+): Promise<Socks5Error[]> {
+  const shown: [what: string, value: unknown][] = [];
+  const show = (what: string, value: unknown) => void shown.push([what, value]);
+  const onEvent = (event: Socks5Event) => show(`the event ${event.type}`, event);
+  const client = new Socks5Client(proxies, { retry: { retries: 1, minDelay: 1 }, ...options, onEvent });
+  show("a new client", client);
+  await use(client, show);
+  show("stats()", client.stats());
+  show("a used client", client);
+  await client.close();
+  show("a closed client", client);
+  for (const [what, value] of shown) assertSilent(what, value);
+  return shown.flatMap(([, value]) => value instanceof Socks5Error ? [value] : []);
+}
+
+const per = (credentials: Credentials | undefined) => credentials && { credentials };
+
+/** What a real proxy does wrong; the wrong password is sent before most of it. */
+const faults: [what: string, fault: MockFault][] = [
+  ...(["accept", "negotiate", "authenticate", "request"] as const).flatMap((at): [string, MockFault][] => [
+    [`closes at ${at}`, mock.closesAt(at)],
+    [`resets at ${at}`, mock.resetsAt(at)],
+    [`is silent at ${at}`, mock.silentAt(at)],
+  ]),
+  ["is an HTTP server", mock.answersHttp()],
+  ["is an SSH server", mock.speaksSsh()],
+  ["is a TLS server", mock.answersTlsAlert()],
+  ["is a SOCKS4 server", mock.answersSocks4()],
+  ["chooses a method that was not offered", mock.choosesMethod(1)],
+  ["accepts no method", mock.choosesMethod(0xff)],
+  ["refuses the password", mock.refusesPassword(1)],
+  ["cuts the status", mock.cutsAt("authenticate", 1)],
+  ["cuts the reply", mock.cutsAt("request", 7)],
+  ["sends an unknown ATYP", mock.answersAt("request", mock.encodeReply({ atyp: 9 }), "close")],
+  ["sends a malformed reply", mock.answersAt("request", mock.encodeReply({ ver: 4 }), "close")],
+  ...[1, 2, 3, 4, 5, 6, 7, 8, 9, 0xff].map((rep): [string, MockFault] => [`replies ${rep}`, mock.repliesWith(rep)]),
+  [
+    "says its password back as its own status",
+    mock.answersAt("authenticate", new TextEncoder().encode(PLAIN.password), "close"),
+  ],
+];
+
+for (const [what, fault] of faults) {
+  test(`a real proxy that ${what} brings nothing to light`, async () => {
+    const options = { attemptTimeout: 200, timeout: 1_000 };
+    const proxy = await mock.createMockProxy({
+      methods: [2],
+      credentials: () => 0,
+      rules: { [TARGET]: { port: 1 } },
+      faults: () => fault,
+    });
+    try {
+      const errors = await Promise.all(
+        [PLAIN, ODD].flatMap((credentials) => specs(proxy, credentials)).map((spec, i) =>
+          watch(spec, options, async (client, show) => {
+            const own: ConnectOptions & CheckOptions = i % 2 === 0 ? {} : { credentials: OWN };
+            show("an error", await client.connect(TARGET, { ...own, timeout: 400 }).catch((error: unknown) => error));
+            show("a report", await client.check(TARGET, { ...own, timeout: 400 }));
+          })
+        ),
+      );
+      assertEquals(errors.flat().length, errors.length, "each connect failed");
+      await proxy.until(() => proxy.open === 0);
+    } finally {
+      await proxy.close();
+    }
+  });
+}
+
+test("tunnels show nothing of how they came about: in use, idle, reused, ended, broken, closed, detached", async () => {
+  const echo = await startEcho();
+  const proxy = await mock.createMockProxy({ methods: [2], credentials: () => 0 });
+  for (const own of [undefined, OWN]) {
+    for (const spec of [...specs(proxy, PLAIN), ...specs(proxy, ODD)]) {
+      await watch(spec, {}, async (client, show) => {
+        const options = { reuse: true, ...per(own) };
+        const first = await client.connect(echo.address, options);
+        show("a tunnel", first);
+        first.release();
+        show("a released tunnel", first);
+        show("I/O on it", await first.write(new Uint8Array(1)).catch((error: unknown) => error));
+        const second = await client.connect(echo.address, options);
+        show("a reused tunnel", [second, second.readable, second.writable]);
+        try {
+          second.detach();
+        } catch (error) {
+          show("detach() of it", error);
+        }
+        second.close();
+        const third = await client.connect(echo.address, options);
+        const socket = third.detach().socket as { close?(): void; destroy?(): void };
+        if (socket.close) socket.close();
+        else socket.destroy!();
+        show("a detached tunnel", third);
+        const fourth = await client.connect(echo.address, options);
+        const reading = fourth.read(new Uint8Array(1)).catch((error: unknown) => error);
+        const closing = client.close();
+        show("a closed tunnel", [fourth, await reading]);
+        await closing;
+        show("a connect after close()", await client.connect(echo.address).catch((error: unknown) => error));
+      });
+    }
+  }
+  await proxy.close();
+  await echo.close();
+});
+
+test("a refused connection, an abort, a timeout, a wait, close() and the hops of a chain show nothing", async () => {
+  const silent = await mock.createMockProxy({
+    faults: () => mock.silentAt("request"),
+    methods: [2],
+    credentials: () => 0,
+  });
+  const proxy = await mock.createMockProxy({ methods: [2], credentials: () => 0 });
+  const refused = { hostname: "127.0.0.1", port: 1 };
+  const thrown = (promise: Promise<unknown>) =>
+    promise.then(() => assert(false, "it succeeded"), (error: unknown) => error);
+  for (const own of [undefined, OWN]) {
+    const options = { ...per(own), timeout: 300 };
+    await watch([...specs(refused, PLAIN), ...specs(refused, ODD)], {}, async (client, show) => {
+      show("refused", await thrown(client.connect(TARGET, options)));
+      show("the report", await client.check(TARGET, options));
+    });
+    await watch([...specs(silent, PLAIN), ...specs(silent, ODD)], { pool: { maxOpen: 1 } }, async (client, show) => {
+      const waiting = [client.connect(TARGET, options), client.connect(TARGET, options)];
+      for (const error of await Promise.all(waiting.map(thrown))) show("a timeout", error);
+      const signal = AbortSignal.timeout(50);
+      show("an abort", await thrown(client.connect(TARGET, { ...options, signal })));
+      show("an abort of a check", await thrown(client.check(TARGET, { ...per(own), signal: AbortSignal.timeout(50) })));
+      const closed = thrown(client.connect(TARGET, { ...per(own) }));
+      await client.close();
+      show("close()", await closed);
+    });
+    for (const hop of [silent, proxy]) {
+      const inner = new Socks5Client(specs(hop, ODD)[0]!);
+      await watch(specs(refused, PLAIN), { transport: inner }, async (client, show) => {
+        show("a chain", await thrown(client.connect(TARGET, options)));
+        show("the report of a chain", await client.check(TARGET, options));
+        show("the inner client", [inner, inner.stats()]);
+      });
+      await inner.close();
+    }
+  }
+  for (const it of [silent, proxy] as MockProxy[]) {
+    await it.until(() => it.open === 0);
+    await it.close();
+  }
+});
+
+test("what a transport is given shows nothing but where to connect to", async () => {
+  const scripts: Script[] = [socks5(), (conn) => conn.reset()];
+  for (const script of scripts) {
+    const inner = new FakeTransport(script);
+    const given: unknown[] = [];
+    const transport = {
+      connect: (...args: Parameters<FakeTransport["connect"]>) => {
+        given.push(args);
+        return inner.connect(...args);
+      },
+    };
+    for (const credentials of [PLAIN, ODD]) {
+      await watch(specs({ hostname: "proxy.test", port: 1080 }, credentials), { transport }, async (client, show) => {
+        const conn = await client.connect(TARGET, { reuse: true }).catch((error: unknown) => error);
+        show("what connect() gives", conn);
+        if (!(conn instanceof Error)) (conn as { release(): void }).release();
+        show("what the transport was given", given);
+      });
+    }
+  }
+});
