@@ -75,6 +75,7 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    * Opens a tunnel to the target, which is the caller's to close. The proxy resolves names, whatever its scheme.
    *
    * @throws {TypeError} If the target or an option is malformed; {@linkcode RangeError} if a number is out of range.
+   * @throws The reason of `signal`, as it is, if that aborts.
    * @throws {ProxyError} If no proxy did its part.
    * @throws {AuthError} If the credentials were not accepted.
    * @throws {TargetError} If the proxy works and the target was not reached.

@@ -35,7 +35,9 @@ export function parseTarget(target: Target): Address {
   if (typeof target === "string" && target.includes("://")) throw new TypeError(bad("which is no URL"));
   if (parts === null || typeof parts !== "object") throw new TypeError(bad("a string or { hostname, port }"));
   if ("path" in parts) throw new TypeError(bad("SOCKS5 cannot address a unix socket"));
-  if (parts.port === undefined) throw new TypeError(bad("the port is missing (IPv6 needs brackets: [::1]:443)"));
+  if (parts.port === undefined) {
+    throw new TypeError(bad("the port is missing or malformed (IPv6 needs brackets: [::1]:443)"));
+  }
   if (typeof parts.port !== "number") throw new TypeError(bad("the port must be a number"));
   if (!isPort(parts.port)) throw new RangeError(bad("the port must be 1 to 65535"));
   const host = parseHost(parts.hostname);

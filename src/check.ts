@@ -10,7 +10,7 @@ import type { Conn } from "./transport.ts";
 /** How a proxy is checked. */
 export interface CheckOptions extends Pick<ConnectOptions, "signal" | "timeout" | "credentials"> {
   /** Sent to the target, whose answer is then awaited; without it the first byte of the target is awaited for a second. */
-  probe?: Uint8Array;
+  probe?: Uint8Array | undefined;
 }
 
 /** What a check found out about one proxy: plain JSON, without secrets. */
@@ -74,36 +74,40 @@ export function planCheck(settings: Settings, target: Target | undefined, option
   };
 }
 
+/** The scope of a check, with its deadlines. */
+export function scopeOfCheck({ signal, timeout, probe, target }: CheckPlan, settings: Settings, proxy: Proxy): Scope {
+  return new Scope(signal, timeout, (deadline, phase) => {
+    const limit = phase === "transfer" && probe === undefined ? FIRST_BYTE : settings.attemptTimeout;
+    return timedOut(deadline, deadline === "timeout" ? timeout : limit, phase, proxy.name, target);
+  });
+}
+
 /** Tries one proxy on a connection of its own; throws only what is the caller's: wrong arguments, the reason of the signal. */
 export async function checkProxy(
+  scope: Scope,
   dialler: Dialler<unknown>,
   settings: Settings,
   proxy: Proxy,
-  { address, target, credentials, timeout, probe, signal }: CheckPlan,
+  { address, target, credentials, probe }: CheckPlan,
 ): Promise<CheckReport> {
   const identity = identify(proxy, credentials, settings.auth);
   const begun = performance.now();
   const entered = new Map<Phase, number>();
-  let limit = settings.attemptTimeout;
-  const scope = new Scope(signal, timeout, (deadline, phase) => {
-    return timedOut(deadline, deadline === "timeout" ? timeout : limit, phase, proxy.name, target);
-  });
   scope.onPhase = (phase) => entered.set(phase, performance.now());
   let failure: Socks5Error | undefined;
   try {
-    scope.attempt(limit);
+    scope.attempt(settings.attemptTimeout);
     const conn = await openSession(scope, dialler, proxy, identity);
     if (address !== null) {
       scope.extend(Infinity);
       await requestTunnel(scope, conn, address);
       scope.phase = "transfer";
-      if (probe === undefined) limit = FIRST_BYTE;
-      scope.extend(limit);
+      scope.extend(probe === undefined ? FIRST_BYTE : settings.attemptTimeout);
       await scope.run(firstByte(conn, probe), () => {});
     }
   } catch (thrown) {
     const reason = scope.over === undefined ? explain(thrown, scope, proxy, identity, target) : scope.over.reason;
-    if (!(reason instanceof Socks5Error)) throw reason;
+    if (scope.aborted || !(reason instanceof Socks5Error)) throw reason;
     failure = reason;
   } finally {
     scope.end(failure);
@@ -148,7 +152,7 @@ function skipped(
 }
 
 function verdictOf({ phase, code }: Socks5Error): CheckReport["verdict"] {
-  if (phase === "transfer") return "unproven";
+  if (phase === "transfer" || code === "SOCKS5_CLIENT_CLOSED") return "unproven";
   if (phase === "dial" || code === "SOCKS5_PROXY_HUNG_UP") return "proxy-down";
   if (code.startsWith("SOCKS5_PROXY_")) return "not-socks5";
   if (code.startsWith("SOCKS5_AUTH_")) return "auth-refused";

@@ -1,5 +1,5 @@
 import type { Target } from "./address.ts";
-import { type CheckOptions, checkProxy, type CheckReport, planCheck } from "./check.ts";
+import { type CheckOptions, checkProxy, type CheckReport, planCheck, scopeOfCheck } from "./check.ts";
 import { Connecting, type Shared } from "./connecting.ts";
 import type { Socks5Conn } from "./connection.ts";
 import { type Phase, type Socks5Error, socks5Error } from "./errors.ts";
@@ -24,7 +24,7 @@ export interface Socks5Stats {
   connects: number;
   /** Those among them that gave a released one. */
   reused: number;
-  /** Connects that were rejected, for whatever reason. */
+  /** Connects that began and were rejected, for whatever reason. */
   failures: number;
   /** Attempts that followed a failed one. */
   retries: number;
@@ -37,6 +37,7 @@ export class Core<S> {
   readonly #shared: Shared<S>;
   readonly #failover: Failover;
   readonly #scopes = new Set<Scope>();
+  #closed = false;
 
   constructor(proxy: ProxySpec | readonly ProxySpec[], transport: Transport<S>, options: Socks5Options<S>) {
     const proxies = (Array.isArray(proxy) ? proxy : [proxy]).map(parseProxy);
@@ -80,7 +81,17 @@ export class Core<S> {
   async check(target: Target | undefined, options: CheckOptions): Promise<CheckReport[]> {
     const { dialler, settings } = this.#shared;
     const plan = planCheck(settings, target, options);
-    return await Promise.all(this.#failover.proxies.map((proxy) => checkProxy(dialler, settings, proxy, plan)));
+    const checks = this.#failover.proxies.map(async (proxy) => {
+      const scope = scopeOfCheck(plan, settings, proxy);
+      this.#scopes.add(scope);
+      if (this.#closed) scope.end(closed(scope.phase));
+      try {
+        return await checkProxy(scope, dialler, settings, proxy, plan);
+      } finally {
+        this.#scopes.delete(scope);
+      }
+    });
+    return await Promise.all(checks);
   }
 
   stats(): Socks5Stats {
@@ -91,8 +102,9 @@ export class Core<S> {
   async close({ drain }: { drain?: number } = {}): Promise<void> {
     const grace = milliseconds("drain", drain, 0);
     const { pool } = this.#shared;
+    this.#closed = true;
     for (const scope of [...this.#scopes]) scope.end(closed(scope.phase));
-    pool.close(closed("pool"));
+    pool.close(() => closed("pool"));
     const timer = grace > 0 && grace < Infinity ? setTimeout(() => pool.closeHeld(), grace) : undefined;
     if (grace === 0) pool.closeHeld();
     await pool.emptied();

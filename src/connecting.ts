@@ -1,10 +1,11 @@
 import { type Address, formatHostPort, parseTarget, type Target } from "./address.ts";
-import { HeldConn, type Socks5Conn } from "./connection.ts";
+import type { Socks5Conn } from "./connection.ts";
 import { type Dialler, identify, type Identity, openSession, requestTunnel, timedOut } from "./dial.ts";
 import type { Phase, Socks5Error } from "./errors.ts";
 import type { EventDetails, Socks5Event } from "./events.ts";
 import type { Call } from "./failover.ts";
 import type { UserPass } from "./handshake.ts";
+import { HeldConn } from "./held.ts";
 import { type ConnectOptions, milliseconds, type Settings } from "./options.ts";
 import { Tunnel } from "./park.ts";
 import type { Place } from "./place.ts";
@@ -59,6 +60,7 @@ export class Connecting<S> implements Call<Socks5Conn<S>> {
     const { pool } = this.#shared;
     scope.phase = "pool";
     for (let inFront = first;; inFront = true) {
+      scope.throwIfOver();
       const place = this.#place = pool.take(this.#want) ?? await pool.wait(this.#want, scope.signal, inFront);
       scope.throwIfOver();
       const tunnel = place.conn;
@@ -119,15 +121,12 @@ export class Connecting<S> implements Call<Socks5Conn<S>> {
   }
 
   #timedOut(deadline: "timeout" | "attempt", ms: number, phase: Phase): Socks5Error {
-    if (phase !== "pool") return timedOut(deadline, ms, phase, this.#proxy, this.target);
-    return timedOut(
-      deadline,
-      ms,
-      phase,
-      null,
-      this.target,
-      `for a place: ${this.#shared.pool.counts.inUse} tunnels are in use`,
-    );
+    const { pool, settings } = this.#shared;
+    const { inUse, opening, waiting } = pool.counts;
+    const proxy = phase === "pool" ? null : this.#proxy;
+    if (phase !== "pool" || waiting === 0) return timedOut(deadline, ms, phase, proxy, this.target);
+    const taken = `all ${settings.maxOpen} are taken, ${inUse} tunnels are in use and ${opening} opening`;
+    return timedOut(deadline, ms, phase, null, this.target, `for a place: ${taken}`);
   }
 }
 
@@ -137,8 +136,8 @@ function keyOf(target: string, credentials: UserPass | null | undefined): string
   return JSON.stringify([target, credentials === undefined ? "proxy" : own]);
 }
 
-/** One whole turn of the event loop: what the kernel knows of a connection, the runtime has told after it. */
+/** A whole turn of the event loop, by way of its timers: what the kernel knows of a connection, the runtime has told. */
 function turn(): Promise<void> {
-  const soon = "setImmediate" in globalThis ? setImmediate : setTimeout;
-  return new Promise((resolve) => soon(() => soon(resolve))); // the first may run before the loop polls
+  const soon: (run: () => void) => unknown = "setImmediate" in globalThis ? setImmediate : setTimeout;
+  return new Promise((resolve) => soon(() => setTimeout(() => soon(resolve), 0)));
 }

@@ -40,7 +40,7 @@ export async function openSession<S>(
   scope.throwIfOver();
   scope.phase = "dial";
   const dialled = transport.connect(proxy.endpoint, { signal: scope.signal, noDelay, keepAlive });
-  const conn = scope.own(await scope.run(dialled, (late) => late.close()));
+  const conn = scope.own(await scope.run(dialled, (late) => late?.close()));
   scope.phase = "negotiate";
   const method = await scope.run(drive(conn, select(identity.methods)), ignore);
   if (method === METHOD.USERNAME_PASSWORD) {

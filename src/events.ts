@@ -1,7 +1,7 @@
 import type { Socks5Error } from "./errors.ts";
 import type { CloseReason } from "./place.ts";
 
-/** What a client tells its `onEvent`; a connect that its signal ends tells nothing more. */
+/** What a client tells its `onEvent`; a connect tells nothing more when its signal ends it, or when no attempt was made. */
 export type Socks5Event = {
   /** One for each `connect()` of a client. */
   id: number;

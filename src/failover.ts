@@ -100,7 +100,7 @@ export class Failover {
 
   async #rounds<T>(call: Call<T>, errors: Socks5Error[]): Promise<T> {
     const { scope } = call;
-    const { attemptTimeout, retries } = this.#settings;
+    const { attemptTimeout, retries, when } = this.#settings;
     const hopeful = new Set(this.proxies);
     const untried = new Set(this.proxies);
     for (let round = 0;; round++) {
@@ -123,7 +123,7 @@ export class Failover {
           const { error, rule } = this.#judge(thrown, call, proxy, identity);
           errors.push(error);
           this.#record(proxy, error, rule);
-          const again = rule.again !== false && (this.#settings.when?.(error) ?? rule.again === true);
+          const again = rule.again !== false && (when === undefined ? rule.again : when(error)) === true;
           if (!again) hopeful.delete(proxy);
           const delay = this.#delay(round);
           const mayRetry = (again || rule.next) && hopeful.size > 0 && round < retries && delay < scope.left;
@@ -141,14 +141,12 @@ export class Failover {
 
   /** What was thrown as an error of ours with its rule; throws what is none. */
   #judge(thrown: unknown, call: Call<unknown>, proxy: Proxy, identity: Identity): { error: Socks5Error; rule: Rule } {
-    const over = call.scope.over;
+    const { over, aborted } = call.scope;
+    if (aborted) throw over!.reason;
     // an earlier hop, which has retried already, has failed; a tunnel of it that broke is as good as a socket that broke
     const inner = over === undefined && thrown instanceof Socks5Error && thrown.code !== "SOCKS5_CONN_RESET";
-    const error = over !== undefined
-      ? over.reason
-      : inner
-      ? thrown
-      : explain(thrown, call.scope, proxy, identity, call.target);
+    const own = inner ? thrown : explain(thrown, call.scope, proxy, identity, call.target);
+    const error = over === undefined ? own : over.reason;
     if (!(error instanceof Socks5Error)) throw error;
     if (!inner) return { error, rule: ruleFor(error, call.perCall) };
     return { error, rule: error instanceof TargetError ? PROXY_UNFIT : GIVE_UP };
@@ -194,5 +192,7 @@ function furthest(errors: readonly Socks5Error[]): Socks5Error {
 
 function endOf(scope: Scope, errors: readonly Socks5Error[]): never {
   const reason = scope.over!.reason;
-  throw reason instanceof Socks5Error ? withEarlier(reason, errors.filter((error) => error !== reason)) : reason;
+  throw reason instanceof Socks5Error && !scope.aborted
+    ? withEarlier(reason, errors.filter((error) => error !== reason))
+    : reason;
 }

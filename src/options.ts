@@ -10,64 +10,64 @@ import type { Transport } from "./transport.ts";
  */
 export interface Socks5Options<S = unknown> {
   /** What opens the connections to the proxy. Default: the sockets of the running runtime. */
-  transport?: Transport<S>;
+  transport?: Transport<S> | undefined;
   /**
    * `"optional"` offers "no authentication" besides user name and password, `"required"` does not. Only for the
-   * credentials of the proxy: those of one connect are always required. Default: `"optional"`.
+   * credentials of the proxy: those of one connect are always required, and `null` there is none. Default: `"optional"`.
    */
-  auth?: "optional" | "required";
+  auth?: "optional" | "required" | undefined;
   /** One connect with all that is in it. Default: 30 000. */
-  timeout?: number;
+  timeout?: number | undefined;
   /** One dial and handshake; the reply of the proxy may take longer unless another proxy is left to try. Default: 10 000. */
-  attemptTimeout?: number;
+  attemptTimeout?: number | undefined;
   /** Further rounds after a failure that may pass; 0 is none. Default: 3. */
-  retry?: number | RetryOptions;
+  retry?: number | RetryOptions | undefined;
   /** How long a proxy that failed is passed over while another is left. Default: 30 000. */
-  cooldown?: number;
+  cooldown?: number | undefined;
   /** TCP_NODELAY. Default: `true`. */
-  noDelay?: boolean;
+  noDelay?: boolean | undefined;
   /** TCP keep-alive; a number is the initial delay, where the runtime has it. Default: `true`. */
-  keepAlive?: boolean | number;
+  keepAlive?: boolean | number | undefined;
   /** How many tunnels, and how long. */
-  pool?: PoolOptions;
-  /** Told what happens, synchronously; what it throws is ignored. */
-  onEvent?: (event: Socks5Event) => void;
+  pool?: PoolOptions | undefined;
+  /** Told what happens, synchronously; what it throws is ignored, and a promise that it returns is not awaited. */
+  onEvent?: ((event: Socks5Event) => void) | undefined;
 }
 
 /** When a failed connect is tried again. */
 export interface RetryOptions {
   /** Further rounds over the proxies. Default: 3. */
-  retries?: number;
+  retries?: number | undefined;
   /** Shortest pause before the second round, then doubled each time; at most as much again is added at random. Default: 100. */
-  minDelay?: number;
+  minDelay?: number | undefined;
   /** The longest pause. Default: 5 000. */
-  maxDelay?: number;
-  /** Decides instead of `error.retryable`; not asked about what cannot pass (a refused password, bytes that are not SOCKS5). */
-  when?: (error: Socks5Error) => boolean;
+  maxDelay?: number | undefined;
+  /** Decides instead of `error.retryable`; not asked about what cannot pass (a refused password, bytes that are not SOCKS5). What it throws rejects the connect. */
+  when?: ((error: Socks5Error) => boolean) | undefined;
 }
 
 /** Limits of the pool. */
 export interface PoolOptions {
   /** Opening, in use and idle together; at the limit `connect()` waits its turn. Default: 100. */
-  maxOpen?: number;
+  maxOpen?: number | undefined;
   /** Released tunnels that are kept. Default: 10. */
-  maxIdle?: number;
+  maxIdle?: number | undefined;
   /** How long a released tunnel is kept. Default: 90 000. */
-  idleTimeout?: number;
+  idleTimeout?: number | undefined;
   /** An older tunnel is not reused (up to a tenth earlier, so that not all end at once). Default: 600 000. */
-  maxLifetime?: number;
+  maxLifetime?: number | undefined;
 }
 
 /** How one connect differs from the others of its client. */
 export interface ConnectOptions {
   /** Cancels with its own reason until the promise settles; never closes what was handed over. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Instead of the client's. */
-  timeout?: number;
+  timeout?: number | undefined;
   /** Instead of the proxy's own, and never dropped silently; `null`: none. */
-  credentials?: Credentials | null;
+  credentials?: Credentials | null | undefined;
   /** `true`: may give a tunnel that was released, and may itself be released. Default: `false`, a fresh one. */
-  reuse?: boolean;
+  reuse?: boolean | undefined;
 }
 
 /** Options with all defaults, checked. */

@@ -24,7 +24,7 @@ export class Pool<C extends Pooled> {
   readonly #parked: Place<C>[] = []; // least recently used first
   readonly #waiters: Waiter<C>[] = [];
   readonly #ended: { conn: C; reason: CloseReason }[] = []; // still to be closed
-  #closed: Error | undefined;
+  #closed: (() => Error) | undefined;
   #emptied: (() => void)[] = [];
   #reaper: { timer: ReturnType<typeof setTimeout>; due: number } | undefined;
 
@@ -35,17 +35,13 @@ export class Pool<C extends Pooled> {
   /** What there is now. */
   get counts(): { opening: number; inUse: number; idle: number; waiting: number } {
     const opening = [...this.#held].filter((place) => place.conn === undefined).length;
-    return {
-      opening,
-      inUse: this.#held.size - opening,
-      idle: this.#parked.length,
-      waiting: this.#waiters.length,
-    };
+    const inUse = this.#held.size - opening;
+    return { opening, inUse, idle: this.#parked.length, waiting: this.#waiters.length };
   }
 
   /** A place at once, or `undefined` if one has to wait; throws once the pool is closed. */
   take(want: Want): Place<C> | undefined {
-    if (this.#closed !== undefined) throw this.#closed;
+    if (this.#closed !== undefined) throw this.#closed();
     const place = this.#grant(want);
     this.#bury();
     return place;
@@ -54,6 +50,7 @@ export class Pool<C extends Pooled> {
   /** A place when it is its turn; `first` is for those who have had a place and paused. */
   wait(want: Want, signal: AbortSignal, first: boolean): Promise<Place<C>> {
     return new Promise((resolve, reject) => {
+      signal.throwIfAborted();
       const settled = () => signal.removeEventListener("abort", abort);
       const waiter: Waiter<C> = {
         want,
@@ -96,11 +93,11 @@ export class Pool<C extends Pooled> {
     this.#bury();
   }
 
-  /** Ends what is parked and rejects who waits, now and from now on, with `error`. */
-  close(error: Error): void {
+  /** Ends what is parked and rejects who waits, now and from now on, each with an error of its own. */
+  close(error: () => Error): void {
     this.#closed ??= error;
     for (const place of [...this.#parked]) this.#end(place, "client");
-    for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(error());
     this.#bury();
   }
 
@@ -131,14 +128,11 @@ export class Pool<C extends Pooled> {
   /** The place moves from the parked to a new holder: most recently used first. */
   #unpark(key: string): Place<C> | undefined {
     for (const place of this.#parked.toReversed()) {
-      if (place.key !== key) continue;
-      if (place.conn!.expires <= performance.now()) this.#end(place, "evicted");
-      else {
-        this.#unlist(place);
-        place.conn!.unpark();
-        place.state = "done";
-        return new Place(this, key, place.conn);
-      }
+      if (place.key !== key || this.#outlived(place)) continue;
+      this.#unlist(place);
+      place.conn!.unpark();
+      place.state = "done";
+      return new Place(this, key, place.conn);
     }
     return undefined;
   }
@@ -184,12 +178,17 @@ export class Pool<C extends Pooled> {
 
   #reap(): void {
     this.#reaper = undefined;
-    const now = performance.now();
-    for (const place of this.#parked.filter((place) => this.#dueOf(place) <= now)) {
-      this.#end(place, place.conn!.expires <= now ? "evicted" : "idle");
-    }
+    for (const place of [...this.#parked]) this.#outlived(place);
     this.#arm();
     this.#bury();
+  }
+
+  /** Ends a parked tunnel whose time is up. */
+  #outlived(place: Place<C>): boolean {
+    const now = performance.now();
+    if (this.#dueOf(place) > now) return false;
+    this.#end(place, place.conn!.expires <= now ? "evicted" : "idle");
+    return true;
   }
 
   #dueOf(place: Place<C>): number {

@@ -3,10 +3,10 @@ import type { UserPass } from "./handshake.ts";
 import type { Endpoint } from "./transport.ts";
 
 /** User name (1 to 255 bytes of UTF-8) and password (at most 255; absent and empty are the same). */
-export type Credentials = { username: string; password?: string };
+export type Credentials = { username: string; password?: string | undefined };
 
 /** `"socks5h://user:pass@host:1080"` (1080 if absent), a URL, or the parts. */
-export type ProxySpec = string | URL | (Endpoint & { credentials?: Credentials });
+export type ProxySpec = string | URL | (Endpoint & { credentials?: Credentials | undefined });
 
 /** A proxy, checked. */
 export interface Proxy {
@@ -25,6 +25,9 @@ export function parseProxy(spec: ProxySpec): Proxy {
   const credentials = spec.credentials == null ? null : encodeCredentials(spec.credentials);
   if (!("path" in spec)) return parseHostPort(spec.hostname, spec.port ?? 1080, credentials);
   if (typeof spec.path !== "string" || spec.path === "" || spec.path.includes("\0")) throw bad("the path is malformed");
+  if (new TextEncoder().encode(spec.path).length > 107) {
+    throw new RangeError(bad("the path has more than 107 bytes").message);
+  }
   return { endpoint: { path: spec.path }, name: spec.path, credentials };
 }
 
@@ -51,6 +54,7 @@ function parseUrl(url: string): Proxy {
   const at = rest!.lastIndexOf("@");
   const userInfo = rest!.slice(0, Math.max(at, 0));
   if (/[/?#\\]/.test(userInfo)) throw bad("user name and password must be percent-encoded where they have / ? # or \\");
+  if (/[/?#]./.test(rest!.slice(at + 1))) throw bad("nothing may follow the port");
   // `URL` gives IDNA as percent-encoded UTF-8; an escaped ASCII character stays what no host name has
   const host = decode(rest!.slice(at + 1).replace(/\/$/, ""), /(?:%[89a-f][\da-f])+/gi);
   const { hostname, port = 1080 } = splitHostPort(host);

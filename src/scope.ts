@@ -18,6 +18,8 @@ export class Scope {
   #phase: Phase = "pool";
   #attempt = new Attempt();
   #over: { readonly reason: unknown } | undefined;
+  /** Whether the caller's signal ended it: the reason is the caller's, whatever it is. */
+  aborted = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #end: number;
   readonly #user: AbortSignal | undefined;
@@ -130,10 +132,13 @@ export class Scope {
   /** Ends well: what was owned is the caller's from now on. Synchronous, the last thing before it is handed over. */
   give(): void {
     this.#dispose();
-    this.#attempt.owned = undefined;
+    this.#attempt = new Attempt(); // its signal counts no more
   }
 
-  readonly #onAbort = (): void => this.end(this.#user!.reason);
+  readonly #onAbort = (): void => {
+    this.aborted = !this.ended;
+    this.end(this.#user!.reason);
+  };
 
   #dispose(): void {
     clearTimeout(this.#timer);
@@ -143,12 +148,14 @@ export class Scope {
   #arm(ms: number): void {
     clearTimeout(this.#timer);
     const whole = ms >= this.left;
-    const due = Math.max(0, whole ? this.left : ms); // Node warns of a negative one
+    const due = whole ? this.left : ms;
     if (due === Infinity) return;
-    this.#timer = setTimeout(() => {
+    const expire = () => {
       if (whole) this.end(this.#timedOut("timeout", this.phase));
       else this.#attempt.end(this.#timedOut("attempt", this.phase));
-    }, due);
+    };
+    if (due > 0) this.#timer = setTimeout(expire, due);
+    else expire();
   }
 }
 

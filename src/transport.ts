@@ -4,11 +4,11 @@ export type Endpoint = { hostname: string; port: number } | { path: string };
 /** How a {@linkcode Transport} opens a connection. */
 export interface DialOptions {
   /** Gives the attempt up. It counts until the promise settles and never after: an open connection is not its business. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** TCP_NODELAY. Default: `true`. */
-  noDelay?: boolean;
+  noDelay?: boolean | undefined;
   /** TCP keep-alive; a number is the initial delay in milliseconds, where the runtime has it. Default: `true`. */
-  keepAlive?: boolean | number;
+  keepAlive?: boolean | number | undefined;
 }
 
 /**

@@ -22,7 +22,7 @@ const ODD = { username: "kanarie/vögel", password: `s3cr3t:@<ü>/"pass" word\\?
 const OWN = { username: "per-call-canary", password: "per-call-p@ssw:rd" };
 const TARGET = "example.test:80";
 
-/** All that `value` shows when it is thrown, logged, sent somewhere or looked into, with its causes and earlier errors. */
+/** All that `value` shows when it is thrown, logged, sent or looked into, with its causes and earlier errors. */
 function everything(value: unknown, seen: Set<unknown> = new Set()): string {
   if (seen.has(value)) return "";
   seen.add(value);

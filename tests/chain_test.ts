@@ -330,7 +330,7 @@ test("an inner hop's own attemptTimeout passes unchanged, the outer client's goe
       }),
   ));
 
-test("close() of the inner client ends what goes through it: connects of the outer one, its tunnels and its idle ones", () =>
+test("close() of the inner client ends what goes through it: connects, tunnels in use and idle ones", () =>
   withTarget(targets.startEcho(), async (echo) => {
     const gate = mock.createGate();
     await withHops(

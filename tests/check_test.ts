@@ -288,7 +288,7 @@ test("check() with a probe is ok when the target answers it, and the probe arriv
     }));
 });
 
-test("check() with a target that waits to be spoken to is unproven, and ok with an empty or a real probe if it speaks", () =>
+test("check() with a target that waits to be spoken to is unproven, and ok with a probe that it answers", () =>
   withTarget(targets.startEcho(), (echo) =>
     withProxy({}, async (proxy) => {
       assertEquals((await check(proxy.url, echo.address)).verdict, "unproven");

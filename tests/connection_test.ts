@@ -341,48 +341,99 @@ test("close() of the client ends a tunnel in use: its I/O says so", async () => 
   assertEquals([closed(), transport.open], [["client"], 0]);
 });
 
-test("a released tunnel whose end is in the kernel, and not yet told by the runtime, is not handed out", async () => {
-  const child = spawn(process.execPath, evaluate(PROXY), { stdio: ["pipe", "pipe", "inherit"] });
-  const exited = once(child, "exit");
-  const [line] = await once(child.stdout, "data");
-  const port = Number(line);
-  const client = new Socks5Client({ hostname: "127.0.0.1", port });
-  try {
-    const first = await client.connect(TARGET, { reuse: true });
-    await first.write(bytes("go"));
-    while (!isHalfClosed(port)); // no turn of the loop: the runtime cannot know
-    const p = new Uint8Array(3);
-    assertEquals(await first.read(p), 3);
-    first.release();
-    const second = await client.connect(TARGET, { reuse: true });
-    assertEquals([text(p), second.reused], ["bye", false]);
-    second.close();
-  } finally {
-    await client.close();
-    child.kill("SIGKILL");
-    await exited;
-  }
-}, { skip: !existsSync("/proc/net/tcp") && "there is no /proc to look into" });
+for (const what of ["fin", "byte", "rst"] as const) {
+  test(`a released tunnel with a ${what} in the kernel, not yet told by the runtime, is not handed out`, async () => {
+    const child = spawn(process.execPath, evaluate(PROXY), { stdio: ["pipe", "pipe", "inherit"] });
+    const exited = once(child, "exit");
+    const [line] = await once(child.stdout, "data");
+    const port = Number(line);
+    const client = new Socks5Client({ hostname: "127.0.0.1", port });
+    try {
+      const first = await client.connect(TARGET, { reuse: true });
+      await first.write(bytes(what));
+      first.release();
+      while (!hasCome(what, port)); // no turn of the loop: the runtime cannot know
+      const second = await client.connect(TARGET, { reuse: true });
+      assertEquals(second.reused, false);
+      second.close();
+    } finally {
+      await client.close();
+      child.kill("SIGKILL");
+      await exited;
+    }
+  }, { skip: !existsSync("/proc/net/tcp") && "there is no /proc to look into" });
+}
 
-// a proxy and target: the third message is answered with bytes and an end
+// a proxy and target: the third message says what is to come
 const PROXY = `
 import { createServer } from "node:net";
 const answers = [[5, 0], [5, 0, 0, 1, 0, 0, 0, 0, 0, 0]];
 const server = createServer((socket) => {
   let n = 0;
   socket.on("error", () => {});
-  socket.on("data", () => n < 2 ? socket.write(Uint8Array.from(answers[n++])) : socket.end("bye"));
+  socket.on("data", (chunk) => {
+    const what = chunk.toString();
+    if (n < 2) socket.write(Uint8Array.from(answers[n++]));
+    else if (what === "fin") socket.end();
+    else if (what === "byte") socket.write("x");
+    else socket.resetAndDestroy();
+  });
 }).listen(0, "127.0.0.1", () => console.log(server.address().port));`;
 
-/** Whether a connection to `port` has got FIN and sent none. */
-function isHalfClosed(port: number): boolean {
+/** Whether it shows in the kernel's table of our connection to `port`. */
+function hasCome(what: "fin" | "byte" | "rst", port: number): boolean {
   const CLOSE_WAIT = "08";
   const remote = `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")}`;
-  return readFileSync("/proc/net/tcp", "utf8").split("\n").some((row) => {
-    const [, , to, state] = row.trim().split(/\s+/);
-    return to === remote && state === CLOSE_WAIT;
-  });
+  const rows = readFileSync("/proc/net/tcp", "utf8").split("\n").map((row) => row.trim().split(/\s+/));
+  const ours = rows.find((row) => row[2] === remote);
+  if (what === "fin") return ours?.[3] === CLOSE_WAIT;
+  return what === "byte" ? ours !== undefined && !ours[4]!.endsWith(":00000000") : ours === undefined;
 }
+
+test("the peer's end does not cut off what is still being written, nor our own end", async () => {
+  const { conn, peer } = await openTunnel();
+  const all = new Uint8Array(16 << 20).fill(7);
+  const writing = conn.write(all);
+  const closing = conn.closeWrite();
+  peer.end();
+  assertEquals(await conn.read(new Uint8Array(1)), null);
+  assertEquals(await writing, all.length);
+  await closing;
+  await peer.fin();
+  assertEquals((await peer.received(all.length)).length, all.length);
+  await peer.close();
+});
+
+test("after a failed write every other says why, and so does closeWrite()", async () => {
+  const { client, transport } = setUp();
+  const conn = await client.connect(TARGET);
+  transport.conns[0]!.reset();
+  for (const act of [() => conn.write(bytes("x")), () => conn.write(bytes("y")), () => conn.closeWrite()]) {
+    assertEquals((await assertRejects(act, ClosedError)).code, "SOCKS5_CONN_RESET");
+  }
+  conn.close();
+});
+
+test("a tunnel that has ended and then fails to write gives its place back by itself", async () => {
+  const { client, transport } = setUp();
+  const conn = await client.connect(TARGET);
+  transport.conns[0]!.end();
+  assertEquals(await conn.read(new Uint8Array(1)), null);
+  transport.conns[0]!.write = () => Promise.reject(new Error("EPIPE"));
+  await assertRejects(() => conn.write(bytes("x")), ClosedError);
+  assertEquals([client.stats().inUse, transport.open], [0, 0]);
+});
+
+test("read() refuses what is no Uint8Array and goes on", async () => {
+  const { client, transport } = setUp();
+  const conn = await client.connect(TARGET);
+  for (const wrong of [[0, 0], new ArrayBuffer(5), null, "text"]) {
+    await assertRejects(() => conn.read(wrong as unknown as Uint8Array), TypeError, "not a Uint8Array but");
+  }
+  transport.conns[0]!.push(1);
+  assertEquals(await conn.read(new Uint8Array(5)), 1);
+  conn.close();
+});
 
 test("a program that leaves an idle tunnel and does not close its client ends by itself", async () => {
   const { endpoint, accepted, close } = await listen();

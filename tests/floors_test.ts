@@ -15,6 +15,7 @@ const floors = [
   ["src/options.ts"],
   ["src/events.ts"],
   ["src/pool.ts"],
+  ["src/held.ts"],
   ["src/connection.ts"],
   ["src/park.ts", "src/streams.ts"],
   ["src/place.ts"],

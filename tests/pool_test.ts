@@ -85,7 +85,7 @@ test("at the limit the least recently used parked tunnel makes room", () => {
   }
   assertEquals(pool.take({ key: "d", reuse: true })!.conn, undefined);
   assertEquals(items.map(({ item }) => item.closedBy), ["evicted", undefined, undefined]);
-  pool.close(new Error("end"));
+  pool.close(() => new Error("end"));
 });
 
 test("more than maxIdle parked tunnels end the least recently used", () => {
@@ -94,7 +94,7 @@ test("more than maxIdle parked tunnels end the least recently used", () => {
   const items = places.map((place) => place.conn!);
   for (const place of places) place.release();
   assertEquals(items.map((item) => item.closedBy), ["evicted", undefined, undefined]);
-  pool.close(new Error("end"));
+  pool.close(() => new Error("end"));
 });
 
 test("maxIdle 0 keeps nothing, but hands on to who waits", async () => {
@@ -163,7 +163,7 @@ test("a parked tunnel whose peer speaks is ended at once", () => {
   const item = park(pool);
   item.speak();
   assertEquals([item.closedBy, pool.counts.idle], ["peer", 0]);
-  pool.close(new Error("end"));
+  pool.close(() => new Error("end"));
 });
 
 test("a tunnel whose peer spoke while it was held is not kept", () => {
@@ -189,6 +189,21 @@ test("a parked tunnel ends after idleTimeout, by a timer that does not keep the 
     assertEquals(late.closedBy, "idle");
   }));
 
+test("a tunnel whose time ran out while the loop was busy is not given", () =>
+  withClock((clock) => {
+    for (const idleTimeout of [0, 1_000]) {
+      const pool = new Pool<Item>({ ...LIMITS, idleTimeout });
+      const item = park(pool);
+      const before = clock.now;
+      const now = performance.now;
+      performance.now = () => before + 1_000; // the timer has not had its turn
+      assertEquals(pool.take({ key: "a", reuse: true })!.conn, undefined);
+      performance.now = now;
+      assertEquals(item.closedBy, "idle");
+    }
+    return Promise.resolve();
+  }));
+
 test("a tunnel that is too old is neither kept nor given", () =>
   withClock(async (clock) => {
     const pool = new Pool<Item>({ ...LIMITS, idleTimeout: Infinity });
@@ -212,7 +227,7 @@ test("close() ends what is parked, rejects who waits, and every release after it
   const parked = park(pool, "b");
   const other = pool.take({ key: "a", reuse: false })!;
   const waiting = pool.wait({ key: "a", reuse: true }, NEVER, false);
-  pool.close(error);
+  pool.close(() => error);
   await assertRejects(() => waiting, Error, "the client is closed");
   assertThrows(() => pool.take({ key: "a", reuse: true }), Error, "the client is closed");
   assertEquals(parked.closedBy, "evicted", "it made room for the one before the close");
@@ -232,9 +247,9 @@ test("a listener that closes the pool while a tunnel ends does no harm", () => {
   const close = first!.close.bind(first);
   first!.close = (reason) => {
     close(reason);
-    pool.close(new Error("from inside"));
+    pool.close(() => new Error("from inside"));
   };
-  pool.close(new Error("outside"));
+  pool.close(() => new Error("outside"));
   assertEquals(items.map((item) => item.closedBy), ["client", "client", "client"]);
 });
 
@@ -320,14 +335,14 @@ async function simulate(seed: number, clock: Clock): Promise<void> {
     else if (dice < 0.97) [...live].find((item) => item.lost !== undefined)?.speak();
     else if (step > 190 && !closed) {
       closed = true;
-      pool.close(new Error("closed"));
+      pool.close(() => new Error("closed"));
     }
     check(`step ${step}`);
     for (let i = 0; i < 8; i++) await Promise.resolve();
     if (next() < 0.02) await clock.tick(15);
     check(`after step ${step}`);
   }
-  pool.close(new Error("closed"));
+  pool.close(() => new Error("closed"));
   for (let i = 0; i < 8; i++) await Promise.resolve();
   for (const place of [...dialling, ...held]) place.free("holder");
   await pool.emptied();

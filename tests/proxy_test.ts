@@ -390,3 +390,11 @@ test("user name and password beside the parts of a proxy are not dropped silentl
     assertThrows(() => parseProxy(spec), TypeError, "belong into { credentials }");
   }
 });
+
+test("the path of a unix socket has at most 107 bytes, and nothing may follow the port of a URL", () => {
+  assertEquals(parseProxy({ path: "/" + "x".repeat(106) }).endpoint, { path: "/" + "x".repeat(106) });
+  assertThrows(() => parseProxy({ path: "/" + "x".repeat(107) }), RangeError, "more than 107 bytes");
+  for (const url of ["socks5://h:1080/x", "socks5://h:1080?x", "socks5://h#x"]) {
+    assertThrows(() => parseProxy(url), TypeError, "nothing may follow the port");
+  }
+});

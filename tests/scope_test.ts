@@ -46,11 +46,12 @@ timed("the deadline of the whole ends the scope, and not a millisecond before", 
   assertEquals([scope.over, scope.ended, scope.left], [{ reason: "timeout in dial" }, true, 0]);
 });
 
-timed("a timeout of 0 ends the scope in the next turn", (time) => {
-  const scope = open(0);
-  assertEquals(scope.ended, false);
-  time.tick(0);
-  assertEquals(scope.over, { reason: "timeout in pool" });
+timed("a timeout of 0 ends the scope, and an attempt of 0 the attempt, at once", () => {
+  assertEquals(open(0).over, { reason: "timeout in pool" });
+  const scope = open(1_000);
+  scope.attempt(0);
+  assertEquals([scope.over, scope.ended], [{ reason: "attempt in pool" }, false]);
+  scope.end("done");
 });
 
 timed("the deadline of an attempt ends the attempt and not the scope", (time) => {

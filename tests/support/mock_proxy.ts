@@ -32,7 +32,7 @@ export interface MockProxyOptions {
     | readonly (MockFault | readonly MockFault[] | undefined)[]
     | ((connection: MockConnection) => MockFault | readonly MockFault[] | undefined);
   /**
-   * "datagram": one receive is one message, its rest is dropped and a fragment refused, as microsocks and simple-socks do.
+   * "datagram": one receive is one message, its rest is dropped and a fragment refused, as with microsocks.
    * "overwrite": the method reply is lost when the password came with the greeting, as tor does. Default: "stream".
    */
   framing?: "stream" | "datagram" | "overwrite";

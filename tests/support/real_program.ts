@@ -17,7 +17,7 @@ import {
 /** A SOCKS5 server of the real world that can be started for a test. */
 export interface RealProgram {
   readonly name: string;
-  /** Why it cannot be started here; `false` if it can, or if `SOCKS5_TEST_REQUIRE_PROXIES=1` wants it started anyway. */
+  /** Why it cannot be started here; `false` if it can, or must: with `SOCKS5_TEST_REQUIRE_PROXIES=1`. */
   readonly missing: string | false;
   /** Starts it on a free loopback port and waits until it answers a greeting. */
   start(): Promise<RealProxy>;
@@ -117,7 +117,7 @@ function proxyOf(recipe: Recipe, first: Life): RealProxy {
   };
 }
 
-/** A free port may be taken before the program has it, and a used one may be held a moment longer: so it is tried again. */
+/** Tries again: a free port may be taken before the program has it, a used one may be held a moment longer. */
 async function startOn(wanted: number | undefined, recipe: Recipe): Promise<Life> {
   for (let tries = 1;; tries++) {
     const port = wanted ?? await freePort();

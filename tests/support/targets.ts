@@ -13,7 +13,7 @@ export interface Target extends AsyncDisposable {
   readonly open: number;
   /** How many connections there were. */
   readonly accepted: number;
-  /** Waits until something is the case, looking again whenever a connection came or went; rejects after milliseconds. */
+  /** Waits until something is the case, looking again when a connection came or went; rejects after milliseconds. */
   until(condition: () => boolean, timeout?: number): Promise<void>;
   /** Closes everything and resolves when it is closed. */
   close(): Promise<void>;
@@ -38,7 +38,7 @@ export function startBanner(banner: string, options?: TargetOptions): Promise<Ta
   }, options);
 }
 
-/** Answers with {@linkcode digestOf} what it received: after the client's end, or after that many bytes. Then it ends. */
+/** Answers with {@linkcode digestOf} what it received, after the client's end or that many bytes, and ends. */
 export function startDigest(length: number = Infinity, options?: TargetOptions): Promise<Target> {
   return startTarget((socket) => {
     const received = digester();
