@@ -94,7 +94,9 @@ export function settings(options: Omit<Socks5Options, "transport" | "onEvent">):
   const pool: PoolOptions = group("pool", "an object", options.pool);
   const short = typeof options.retry === "number" ? options.retry : undefined;
   const retry: RetryOptions = short === undefined ? group("retry", "a number or an object", options.retry) : {};
-  if (auth !== "optional" && auth !== "required") throw new TypeError(cannot("auth", '"optional" or "required"', auth));
+  if (auth !== "optional" && auth !== "required") {
+    throw new TypeError(cannot("auth", '"optional" or "required"', NOT_SHOWN));
+  }
   if (typeof noDelay !== "boolean") throw new TypeError(cannot("noDelay", "a boolean", noDelay));
   if (retry.when !== undefined && typeof retry.when !== "function") {
     throw new TypeError(cannot("retry.when", "a function", retry.when));
@@ -146,6 +148,9 @@ function finite(name: string, value: number): number {
   if (value === Infinity) throw new RangeError(cannot(name, `milliseconds from 0 to ${LONGEST}`, value));
   return value;
 }
+
+// for what may be a password in a wrong place
+const NOT_SHOWN = { toString: () => "(redacted)" };
 
 /** The message of a wrong argument. */
 export function cannot(name: string, want: string, got: unknown): string {

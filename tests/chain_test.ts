@@ -5,8 +5,7 @@ import {
   ClosedError,
   type ProxySpec,
   Socks5Client,
-  type Socks5Conn,
-  Socks5Error,
+  type Socks5Error,
   type Socks5ErrorCode,
   type Socks5Event,
   type Socks5Options,
@@ -15,6 +14,7 @@ import {
 import { bytes, readAll, readFull, text } from "./support/contract.ts";
 import * as mock from "./support/mock_proxy.ts";
 import type { MockFault, MockProxy, MockProxyOptions, MockStep } from "./support/mock_proxy.ts";
+import { assertEchoes, failure, withTarget } from "./support/stage.ts";
 import * as targets from "./support/targets.ts";
 import { test } from "./support/test.ts";
 
@@ -35,20 +35,6 @@ async function withHops(options: MockProxyOptions[], use: (...hops: MockProxy[])
   }
 }
 
-/** Runs `use` with a target, which nobody may be connected to in the end. */
-async function withTarget(
-  starting: Promise<targets.Target>,
-  use: (target: targets.Target) => Promise<void>,
-): Promise<void> {
-  const target = await starting;
-  try {
-    await use(target);
-    await target.until(() => target.open === 0);
-  } finally {
-    await target.close();
-  }
-}
-
 /** A client for each hop, the nearest first: each is the transport of the next. */
 function chain<S>(hops: readonly (ProxySpec | ProxySpec[])[], options: Socks5Options<S> = {}): Socks5Client<S>[] {
   const clients: Socks5Client<S>[] = [];
@@ -57,17 +43,6 @@ function chain<S>(hops: readonly (ProxySpec | ProxySpec[])[], options: Socks5Opt
     clients.push(new Socks5Client(hop, { ...options, ...(transport && { transport }) }));
   }
   return clients;
-}
-
-async function failure(promise: Promise<unknown>): Promise<Socks5Error> {
-  const error = await promise.then(() => "it succeeded", (error: unknown) => error);
-  assertInstanceOf(error, Socks5Error, String(error));
-  return error;
-}
-
-async function assertEchoes(conn: Socks5Conn, said = "ping"): Promise<void> {
-  await conn.write(bytes(said));
-  assertEquals(text(await readFull(conn, said.length)), said);
 }
 
 const inUse = (clients: Socks5Client[]) => clients.map((client) => client.stats().inUse);

@@ -19,7 +19,8 @@ import {
 import { bytes } from "./support/contract.ts";
 import { FakeTransport, socks5 } from "./support/fake.ts";
 import * as mock from "./support/mock_proxy.ts";
-import type { MockProxy, MockProxyOptions } from "./support/mock_proxy.ts";
+import type { MockProxyOptions } from "./support/mock_proxy.ts";
+import { withProxy, withTarget } from "./support/stage.ts";
 import * as targets from "./support/targets.ts";
 import { test } from "./support/test.ts";
 
@@ -28,31 +29,6 @@ const BOB = { username: "bob", password: "hunter2" };
 const TARGET = "example.test:80";
 const RULES = { [TARGET]: { port: 1 } }; // for a success that is only claimed
 const REASON = new Error("the caller's own reason");
-
-/** Runs `use` with a proxy, at which nothing may be open in the end. */
-async function withProxy(options: MockProxyOptions, use: (proxy: MockProxy) => Promise<void>): Promise<void> {
-  const proxy = await mock.createMockProxy(options);
-  try {
-    await use(proxy);
-    await proxy.until(() => proxy.open === 0);
-  } finally {
-    await proxy.close();
-  }
-}
-
-/** Runs `use` with a target, which nobody may be connected to in the end. */
-async function withTarget(
-  starting: Promise<targets.Target>,
-  use: (target: targets.Target) => Promise<void>,
-): Promise<void> {
-  const target = await starting;
-  try {
-    await use(target);
-    await target.until(() => target.open === 0);
-  } finally {
-    await target.close();
-  }
-}
 
 /** The one report of a check of one proxy, which is plain JSON and leaves the client as it was. */
 async function check(

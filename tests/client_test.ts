@@ -8,12 +8,13 @@ import { join } from "node:path";
 import process from "node:process";
 import { nodeTransport } from "../adapters/node.ts";
 import * as api from "../mod.ts";
-import { Socks5Client, type Socks5Conn, Socks5Error, type Socks5ErrorCode, type Socks5Options } from "../mod.ts";
+import { Socks5Client, type Socks5Conn, type Socks5ErrorCode, type Socks5Options } from "../mod.ts";
 import { bytes, readAll, readFull, text } from "./support/contract.ts";
 import { FakeTransport, socks5 } from "./support/fake.ts";
 import * as mock from "./support/mock_proxy.ts";
 import type { MockFault, MockProxy, MockProxyOptions, MockStep } from "./support/mock_proxy.ts";
 import { blackHole, evaluate } from "./support/peer.ts";
+import { assertEchoes, failure, withProxy } from "./support/stage.ts";
 import * as targets from "./support/targets.ts";
 import { test } from "./support/test.ts";
 
@@ -30,17 +31,6 @@ const TRANSPORTS: Record<string, Socks5Options> = {
   ...(("Deno" in globalThis || "Bun" in globalThis) && { "node:net": { transport: nodeTransport } }),
 };
 
-/** Runs `use` with a proxy, at which nothing may be open in the end. */
-async function withProxy(options: MockProxyOptions, use: (proxy: MockProxy) => Promise<void>): Promise<void> {
-  const proxy = await mock.createMockProxy(options);
-  try {
-    await use(proxy);
-    await proxy.until(() => proxy.open === 0);
-  } finally {
-    await proxy.close();
-  }
-}
-
 /** As {@linkcode withProxy}, with a target that echoes. */
 async function withEcho(
   options: MockProxyOptions,
@@ -53,17 +43,6 @@ async function withEcho(
   } finally {
     await echo.close();
   }
-}
-
-async function failure(promise: Promise<unknown>): Promise<Socks5Error> {
-  const error = await promise.then(() => "it succeeded", (error: unknown) => error);
-  assertInstanceOf(error, Socks5Error, String(error));
-  return error;
-}
-
-async function assertEchoes(conn: Socks5Conn, said = "ping"): Promise<void> {
-  await conn.write(bytes(said));
-  assertEquals(text(await readFull(conn, said.length)), said);
 }
 
 function assertNothingOpen(client: Socks5Client): void {

@@ -33,7 +33,8 @@ function refused(name: string, value: unknown, expected: typeof TypeError | type
 }
 
 function assertNames(error: Error, name: string, value: unknown): void {
-  const shown = typeof value === "string" ? JSON.stringify(value) : String(value);
+  const text = typeof value === "string" ? JSON.stringify(value) : String(value);
+  const shown = name === "auth" ? "(redacted)" : text; // where people put a password by mistake
   assertStringIncludes(error.message, `Cannot use ${name} as `);
   assert(error.message.endsWith(`: current value is ${shown}`), error.message);
 }

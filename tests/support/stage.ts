@@ -1,0 +1,43 @@
+import { assertEquals, assertInstanceOf } from "@std/assert";
+import { type Socks5Conn, Socks5Error } from "../../mod.ts";
+import { bytes, readFull, text } from "./contract.ts";
+import { createMockProxy, type MockProxy, type MockProxyOptions } from "./mock_proxy.ts";
+import type { Target } from "./targets.ts";
+
+/** Runs `use` with a proxy, at which nothing may be open in the end. */
+export async function withProxy(options: MockProxyOptions, use: (proxy: MockProxy) => Promise<void>): Promise<void> {
+  const proxy = await createMockProxy(options);
+  try {
+    await use(proxy);
+    await proxy.until(() => proxy.open === 0);
+  } finally {
+    await proxy.close();
+  }
+}
+
+/** Runs `use` with a target, which nobody may be connected to in the end. */
+export async function withTarget(
+  starting: Promise<Target>,
+  use: (target: Target) => Promise<void>,
+): Promise<void> {
+  const target = await starting;
+  try {
+    await use(target);
+    await target.until(() => target.open === 0);
+  } finally {
+    await target.close();
+  }
+}
+
+/** The error that a connect is rejected with, which must be one of ours. */
+export async function failure(promise: Promise<unknown>): Promise<Socks5Error> {
+  const error = await promise.then(() => "it succeeded", (error: unknown) => error);
+  assertInstanceOf(error, Socks5Error, String(error));
+  return error;
+}
+
+/** Sends something to an echo and waits until it is back. */
+export async function assertEchoes(conn: Socks5Conn, said = "ping"): Promise<void> {
+  await conn.write(bytes(said));
+  assertEquals(text(await readFull(conn, said.length)), said);
+}
