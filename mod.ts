@@ -16,24 +16,26 @@
  */
 import { runtimeTransport } from "./adapters/runtime.ts";
 import type { Target } from "./src/address.ts";
-import type { CheckOptions, CheckReport } from "./src/check.ts";
-import { Core, type Socks5Stats } from "./src/client.ts";
+import type { CheckReport } from "./src/check.ts";
+import type { Socks5Stats } from "./src/client.ts";
 import type { Socks5Conn } from "./src/connection.ts";
-import type { ConnectOptions, Socks5Options } from "./src/options.ts";
+import { LazyCore } from "./src/lazy.ts";
+import type { CheckOptions, ConnectOptions, Socks5Options } from "./src/options.ts";
+import { plan } from "./src/plan.ts";
 import type { ProxySpec } from "./src/proxy.ts";
 import type { Transport } from "./src/transport.ts";
 
 export type { Target } from "./src/address.ts";
-export type { CheckOptions, CheckReport, CheckStep } from "./src/check.ts";
+export type { CheckReport, CheckStep } from "./src/check.ts";
 export type { Socks5Stats } from "./src/client.ts";
 export type { Socks5Conn } from "./src/connection.ts";
 export { AuthError, ClosedError, ProxyError, Socks5Error, TargetError, TimeoutError } from "./src/errors.ts";
 export type { Phase, Socks5ErrorCode, Socks5ErrorContext } from "./src/errors.ts";
 export type { EventDetails, Socks5Event } from "./src/events.ts";
-export type { ConnectOptions, PoolOptions, RetryOptions, Socks5Options } from "./src/options.ts";
+export type { CheckOptions, ConnectOptions, PoolOptions, RetryOptions, Socks5Options } from "./src/options.ts";
 export type { CloseReason } from "./src/place.ts";
 export type { Credentials, ProxySpec } from "./src/proxy.ts";
-export type { Conn, Detached, DialOptions, Endpoint, Transport } from "./src/transport.ts";
+export type { Conn, Detached, DialOptions, Endpoint, Step, Steps, Transport } from "./src/transport.ts";
 
 /**
  * Connects to targets through a SOCKS5 proxy, or through the first of several that works. It costs no socket and no
@@ -54,7 +56,7 @@ export type { Conn, Detached, DialOptions, Endpoint, Transport } from "./src/tra
  * ```
  */
 export class Socks5Client<S = unknown> implements Transport<S> {
-  readonly #core: Core<S>;
+  readonly #core: LazyCore<S>;
 
   /**
    * Checks all that it is given, and opens nothing.
@@ -64,11 +66,8 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    * @throws {RangeError} If a number is out of its range.
    */
   constructor(proxy: ProxySpec | readonly ProxySpec[], options: Socks5Options<S> = {}) {
-    this.#core = new Core(
-      proxy,
-      options.transport === undefined ? runtimeTransport as Transport<S> : options.transport,
-      options,
-    );
+    const { transport = runtimeTransport as Transport<S> } = options;
+    this.#core = new LazyCore(plan(proxy, transport, options));
   }
 
   /**

@@ -39,18 +39,24 @@ export interface DenoConn {
  * ```
  */
 export const denoTransport: Transport<DenoTcpConn> = {
-  async connect(to: Endpoint, { signal, noDelay = true, keepAlive = true }: DialOptions = {}) {
+  usesOwner: true,
+  async connect(to: Endpoint, options: DialOptions = {}): Promise<Conn<DenoTcpConn>> {
+    const { signal, owner, noDelay = true, keepAlive = true } = options;
     signal?.throwIfAborted();
-    const dial = signal && new AbortController();
-    // Deno looks at the signal once more when it has the connection, and throws without closing it
-    if (dial) dial.signal.throwIfAborted = () => {};
-    const abort = () => dial?.abort();
+    const dial = unused.pop() ?? newDial();
+    let isDialling = true;
+    const abort = () => isDialling && dial.abort();
     signal?.addEventListener("abort", abort);
     let conn: DenoConn | undefined;
     try {
-      conn = await open("path" in to ? { transport: "unix", path: to.path } : { ...to, signal: dial?.signal });
-      signal?.throwIfAborted();
-      return new DenoPipe(conn, noDelay, keepAlive !== false);
+      owner?.own({ close: abort });
+      if (dial.signal.aborted) throw dial.signal.reason;
+      conn = await open("path" in to ? { transport: "unix", path: to.path } : { ...to, signal: dial.signal });
+      if (dial.signal.aborted) throw dial.signal.reason;
+      const pipe = new DenoPipe(conn, noDelay, keepAlive !== false);
+      isDialling = false;
+      unused.push(dial);
+      return pipe;
     } catch (error) {
       conn?.close();
       throw signal?.aborted ? signal.reason : error;
@@ -60,8 +66,18 @@ export const denoTransport: Transport<DenoTcpConn> = {
   },
 };
 
+/** What has not aborted serves the next dial: they are dear. */
+const unused: AbortController[] = [];
+
+function newDial(): AbortController {
+  const dial = new AbortController();
+  // Deno looks at the signal once more when it has the connection, and throws without closing it
+  dial.signal.throwIfAborted = () => {};
+  return dial;
+}
+
 type DenoAddress =
-  | { hostname: string; port: number; signal: AbortSignal | undefined }
+  | { hostname: string; port: number; signal: AbortSignal }
   | { transport: "unix"; path: string };
 
 function open(to: DenoAddress): Promise<DenoConn> {
@@ -72,6 +88,7 @@ function open(to: DenoAddress): Promise<DenoConn> {
 class DenoPipe implements Conn<DenoTcpConn> {
   #conn: DenoConn;
   #reading = false;
+  #read: { done(n: number | null): number | null; failed(error: unknown): number | null } | undefined;
   #writes = 0;
   #lastWrite: Promise<number> | undefined;
   #closedWrite: Promise<void> | undefined;
@@ -85,24 +102,15 @@ class DenoPipe implements Conn<DenoTcpConn> {
     if (keepAlive) conn.setKeepAlive?.(true);
   }
 
-  async read(p: Uint8Array): Promise<number | null> {
-    if (this.#reading) throw new TypeError("Cannot read: another read is pending");
-    if (this.#gone) throw this.#failure();
-    if (p.length === 0) return 0;
-    if (this.#ended) return null;
+  read(p: Uint8Array): Promise<number | null> {
+    if (this.#reading) return Promise.reject(new TypeError("Cannot read: another read is pending"));
+    if (this.#gone) return Promise.reject(this.#failure());
+    if (p.length === 0) return Promise.resolve(0);
+    if (this.#ended) return Promise.resolve(null);
     this.#reading = true;
-    try {
-      const n = await this.#conn.read(p);
-      if (n !== null) return n;
-    } catch (error) {
-      throw this.#failure(error);
-    } finally {
-      this.#reading = false;
-    }
-    // the kernel tells of a reset once, then of an end: the error may have gone to an earlier read or a write
-    if (this.#error) throw this.#error;
-    this.#ended = true;
-    return null;
+    // made once, since reading is what is done most
+    this.#read ??= { done: (n) => this.#received(n), failed: (error) => this.#received(null, error) };
+    return this.#conn.read(p).then(this.#read.done, this.#read.failed);
   }
 
   write(p: Uint8Array): Promise<number> {
@@ -135,6 +143,16 @@ class DenoPipe implements Conn<DenoTcpConn> {
     this.#gone = "detached";
     this.#conn.ref();
     return { socket: this.#conn as unknown as DenoTcpConn, head: new Uint8Array() };
+  }
+
+  #received(n: number | null, error?: unknown): number | null {
+    this.#reading = false;
+    if (n !== null) return n;
+    if (error) throw this.#failure(error);
+    // the kernel tells of a reset once, then of an end: the error may have gone to an earlier read or a write
+    if (this.#error) throw this.#error;
+    this.#ended = true;
+    return null;
   }
 
   #obstacle(): string | undefined {

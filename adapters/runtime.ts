@@ -5,6 +5,7 @@ let loading: Promise<Transport> | undefined;
 
 /** Opens connections with the running runtime's own API; the adapter is loaded at the first connect. */
 export const runtimeTransport: Transport = {
+  usesOwner: true,
   connect(to: Endpoint, options?: DialOptions): Promise<Conn> {
     if (transport) return transport.connect(to, options);
     return (loading ??= load()).then((transport) => transport.connect(to, options));

@@ -18,10 +18,21 @@ export interface Host {
 /** A target, checked and encoded. */
 export interface Address extends Host {
   readonly port: number;
+  /** `"host:port"`, with brackets around IPv6. */
+  readonly name: string;
+  /** The message that asks for it, once it was encoded. */
+  connect?: Uint8Array;
 }
 
 // besides what delimits: white space and what is invisible, but for the joiners, which some scripts need
 const FORBIDDEN = /[\s\p{Cc}/?#@\\%:<>^|[\]]|(?![\u200c\u200d])\p{Cf}/u;
+
+/** What most hosts are made of. */
+const PLAIN = /^[\w.-]+$/;
+
+const ASCII = /^[\x21-\x7e]+$/;
+
+const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
 
 const TOO_LONG = "the host name is longer than 255 bytes";
 
@@ -42,7 +53,23 @@ export function parseTarget(target: Target): Address {
   if (!isPort(parts.port)) throw new RangeError(bad("the port must be 1 to 65535"));
   const host = parseHost(parts.hostname);
   if (typeof host === "string") throw new TypeError(bad(host));
-  return { ...host, port: parts.port };
+  const { hostname, atyp, addr } = host;
+  return { hostname, atyp, addr, port: parts.port, name: formatHostPort(hostname, parts.port) };
+}
+
+/** Parses targets, and remembers what the last ones came to: most programs ask for few. */
+export class Targets {
+  readonly #known = new Map<string, Address>();
+
+  /** As {@linkcode parseTarget}. */
+  parse(target: Target): Address {
+    const known = typeof target === "string" ? this.#known.get(target) : undefined;
+    if (known !== undefined) return known;
+    const address = parseTarget(target);
+    if (this.#known.size >= 100) this.#known.clear();
+    if (typeof target === "string") this.#known.set(target, address);
+    return address;
+  }
 }
 
 /** `host:port`, `[v6]:port` or `host` into its parts, unchecked; the port is `undefined` if there is none. */
@@ -63,19 +90,20 @@ export function isPort(port: number): boolean {
 /** A host name, an IPv4 or an IPv6 address as it is sent, or what is wrong with it. */
 export function parseHost(text: string): Host | string {
   if (typeof text !== "string" || text === "") return "the host name is missing";
-  const bare = text.startsWith("[") && text.endsWith("]") ? text.slice(1, -1) : text;
-  if (/^[\da-f.]*:[^\s/]*$/i.test(bare)) return parseIpv6(bare) ?? "an IPv6 address is malformed or has a zone id";
-  if (bare !== text) return "brackets are for IPv6 addresses";
-  if (FORBIDDEN.test(text)) return "the host name has a character that no host name has";
+  if (!PLAIN.test(text)) {
+    const bare = text.startsWith("[") && text.endsWith("]") ? text.slice(1, -1) : text;
+    if (/^[\da-f.]*:[^\s/]*$/i.test(bare)) return parseIpv6(bare) ?? "an IPv6 address is malformed or has a zone id";
+    if (bare !== text) return "brackets are for IPv6 addresses";
+    if (FORBIDDEN.test(text)) return "the host name has a character that no host name has";
+  }
   if (text.length > 1020) return TOO_LONG; // before IDNA, which may take half a minute for a megabyte
   const name = toAscii(text);
-  if (name === null || /^\.|\.\./.test(name)) return "the host name is malformed";
+  if (name === null || name.startsWith(".") || name.includes("..")) return "the host name is malformed";
   if (name.length > 255) return TOO_LONG;
   if (!NUMERIC.test(name)) return domain(name);
-  const octets = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/.test(name)
-    ? name.split(".").map(Number)
-    : [];
-  return octets.length === 4 ? ipv4(octets) : "an IPv4 address has four decimal numbers from 0 to 255";
+  return IPV4.test(name)
+    ? ipv4(name.split(".", 4).map(Number))
+    : "an IPv4 address has four decimal numbers from 0 to 255";
 }
 
 /** The text of an address as a server sent it (BND.ADDR): whatever the bytes are, it is safe to print. */
@@ -89,7 +117,7 @@ export function decodeHost(atyp: number, addr: Uint8Array): string {
 
 /** ASCII as it is, in lower case; anything else by IDNA (`URL` is every runtime's implementation of UTS 46). */
 function toAscii(name: string): string | null {
-  if (/^[\x21-\x7e]+$/.test(name)) return name.toLowerCase();
+  if (ASCII.test(name)) return name.toLowerCase();
   try {
     const { hostname } = new URL(`http://${name}`);
     return NUMERIC.test(hostname) ? null : hostname; // full-width digits are no way to write an address
@@ -103,7 +131,7 @@ function domain(hostname: string): Host {
 }
 
 function ipv4(octets: number[]): Host {
-  return { hostname: octets.join("."), atyp: ATYP.IPV4, addr: Uint8Array.from(octets) };
+  return { hostname: octets.join("."), atyp: ATYP.IPV4, addr: new Uint8Array(octets) };
 }
 
 /** RFC 4291 section 2.2; an IPv4-mapped address is the IPv4 address, since that is what a connection to it uses. */

@@ -1,17 +1,12 @@
-import { type Address, formatHostPort, parseTarget, type Target } from "./address.ts";
-import { type Dialler, explain, identify, type Identity, openSession, requestTunnel, timedOut } from "./dial.ts";
+import type { Alarm } from "./alarm.ts";
+import { dial, type Dialler, explain, identify, type Identity, negotiate, timedOut } from "./dial.ts";
+import { drive, type Wire } from "./drive.ts";
 import { Fault, type Phase, Socks5Error, type Socks5ErrorCode } from "./errors.ts";
-import type { UserPass } from "./handshake.ts";
-import { cannot, type ConnectOptions, milliseconds, type Settings } from "./options.ts";
-import { encodeCredentials, type Proxy } from "./proxy.ts";
+import { CMD, request } from "./handshake.ts";
+import type { CheckPlan } from "./plan.ts";
+import type { Proxy } from "./proxy.ts";
 import { Scope } from "./scope.ts";
-import type { Conn } from "./transport.ts";
-
-/** How a proxy is checked. */
-export interface CheckOptions extends Pick<ConnectOptions, "signal" | "timeout" | "credentials"> {
-  /** Sent to the target, whose answer is then awaited; without it the first byte of the target is awaited for a second. */
-  probe?: Uint8Array | undefined;
-}
+import type { Settings } from "./settings.ts";
 
 /** What a check found out about one proxy: plain JSON, without secrets. */
 export interface CheckReport {
@@ -44,41 +39,20 @@ export interface CheckStep {
   message: string;
 }
 
-/** A check with its arguments checked. */
-export interface CheckPlan {
-  readonly address: Address | null;
-  readonly target: string | null;
-  readonly credentials: UserPass | null | undefined;
-  readonly timeout: number;
-  readonly probe: Uint8Array | undefined;
-  readonly signal: AbortSignal | undefined;
-}
-
 const FIRST_BYTE = 1_000; // for a target that speaks first; milliseconds
 
-/** Checks the arguments; throws a `TypeError` or a `RangeError`. */
-export function planCheck(settings: Settings, target: Target | undefined, options: CheckOptions): CheckPlan {
-  const { credentials, probe, signal } = options;
-  const address = target === undefined ? null : parseTarget(target);
-  if (probe !== undefined && !(probe instanceof Uint8Array)) {
-    throw new TypeError(cannot("probe", "a Uint8Array", typeof probe));
-  }
-  if (probe !== undefined && address === null) throw new TypeError(cannot("probe", "bytes for a target", "no target"));
-  return {
-    address,
-    target: address && formatHostPort(address.hostname, address.port),
-    credentials: credentials == null ? credentials : encodeCredentials(credentials),
-    timeout: milliseconds("timeout", options.timeout, settings.timeout),
-    probe,
-    signal,
-  };
-}
-
 /** The scope of a check, with its deadlines. */
-export function scopeOfCheck({ signal, timeout, probe, target }: CheckPlan, settings: Settings, proxy: Proxy): Scope {
-  return new Scope(signal, timeout, (deadline, phase) => {
-    const limit = phase === "transfer" && probe === undefined ? FIRST_BYTE : settings.attemptTimeout;
-    return timedOut(deadline, deadline === "timeout" ? timeout : limit, phase, proxy.name, target);
+export function scopeOfCheck(
+  alarm: Alarm<Scope>,
+  { signal, timeout, probe, target }: CheckPlan,
+  settings: Settings,
+  proxy: Proxy,
+): Scope {
+  return new Scope(alarm, signal, timeout, {
+    timedOut(deadline, phase) {
+      const limit = phase === "transfer" && probe === undefined ? FIRST_BYTE : settings.attemptTimeout;
+      return timedOut(deadline, deadline === "timeout" ? timeout : limit, phase, proxy.name, target);
+    },
   });
 }
 
@@ -93,20 +67,24 @@ export async function checkProxy(
   const identity = identify(proxy, credentials, settings.auth);
   const begun = performance.now();
   const entered = new Map<Phase, number>();
-  scope.onPhase = (phase) => entered.set(phase, performance.now());
   let failure: Socks5Error | undefined;
   try {
-    scope.attempt(settings.attemptTimeout);
-    const conn = await openSession(scope, dialler, proxy, identity);
-    if (address !== null) {
+    const attempt = scope.begin(settings.attemptTimeout);
+    attempt.onPhase = (phase) => entered.set(phase, performance.now());
+    await scope.run((async () => {
+      const conn = attempt.own(await dial(attempt, dialler, proxy));
+      await drive(conn, negotiate(attempt, identity));
+      if (address === null) return;
+      attempt.enter("request");
       scope.extend(Infinity);
-      await requestTunnel(scope, conn, address);
-      scope.phase = "transfer";
+      await drive(conn, request(CMD.CONNECT, address));
+      attempt.enter("transfer");
       scope.extend(probe === undefined ? FIRST_BYTE : settings.attemptTimeout);
-      await scope.run(firstByte(conn, probe), () => {});
-    }
+      await firstByte(conn, probe);
+    })());
   } catch (thrown) {
-    const reason = scope.over === undefined ? explain(thrown, scope, proxy, identity, target) : scope.over.reason;
+    const { phase } = scope.attempt;
+    const reason = scope.over === undefined ? explain(thrown, phase, proxy, identity, target) : scope.over.reason;
     if (scope.aborted || !(reason instanceof Socks5Error)) throw reason;
     failure = reason;
   } finally {
@@ -159,9 +137,9 @@ function verdictOf({ phase, code }: Socks5Error): CheckReport["verdict"] {
   return phase === "request" ? "target-refused" : "proxy-down";
 }
 
-async function firstByte(conn: Conn, probe: Uint8Array | undefined): Promise<void> {
-  if (probe !== undefined) await conn.write(probe);
-  if (await conn.read(new Uint8Array(1)) === null) {
+async function firstByte(wire: Wire, probe: Uint8Array | undefined): Promise<void> {
+  if (probe !== undefined) await wire.write(probe);
+  if (await wire.read(new Uint8Array(1)) === null) {
     throw new Fault("SOCKS5_CONN_CLOSED", "the tunnel was closed before a byte came");
   }
 }

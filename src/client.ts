@@ -1,14 +1,16 @@
-import type { Target } from "./address.ts";
-import { type CheckOptions, checkProxy, type CheckReport, planCheck, scopeOfCheck } from "./check.ts";
+import { Alarm } from "./alarm.ts";
+import { checkProxy, type CheckReport, scopeOfCheck } from "./check.ts";
 import { Connecting, type Shared } from "./connecting.ts";
 import type { Socks5Conn } from "./connection.ts";
 import { type Phase, type Socks5Error, socks5Error } from "./errors.ts";
 import { Failover } from "./failover.ts";
-import { cannot, type ConnectOptions, milliseconds, settings, type Socks5Options } from "./options.ts";
+import { Pipelining } from "./pipelining.ts";
+import type { CheckPlan, Plan, Wish } from "./plan.ts";
 import { Pool } from "./pool.ts";
-import { parseProxy, type ProxySpec } from "./proxy.ts";
 import type { Scope } from "./scope.ts";
-import type { Transport } from "./transport.ts";
+import type { Session } from "./session.ts";
+import { milliseconds } from "./settings.ts";
+import { Warmer } from "./warmer.ts";
 
 /** What a client counts. */
 export interface Socks5Stats {
@@ -18,6 +20,8 @@ export interface Socks5Stats {
   inUse: number;
   /** Tunnels that were released and are kept. */
   idle: number;
+  /** Sessions that are ready for the next connects. */
+  warm: number;
   /** Connects that wait for one of `pool.maxOpen` places. */
   waiting: number;
   /** Connects that gave a tunnel, since the start. */
@@ -36,60 +40,41 @@ export interface Socks5Stats {
 export class Core<S> {
   readonly #shared: Shared<S>;
   readonly #failover: Failover;
-  readonly #scopes = new Set<Scope>();
+  readonly #alarm = new Alarm<Scope>(true);
   #closed = false;
 
-  constructor(proxy: ProxySpec | readonly ProxySpec[], transport: Transport<S>, options: Socks5Options<S>) {
-    const proxies = (Array.isArray(proxy) ? proxy : [proxy]).map(parseProxy);
-    if (proxies.length === 0) throw new TypeError("Cannot use proxy as a list of proxies: current value is []");
-    if (typeof transport?.connect !== "function") {
-      throw new TypeError(cannot("transport", "an object with connect()", transport));
-    }
-    const { onEvent } = options;
-    if (onEvent !== undefined && typeof onEvent !== "function") {
-      throw new TypeError(cannot("onEvent", "a function", onEvent));
-    }
-    const checked = settings(options);
-    if (checked.auth === "required" && proxies.some(({ credentials }) => credentials === null)) {
-      throw new TypeError('Cannot use auth as "required": a proxy has no credentials');
-    }
+  constructor({ proxies, transport, settings, onEvent }: Plan<S>) {
+    const dialler = { transport, noDelay: settings.noDelay, keepAlive: settings.keepAlive };
+    const pool = new Pool<Session<S>>(settings);
+    this.#failover = new Failover(proxies, settings);
+    this.#failover.onCool = (proxy) => pool.drop((session) => session.proxy === proxy);
     this.#shared = {
-      settings: checked,
-      dialler: { transport, noDelay: checked.noDelay, keepAlive: checked.keepAlive },
-      pool: new Pool(checked),
+      settings,
+      dialler,
+      pool,
+      alarm: this.#alarm,
+      warmer: new Warmer(settings, dialler, pool, this.#failover),
+      pipelining: new Pipelining(),
       counts: { connects: 0, reused: 0, failures: 0, retries: 0 },
       onEvent,
       ids: 0,
     };
-    this.#failover = new Failover(proxies, checked);
   }
 
-  async connect(target: Target, options: ConnectOptions): Promise<Socks5Conn<S>> {
-    const call = new Connecting(this.#shared, target, options);
-    this.#scopes.add(call.scope);
+  connect(wish: Wish): Promise<Socks5Conn<S>> {
     try {
-      return await this.#failover.run(call);
+      return this.#failover.run(new Connecting(this.#shared, wish));
     } catch (error) {
-      this.#shared.counts.failures++;
-      throw error;
-    } finally {
-      call.scope.end(undefined);
-      this.#scopes.delete(call.scope);
+      return Promise.reject(error);
     }
   }
 
-  async check(target: Target | undefined, options: CheckOptions): Promise<CheckReport[]> {
+  async check(plan: CheckPlan): Promise<CheckReport[]> {
     const { dialler, settings } = this.#shared;
-    const plan = planCheck(settings, target, options);
     const checks = this.#failover.proxies.map(async (proxy) => {
-      const scope = scopeOfCheck(plan, settings, proxy);
-      this.#scopes.add(scope);
-      if (this.#closed) scope.end(closed(scope.phase));
-      try {
-        return await checkProxy(scope, dialler, settings, proxy, plan);
-      } finally {
-        this.#scopes.delete(scope);
-      }
+      const scope = scopeOfCheck(this.#alarm, plan, settings, proxy);
+      if (this.#closed) scope.end(closed(scope.attempt.phase));
+      return await checkProxy(scope, dialler, settings, proxy, plan);
     });
     return await Promise.all(checks);
   }
@@ -101,9 +86,10 @@ export class Core<S> {
 
   async close({ drain }: { drain?: number } = {}): Promise<void> {
     const grace = milliseconds("drain", drain, 0);
-    const { pool } = this.#shared;
+    const { pool, warmer } = this.#shared;
     this.#closed = true;
-    for (const scope of [...this.#scopes]) scope.end(closed(scope.phase));
+    for (const scope of this.#alarm.sleepers) scope.end(closed(scope.attempt.phase));
+    warmer.close();
     pool.close(() => closed("pool"));
     const timer = grace > 0 && grace < Infinity ? setTimeout(() => pool.closeHeld(), grace) : undefined;
     if (grace === 0) pool.closeHeld();

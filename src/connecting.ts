@@ -1,94 +1,102 @@
-import { type Address, formatHostPort, parseTarget, type Target } from "./address.ts";
+import type { Address } from "./address.ts";
+import type { Alarm } from "./alarm.ts";
 import type { Socks5Conn } from "./connection.ts";
-import { type Dialler, identify, type Identity, openSession, requestTunnel, timedOut } from "./dial.ts";
-import type { Phase, Socks5Error } from "./errors.ts";
+import { identify, type Identity, keyOf, timedOut } from "./dial.ts";
+import { cannotConnect, type Phase, type Socks5Error, socks5Error } from "./errors.ts";
 import type { EventDetails, Socks5Event } from "./events.ts";
 import type { Call } from "./failover.ts";
 import type { UserPass } from "./handshake.ts";
 import { HeldConn } from "./held.ts";
-import { type ConnectOptions, milliseconds, type Settings } from "./options.ts";
-import { Tunnel } from "./park.ts";
+import { Opening, type Order, type Tools } from "./opening.ts";
 import type { Place } from "./place.ts";
-import type { Pool, Want } from "./pool.ts";
-import { encodeCredentials, type Proxy } from "./proxy.ts";
-import { Scope } from "./scope.ts";
+import type { Wish } from "./plan.ts";
+import type { Pool } from "./pool.ts";
+import type { Proxy } from "./proxy.ts";
+import type { Want } from "./queue.ts";
+import { Scope, type TimedOut } from "./scope.ts";
+import { type Session, turn } from "./session.ts";
+import type { Warmer } from "./warmer.ts";
 
 /** What the connects of a client have in common. */
-export interface Shared<S> {
-  readonly settings: Settings;
-  readonly dialler: Dialler<S>;
-  readonly pool: Pool<Tunnel<S>>;
+export interface Shared<S> extends Tools<S> {
+  readonly pool: Pool<Session<S>>;
+  readonly alarm: Alarm<Scope>;
+  readonly warmer: Warmer<S>;
   readonly counts: { connects: number; reused: number; failures: number; retries: number };
   readonly onEvent: ((event: Socks5Event) => void) | undefined;
   ids: number;
 }
 
 /** One connect: its scope and its place, and what the failover calls for. */
-export class Connecting<S> implements Call<Socks5Conn<S>> {
+export class Connecting<S> implements Call<Session<S>, Socks5Conn<S>>, Want, Order, TimedOut {
   readonly scope: Scope;
   readonly target: string;
   readonly perCall: boolean;
+  readonly address: Address;
+  readonly data: Uint8Array | undefined;
+  committed = false;
   readonly #shared: Shared<S>;
-  readonly #address: Address;
   readonly #credentials: UserPass | null | undefined;
-  readonly #want: Want;
+  readonly key: string;
+  readonly reuse: boolean;
+  readonly #timeout: number;
   readonly #id: number;
   readonly #begun = performance.now();
-  #place: Place<Tunnel<S>> | undefined;
+  #place: Place<Session<S>> | undefined;
+  #session: Session<S> | undefined; // one that was ready
+  #spends = false;
   #attempts = 0;
   #proxy: string | null = null;
 
-  /** Checks the arguments; throws a `TypeError` or a `RangeError`, or the reason of an aborted signal. */
-  constructor(shared: Shared<S>, target: Target, options: ConnectOptions) {
-    const { credentials, reuse = false, signal } = options;
+  /** Throws the reason of a signal that is aborted already. */
+  constructor(shared: Shared<S>, { address, credentials, data, reuse, signal, timeout }: Wish) {
     this.#shared = shared;
-    this.#address = parseTarget(target);
-    this.target = formatHostPort(this.#address.hostname, this.#address.port);
-    this.#credentials = credentials == null ? credentials : encodeCredentials(credentials);
+    this.address = address;
+    this.target = address.name;
+    this.#credentials = credentials;
     this.perCall = credentials !== undefined;
-    this.#want = { key: keyOf(this.target, this.#credentials), reuse };
-    const timeout = milliseconds("timeout", options.timeout, shared.settings.timeout);
+    this.data = data;
+    this.key = reuse ? keyOf(this.target, credentials) : "";
+    this.reuse = reuse;
+    this.#timeout = timeout;
     this.#id = ++shared.ids;
-    const { attemptTimeout } = shared.settings;
-    this.scope = new Scope(signal, timeout, (deadline, phase) => {
-      return this.#timedOut(deadline, deadline === "timeout" ? timeout : attemptTimeout, phase);
-    });
+    this.scope = new Scope(shared.alarm, signal, timeout, this);
   }
 
-  async begin(first: boolean): Promise<Socks5Conn<S> | undefined> {
-    const { scope } = this;
-    const { pool } = this.#shared;
-    scope.phase = "pool";
-    for (let inFront = first;; inFront = true) {
-      scope.throwIfOver();
-      const place = this.#place = pool.take(this.#want) ?? await pool.wait(this.#want, scope.signal, inFront);
-      scope.throwIfOver();
-      const tunnel = place.conn;
-      if (tunnel === undefined) return undefined;
-      await scope.run(turn(), () => {});
-      scope.throwIfOver();
-      if (!tunnel.spoke) return this.#handOver(place, tunnel, true);
-      place.free("peer");
-    }
+  /** Whether a session does: it has the credentials of the proxy. */
+  get session(): boolean {
+    return !this.perCall;
+  }
+
+  get ready(): Proxy | undefined {
+    return this.#session?.proxy;
+  }
+
+  begin(first: boolean): Promise<Socks5Conn<S> | undefined> | undefined {
+    this.scope.throwIfOver();
+    const place = this.#shared.pool.take(this);
+    return place && this.#arrive(place) ? undefined : this.#wait(place, first);
   }
 
   identify(proxy: Proxy): Identity {
     return identify(proxy, this.#credentials, this.#shared.settings.auth);
   }
 
-  async attempt(proxy: Proxy, identity: Identity, attempt: number, lastProxy: boolean): Promise<Socks5Conn<S>> {
-    const { scope, target } = this;
+  attempt(proxy: Proxy, identity: Identity, attempt: number, lastProxy: boolean): Promise<Session<S>> {
+    const session = this.#session;
+    this.#session = undefined;
+    this.#spends = session !== undefined;
     this.#proxy = proxy.name;
     this.#attempts = attempt;
     if (attempt > 1) this.#shared.counts.retries++;
-    this.#emit(proxy.name, { type: "attempt", attempt });
-    const conn = await openSession(scope, this.#shared.dialler, proxy, identity);
-    if (lastProxy) scope.extend(Infinity);
-    const { bndAddr: hostname, bndPort: port } = await requestTunnel(scope, conn, this.#address);
-    scope.throwIfOver();
-    const expires = performance.now() + this.#shared.settings.maxLifetime * (0.9 + Math.random() / 10);
-    const info = { proxy: proxy.name, target, boundAddress: { hostname, port } };
-    return this.#handOver(this.#place!, new Tunnel(conn, info, expires), false);
+    if (this.#shared.onEvent !== undefined) this.#emit(proxy.name, { type: "attempt", attempt });
+    const opening = new Opening(this, this.#shared, proxy, identity, lastProxy);
+    return session === undefined ? opening.open() : opening.spend(session);
+  }
+
+  /** Synchronous, so that nothing which ends the scope can come between. */
+  handOver(tunnel: Session<S>): Socks5Conn<S> {
+    return this.#give(this.#place!, tunnel, false);
   }
 
   failed(proxy: Proxy, attempt: number, error: Socks5Error, next: "retry" | "failover" | null, delay: number): void {
@@ -96,48 +104,94 @@ export class Connecting<S> implements Call<Socks5Conn<S>> {
   }
 
   leave(): void {
+    this.#session?.close();
+    this.#session = undefined;
     if (this.#place?.conn === undefined) this.#place?.free("holder");
     else this.#place.release();
   }
 
-  /** The tunnel becomes the caller's: synchronous, so that nothing which ends the scope can come between. */
-  #handOver(place: Place<Tunnel<S>>, tunnel: Tunnel<S>, reused: boolean): Socks5Conn<S> {
-    this.scope.give();
-    place.conn = tunnel;
-    tunnel.onClosed = (reason) => this.#emit(tunnel.info.proxy, { type: "closed", reason });
-    this.#shared.counts.connects++;
-    if (reused) this.#shared.counts.reused++;
-    this.#emit(tunnel.info.proxy, { type: "connected", attempt: this.#attempts, reused });
-    return new HeldConn(tunnel, place, { reused, mayRelease: this.#want.reuse });
+  lost(): void {
+    this.#shared.counts.failures++;
+    this.leave();
   }
 
-  #emit(proxy: string, event: EventDetails): void {
-    try {
-      const ms = performance.now() - this.#begun;
-      this.#shared.onEvent?.({ id: this.#id, proxy, target: this.target, ms, ...event });
-    } catch {
-      // a fault of the listener is none of the connect
-    }
-  }
-
-  #timedOut(deadline: "timeout" | "attempt", ms: number, phase: Phase): Socks5Error {
+  timedOut(deadline: "timeout" | "attempt", phase: Phase): Socks5Error {
     const { pool, settings } = this.#shared;
+    const ms = deadline === "timeout" ? this.#timeout : settings.attemptTimeout;
     const { inUse, opening, waiting } = pool.counts;
     const proxy = phase === "pool" ? null : this.#proxy;
     if (phase !== "pool" || waiting === 0) return timedOut(deadline, ms, phase, proxy, this.target);
     const taken = `all ${settings.maxOpen} are taken, ${inUse} tunnels are in use and ${opening} opening`;
     return timedOut(deadline, ms, phase, null, this.target, `for a place: ${taken}`);
   }
-}
 
-/** One target and one identity; never joined with a separator that could stand in one of them. */
-function keyOf(target: string, credentials: UserPass | null | undefined): string {
-  const own = credentials && [[...credentials.uname], [...credentials.passwd]];
-  return JSON.stringify([target, credentials === undefined ? "proxy" : own]);
-}
+  /** Takes a place, and a session out of it; `false` if a tunnel is in it, which has to be looked at. */
+  #arrive(place: Place<Session<S>>): boolean {
+    this.#place = place;
+    if (place.conn === undefined) return true;
+    if (place.conn.reply !== undefined) return false;
+    [this.#session, place.conn] = [place.conn, undefined];
+    this.#session.onClosed = undefined;
+    return true;
+  }
 
-/** A whole turn of the event loop, by way of its timers: what the kernel knows of a connection, the runtime has told. */
-function turn(): Promise<void> {
-  const soon: (run: () => void) => unknown = "setImmediate" in globalThis ? setImmediate : setTimeout;
-  return new Promise((resolve) => soon(() => setTimeout(() => soon(resolve), 0)));
+  /** Waits until there is a place, or a tunnel that is alive. */
+  async #wait(place: Place<Session<S>> | undefined, first: boolean): Promise<Socks5Conn<S> | undefined> {
+    const { scope } = this;
+    const { pool } = this.#shared;
+    for (let next = place;; next = pool.take(this), first = true) {
+      next ??= await pool.wait(this, scope.attempt.signal, first);
+      const isEmpty = this.#arrive(next);
+      scope.throwIfOver();
+      if (isEmpty) return undefined;
+      const tunnel = next.conn!;
+      await scope.run(turn());
+      scope.throwIfOver();
+      if (tunnel.spoke) next.free("peer");
+      else if (this.data === undefined) return this.#give(next, tunnel, true);
+      else return await this.#greet(next, tunnel, this.data);
+    }
+  }
+
+  /** The first bytes of the caller, on a tunnel that was released. */
+  async #greet(place: Place<Session<S>>, tunnel: Session<S>, data: Uint8Array): Promise<Socks5Conn<S>> {
+    const { scope, target } = this;
+    this.committed = true;
+    scope.attempt.enter("transfer");
+    try {
+      await scope.run(tunnel.write(data));
+      scope.throwIfOver();
+    } catch (cause) {
+      place.free("peer"); // never back to the pool: its answer would be taken for that of another question
+      scope.throwIfOver();
+      const proxy = tunnel.proxy.name;
+      const message = `${cannotConnect(proxy, target)}: the tunnel broke before a byte came`;
+      throw socks5Error("SOCKS5_CONN_RESET", message, { phase: "transfer", proxy, target, cause });
+    }
+    return this.#give(place, tunnel, true);
+  }
+
+  #give(place: Place<Session<S>>, tunnel: Session<S>, reused: boolean): Socks5Conn<S> {
+    const { counts, onEvent, warmer } = this.#shared;
+    this.scope.give();
+    place.conn = tunnel;
+    counts.connects++;
+    counts.reused += Number(reused);
+    if (onEvent !== undefined) {
+      tunnel.onClosed = (reason) => this.#emit(tunnel.proxy.name, { type: "closed", reason });
+      this.#emit(tunnel.proxy.name, { type: "connected", attempt: this.#attempts, reused });
+    }
+    warmer.used(this.#spends);
+    return new HeldConn(tunnel, place, { reused, mayRelease: this.reuse });
+  }
+
+  #emit(proxy: string, event: EventDetails): void {
+    const { onEvent } = this.#shared;
+    if (onEvent === undefined) return;
+    try {
+      onEvent({ id: this.#id, proxy, target: this.target, ms: performance.now() - this.#begun, ...event });
+    } catch {
+      // a fault of the listener is none of the connect
+    }
+  }
 }

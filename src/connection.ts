@@ -1,3 +1,4 @@
+import { socks5Error, type Socks5ErrorCode } from "./errors.ts";
 import type { CloseReason } from "./place.ts";
 import type { Conn, Detached } from "./transport.ts";
 
@@ -35,4 +36,21 @@ export interface Socks5Conn<S = unknown> extends Conn<S> {
 export interface Holding {
   release(): void;
   free(reason: CloseReason): void;
+}
+
+/** The error of a tunnel that is not, or no longer, what it was used as. */
+export function connError(
+  { proxy, target }: Pick<Socks5Conn, "proxy" | "target">,
+  code: Socks5ErrorCode,
+  what: string,
+  why: string,
+  cause?: unknown,
+): Error {
+  const message = `Cannot ${what} ${target} through ${proxy}: ${why}`;
+  return socks5Error(code, message, { phase: "transfer", proxy, target, cause });
+}
+
+/** The error of a wrong argument. */
+export function noBytes({ target }: Pick<Socks5Conn, "target">, what: string, p: unknown): TypeError {
+  return new TypeError(`Cannot ${what} ${target}: not a Uint8Array but ${typeof p}`);
 }

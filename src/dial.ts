@@ -1,10 +1,9 @@
 import type { Address } from "./address.ts";
-import { drive } from "./drive.ts";
 import { cannotConnect, Fault, type Phase, Socks5Error, socks5Error, type Socks5ErrorCode } from "./errors.ts";
-import { CMD, METHOD, type Reply, request, select, type UserPass, userPass } from "./handshake.ts";
+import { CMD, greeting, METHOD, request, select, type UserPass, userPass } from "./handshake.ts";
 import type { Proxy } from "./proxy.ts";
-import type { Scope } from "./scope.ts";
-import type { Conn, Transport } from "./transport.ts";
+import type { Attempt } from "./scope.ts";
+import type { Conn, Step, Steps, Transport } from "./transport.ts";
 
 /** How the dialler opens connections. */
 export interface Dialler<S> {
@@ -22,49 +21,65 @@ export interface Identity {
 /** Credentials of one connect are always required, so that they are never dropped silently. */
 export function identify(proxy: Proxy, own: UserPass | null | undefined, auth: "optional" | "required"): Identity {
   const credentials = own === undefined ? proxy.credentials : own;
-  if (credentials === null) return { credentials, methods: [METHOD.NO_AUTHENTICATION] };
-  const required = own !== undefined || auth === "required";
-  return {
-    credentials,
-    methods: required ? [METHOD.USERNAME_PASSWORD] : [METHOD.NO_AUTHENTICATION, METHOD.USERNAME_PASSWORD],
-  };
+  if (credentials === null) return { credentials, methods: NONE };
+  return { credentials, methods: own !== undefined || auth === "required" ? PASSWORD : EITHER };
 }
 
-/** Dials, negotiates and authenticates; the scope owns the connection. Throws what the runtime throws, or a `Fault`. */
-export async function openSession<S>(
-  scope: Scope,
+const NONE = [METHOD.NO_AUTHENTICATION];
+const PASSWORD = [METHOD.USERNAME_PASSWORD];
+const EITHER = [...NONE, ...PASSWORD];
+const GREETINGS = new Map([NONE, PASSWORD, EITHER].map((methods) => [methods as readonly number[], greeting(methods)]));
+
+/** One target and one identity; never joined with a separator that could stand in one of them. */
+export function keyOf(target: string, credentials: UserPass | null | undefined): string {
+  const own = credentials && [[...credentials.uname], [...credentials.passwd]];
+  return JSON.stringify([target, credentials === undefined ? "proxy" : own]);
+}
+
+/** The same with one method, as it must be where the answer is not awaited. */
+export function certain({ credentials }: Identity): Identity {
+  return { credentials, methods: credentials === null ? NONE : PASSWORD };
+}
+
+/** Connects to the proxy: what comes is still to be owned. Rejects with what the runtime throws. */
+export function dial<S>(
+  attempt: Attempt,
   { transport, noDelay, keepAlive }: Dialler<S>,
   proxy: Proxy,
-  identity: Identity,
 ): Promise<Conn<S>> {
-  scope.throwIfOver();
-  scope.phase = "dial";
-  const dialled = transport.connect(proxy.endpoint, { signal: scope.signal, noDelay, keepAlive });
-  const conn = scope.own(await scope.run(dialled, (late) => late?.close()));
-  scope.phase = "negotiate";
-  const method = await scope.run(drive(conn, select(identity.methods)), ignore);
-  if (method === METHOD.USERNAME_PASSWORD) {
-    scope.phase = "authenticate";
-    await scope.run(drive(conn, userPass(identity.credentials!)), ignore);
-  }
-  return conn;
+  attempt.enter("dial");
+  const options = transport.usesOwner
+    ? { owner: attempt, noDelay, keepAlive }
+    : { signal: attempt.signal, noDelay, keepAlive };
+  return transport.connect(proxy.endpoint, options);
 }
 
-/** Asks for the target on a session, which is a tunnel from then on. */
-export async function requestTunnel(scope: Scope, conn: Conn, target: Address): Promise<Reply> {
-  scope.phase = "request";
-  return await scope.run(drive(conn, request(CMD.CONNECT, target)), ignore);
+/** Negotiates the method, and authenticates if it is user name and password. */
+export function* negotiate(attempt: Attempt, { methods, credentials }: Identity): Steps<void> {
+  attempt.enter("negotiate");
+  const method = yield* select(methods, GREETINGS.get(methods));
+  if (method !== METHOD.USERNAME_PASSWORD) return;
+  attempt.enter("authenticate");
+  yield* userPass(credentials!);
 }
 
-/** What `error` means in the phase of the scope: wrong arguments stay what they are. */
+/** All messages of a `certain` identity. */
+export function allMessages({ methods, credentials }: Identity, target: Address): Uint8Array {
+  return Uint8Array.of(
+    ...messageOf(select(methods)),
+    ...(credentials === null ? [] : messageOf(userPass(credentials))),
+    ...messageOf(request(CMD.CONNECT, target)),
+  );
+}
+
+/** What `error` means in a phase: wrong arguments stay what they are. */
 export function explain(
   error: unknown,
-  scope: Scope,
+  phase: Phase,
   proxy: Proxy,
   identity: Identity,
   target: string | null,
 ): unknown {
-  const { phase } = scope;
   const context = { phase, proxy: proxy.name, target };
   const fail = (code: Socks5ErrorCode, why: string, more: { cause?: unknown; rep?: number | null } = {}) =>
     socks5Error(code, `${cannotConnect(proxy.name, target)}: ${why}`, { ...context, ...more });
@@ -113,6 +128,11 @@ const WAITED_FOR: Readonly<Record<Phase, string>> = {
   transfer: "for the first byte of the target",
 };
 
+/** The message of a piece: it leaves in the first step. */
+function messageOf(steps: Steps<unknown>): Uint8Array {
+  return (steps.next().value as Step).write!;
+}
+
 function afterPassword({ credentials }: Identity): string {
   return credentials === null ? "" : "; it may be the credentials that it did not accept";
 }
@@ -130,5 +150,3 @@ function brief(error: unknown): string {
   const { message = "", code = "" } = (error ?? {}) as { message?: string; code?: string };
   return code || message || String(error);
 }
-
-function ignore(): void {}

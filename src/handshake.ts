@@ -1,21 +1,11 @@
-import { type Address, ATYP, decodeHost } from "./address.ts";
+import { type Address, ATYP } from "./address.ts";
 import { Fault, type Socks5ErrorCode } from "./errors.ts";
+import type { Steps } from "./transport.ts";
 
 /** METHOD, RFC 1928 section 3. */
 export const METHOD = { NO_AUTHENTICATION: 0x00, USERNAME_PASSWORD: 0x02, NONE_ACCEPTABLE: 0xff } as const;
 /** CMD, RFC 1928 section 4. */
 export const CMD = { CONNECT: 0x01, BIND: 0x02, UDP_ASSOCIATE: 0x03 } as const;
-
-/** "Send these bytes, hand me exactly `read` of the answer." */
-export interface Step {
-  write?: Uint8Array;
-  read: number;
-  /** The answer hoped for, where only one is. */
-  expect?: Uint8Array;
-}
-
-/** A piece of the handshake: yields steps, is given their answers, returns what it found out or throws a `Fault`. */
-export type Steps<T> = Generator<Step, T, Uint8Array>;
 
 /** UNAME and PASSWD of RFC 1929, 1 to 255 and 0 to 255 bytes. */
 export interface UserPass {
@@ -23,23 +13,41 @@ export interface UserPass {
   readonly passwd: Uint8Array;
 }
 
-/** BND.ADDR and BND.PORT of a reply. */
-export interface Reply {
-  readonly bndAddr: string;
-  readonly bndPort: number;
+/** A reply that grants the request. */
+export class Reply {
+  readonly #bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  get atyp(): number {
+    return this.#bytes[3]!;
+  }
+
+  /** BND.ADDR, of a domain without its length. */
+  get bndAddr(): Uint8Array {
+    const start = this.atyp === ATYP.DOMAIN ? 5 : 4;
+    return this.#bytes.subarray(start, start + addressLength(this.#bytes));
+  }
+
+  get bndPort(): number {
+    const end = replyLength(this.#bytes);
+    return this.#bytes[end - 2]! << 8 | this.#bytes[end - 1]!;
+  }
 }
 
 const VER = 0x05;
 
+const NOTHING = new Uint8Array();
+
+const SHORTEST_REPLY = 7; // with an empty domain: who reads more may read what comes after it
+
 /** Offers `methods`, in one message; gives the METHOD chosen (RFC 1928 section 3). */
-export function* select(methods: readonly number[]): Steps<number> {
-  const [only, ...others] = methods;
-  const [ver, method] = yield {
-    write: Uint8Array.of(VER, methods.length, ...methods),
-    read: 2,
-    ...(only !== undefined && others.length === 0 && { expect: Uint8Array.of(VER, only) }),
-  };
-  if (ver !== VER) throw notSocks5(ver!, method!);
+export function* select(methods: readonly number[], write: Uint8Array = greeting(methods)): Steps<number> {
+  const answer = yield { write, have: 2 };
+  const method = answer[1]!;
+  if (answer[0] !== VER) throw notSocks5(answer[0]!, method);
   if (method === METHOD.NONE_ACCEPTABLE) {
     const offered = methods.includes(METHOD.USERNAME_PASSWORD) ? "" : ": it wants credentials, and none were given";
     throw new Fault(
@@ -47,49 +55,68 @@ export function* select(methods: readonly number[]): Steps<number> {
       `the proxy accepts no authentication method that was offered (05 FF)${offered}`,
     );
   }
-  if (!methods.includes(method!)) {
-    throw new Fault("SOCKS5_PROXY_BAD_METHOD", `the proxy chose a method that was not offered (${hex(VER, method!)})`);
+  if (!methods.includes(method)) {
+    throw new Fault("SOCKS5_PROXY_BAD_METHOD", `the proxy chose a method that was not offered (${hex(VER, method)})`);
   }
-  return method!;
+  return method;
+}
+
+/** The message that offers `methods`. */
+export function greeting(methods: readonly number[]): Uint8Array {
+  return Uint8Array.of(VER, methods.length, ...methods);
 }
 
 /** Sends user name and password (RFC 1929 section 2). The VER of the answer is not looked at: some servers say 5. */
 export function* userPass({ uname, passwd }: UserPass): Steps<void> {
   const answer = yield {
     write: Uint8Array.of(0x01, uname.length, ...uname, passwd.length, ...passwd),
-    read: 2,
-    expect: Uint8Array.of(0x01, 0x00),
+    have: 2,
   };
   if (answer[1] !== 0) {
     throw new Fault("SOCKS5_AUTH_REFUSED", `the proxy refused the user name or password (STATUS ${hex(answer[1]!)})`);
   }
 }
 
-/** Asks for `cmd` with DST.ADDR and DST.PORT and gives the reply (RFC 1928 section 4). */
-export function* request(cmd: number, { atyp, addr, port }: Address): Steps<Reply> {
-  const dstAddr = atyp === ATYP.DOMAIN ? [addr.length, ...addr] : addr;
-  const head = yield { write: Uint8Array.of(VER, cmd, 0x00, atyp, ...dstAddr, port >> 8, port & 0xff), read: 2 };
-  return yield* reply(head);
+/** Asks for `cmd` with DST.ADDR and DST.PORT, in one message with `data`, and gives the reply (RFC 1928 section 4). */
+export function request(cmd: number, address: Address, data: Uint8Array = NOTHING): Steps<Reply> {
+  if (cmd !== CMD.CONNECT || data.length > 0) return reply(encodeRequest(cmd, address, data));
+  return reply(address.connect ??= encodeRequest(cmd, address, data)); // targets are few and asked for again and again
 }
 
-/** Takes a reply (RFC 1928 section 6); RSV is not looked at, and any ATYP may come back whatever was asked. */
-export function* reply(head?: Uint8Array): Steps<Reply> {
-  const [ver, rep] = head ?? (yield { read: 2 });
-  if (ver !== VER) {
-    throw new Fault("SOCKS5_PROXY_BAD_REPLY", `the reply of the proxy is malformed (${hex(ver!, rep!)})`);
+/** Takes a reply (RFC 1928 section 6), after `write`; RSV is not looked at, any ATYP may come back whatever was asked. */
+export function* reply(write?: Uint8Array): Steps<Reply> {
+  const start = yield write === undefined
+    ? { have: 2, most: SHORTEST_REPLY }
+    : { write, have: 2, most: SHORTEST_REPLY };
+  if (start[0] !== VER) {
+    throw new Fault("SOCKS5_PROXY_BAD_REPLY", `the reply of the proxy is malformed (${hex(start[0]!, start[1]!)})`);
   }
-  if (rep !== 0x00) throw refusal(rep!); // before BND.ADDR: refusals are often cut short after REP
-  const [, atyp, first] = yield { read: 3 };
-  const length = atyp === ATYP.IPV4 ? 4 : atyp === ATYP.IPV6 ? 16 : atyp === ATYP.DOMAIN ? first! + 1 : 0;
-  if (length === 0) {
-    throw new Fault("SOCKS5_PROXY_BAD_REPLY", `the reply of the proxy has an unknown ATYP (${hex(atyp!)})`);
+  if (start[1] !== 0x00) throw refusal(start[1]!); // before BND.ADDR: refusals are often cut short after REP
+  const head = yield { have: 5, most: SHORTEST_REPLY };
+  if (addressLength(head) < 0) {
+    throw new Fault("SOCKS5_PROXY_BAD_REPLY", `the reply of the proxy has an unknown ATYP (${hex(head[3]!)})`);
   }
-  const rest = yield { read: length + 1 };
-  const addr = rest.subarray(0, -2);
-  return {
-    bndAddr: decodeHost(atyp!, atyp === ATYP.DOMAIN ? addr : Uint8Array.of(first!, ...addr)),
-    bndPort: rest.at(-2)! << 8 | rest.at(-1)!,
-  };
+  return new Reply(yield { have: replyLength(head) });
+}
+
+function encodeRequest(cmd: number, { atyp, addr, port }: Address, data: Uint8Array): Uint8Array {
+  const at = atyp === ATYP.DOMAIN ? 5 : 4;
+  const end = at + addr.length;
+  const message = new Uint8Array(end + 2 + data.length);
+  message.set([VER, cmd, 0x00, atyp, addr.length]);
+  message.set(addr, at);
+  message.set([port >> 8, port & 0xff], end);
+  message.set(data, end + 2);
+  return message;
+}
+
+function replyLength(head: Uint8Array): number {
+  return 4 + (head[3] === ATYP.DOMAIN ? 1 : 0) + addressLength(head) + 2;
+}
+
+function addressLength(head: Uint8Array): number {
+  const atyp = head[3]!;
+  return atyp === ATYP.IPV4 ? 4 : atyp === ATYP.IPV6 ? 16 : atyp === ATYP.DOMAIN ? head[4]! : -1;
 }
 
 /** REP, RFC 1928 section 6. */

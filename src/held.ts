@@ -1,20 +1,18 @@
-import type { Holding, Socks5Conn } from "./connection.ts";
-import { socks5Error, type Socks5ErrorCode } from "./errors.ts";
-import type { Tunnel } from "./park.ts";
+import { decodeHost } from "./address.ts";
+import { connError, type Holding, noBytes, type Socks5Conn } from "./connection.ts";
+import type { Session } from "./session.ts";
 import { readableOf, writableOf } from "./streams.ts";
 import type { Detached } from "./transport.ts";
 
 /** One holder's hold on a tunnel: once closed, released or detached, nothing more goes through it. */
 export class HeldConn<S> implements Socks5Conn<S> {
-  readonly proxy: string;
-  readonly target: string;
-  readonly boundAddress: { hostname: string; port: number };
   readonly reused: boolean;
-  readonly #tunnel: Tunnel<S>;
+  readonly #tunnel: Session<S>;
   readonly #holding: Holding;
   readonly #mayRelease: boolean;
   #over: "closed" | "released" | "detached" | undefined;
   #reading = false;
+  #read: { done(n: number | null): number | null; failed(error: unknown): never } | undefined;
   #writing = 0;
   #ended = false; // the peer's FIN was read
   #broken = false; // a read failed
@@ -24,38 +22,41 @@ export class HeldConn<S> implements Socks5Conn<S> {
   #readable: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
   #writable: WritableStream<Uint8Array> | undefined;
 
-  constructor(tunnel: Tunnel<S>, holding: Holding, use: { reused: boolean; mayRelease: boolean }) {
-    ({ proxy: this.proxy, target: this.target, boundAddress: this.boundAddress } = tunnel.info);
+  constructor(tunnel: Session<S>, holding: Holding, use: { reused: boolean; mayRelease: boolean }) {
     this.reused = use.reused;
     this.#mayRelease = use.mayRelease;
     this.#tunnel = tunnel;
     this.#holding = holding;
   }
 
-  async read(p: Uint8Array): Promise<number | null> {
-    if (this.#over !== undefined) throw this.#gone("read from");
-    if (!(p instanceof Uint8Array)) throw this.#noBytes("read from", p);
-    if (this.#reading) throw new TypeError(`Cannot read from ${this.target}: another read is pending`);
-    if (p.length === 0) return 0;
-    if (this.#ended) return null;
+  get proxy(): string {
+    return this.#tunnel.proxy.name;
+  }
+
+  get target(): string {
+    return this.#tunnel.target;
+  }
+
+  get boundAddress(): { hostname: string; port: number } {
+    const { atyp, bndAddr, bndPort } = this.#tunnel.reply!;
+    return { hostname: decodeHost(atyp, bndAddr), port: bndPort };
+  }
+
+  read(p: Uint8Array): Promise<number | null> {
+    if (this.#over !== undefined) return Promise.reject(this.#gone("read from"));
+    if (!(p instanceof Uint8Array)) return Promise.reject(noBytes(this, "read from", p));
+    if (this.#reading) return Promise.reject(new TypeError(`Cannot read from ${this.target}: another read is pending`));
+    if (p.length === 0) return Promise.resolve(0);
+    if (this.#ended) return Promise.resolve(null);
     this.#reading = true;
-    try {
-      const n = await this.#tunnel.read(p);
-      if (n === null) this.#ended = true;
-      return n;
-    } catch (error) {
-      const failure = this.#failed("read from", error);
-      this.#broken = !(failure instanceof TypeError);
-      throw failure;
-    } finally {
-      this.#reading = false;
-      this.#freeIfOver();
-    }
+    // made once, since reading is what is done most
+    this.#read ??= { done: (n) => this.#received(n), failed: (error) => this.#notReceived(error) };
+    return this.#tunnel.read(p).then(this.#read.done, this.#read.failed);
   }
 
   async write(p: Uint8Array): Promise<number> {
     if (this.#over !== undefined) throw this.#gone("write to");
-    if (!(p instanceof Uint8Array)) throw this.#noBytes("write to", p);
+    if (!(p instanceof Uint8Array)) throw noBytes(this, "write to", p);
     if (this.#writeError !== undefined) throw this.#failed("write to", this.#writeError);
     if (this.#closing !== undefined) throw this.#gone("write to");
     this.#writing++;
@@ -128,6 +129,22 @@ export class HeldConn<S> implements Socks5Conn<S> {
     this.close();
   }
 
+  #received(n: number | null): number | null {
+    this.#reading = false;
+    if (n !== null) return n;
+    this.#ended = true;
+    this.#freeIfOver();
+    return null;
+  }
+
+  #notReceived(error: unknown): never {
+    this.#reading = false;
+    const failure = this.#failed("read from", error);
+    this.#broken = !(failure instanceof TypeError);
+    this.#freeIfOver();
+    throw failure;
+  }
+
   get #busy(): boolean {
     return this.#reading || this.#writing > 0;
   }
@@ -164,31 +181,17 @@ export class HeldConn<S> implements Socks5Conn<S> {
     return failure;
   }
 
-  #noBytes(what: string, p: unknown): TypeError {
-    return new TypeError(`Cannot ${what} ${this.target}: not a Uint8Array but ${typeof p}`);
-  }
-
   #gone(what: string): Error {
-    return this.#error("SOCKS5_CONN_CLOSED", what, `it was ${this.#over ?? "closed for writing"}`);
+    return connError(this, "SOCKS5_CONN_CLOSED", what, `it was ${this.#over ?? "closed for writing"}`);
   }
 
   /** What an error of the runtime means to the holder; wrong arguments are none of the connection's. */
   #failed(what: string, cause: unknown): unknown {
     if (cause instanceof TypeError) return cause;
-    if (this.#over !== undefined) return this.#error("SOCKS5_CONN_CLOSED", what, `it was ${this.#over}`, cause);
+    if (this.#over !== undefined) return connError(this, "SOCKS5_CONN_CLOSED", what, `it was ${this.#over}`, cause);
     if (this.#tunnel.closedBy === "client") {
-      return this.#error("SOCKS5_CLIENT_CLOSED", what, "the client was closed", cause);
+      return connError(this, "SOCKS5_CLIENT_CLOSED", what, "the client was closed", cause);
     }
-    return this.#error("SOCKS5_CONN_RESET", what, "the connection broke", cause);
-  }
-
-  #error(code: Socks5ErrorCode, what: string, why: string, cause?: unknown): Error {
-    const { proxy, target } = this;
-    return socks5Error(code, `Cannot ${what} ${target} through ${proxy}: ${why}`, {
-      phase: "transfer",
-      proxy,
-      target,
-      cause,
-    });
+    return connError(this, "SOCKS5_CONN_RESET", what, "the connection broke", cause);
   }
 }

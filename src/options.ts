@@ -1,6 +1,5 @@
 import type { Socks5Error } from "./errors.ts";
 import type { Socks5Event } from "./events.ts";
-import type { PoolLimits } from "./pool.ts";
 import type { Credentials } from "./proxy.ts";
 import type { Transport } from "./transport.ts";
 
@@ -16,6 +15,11 @@ export interface Socks5Options<S = unknown> {
    * credentials of the proxy: those of one connect are always required, and `null` there is none. Default: `"optional"`.
    */
   auth?: "optional" | "required" | undefined;
+  /**
+   * `"pipelined"` sends greeting, credentials and request in one write, which saves one or two round trips; a proxy that
+   * does not take it is asked in sequence on a new connection, and remembered. Default: `"sequential"`.
+   */
+  handshake?: "sequential" | "pipelined" | undefined;
   /** One connect with all that is in it. Default: 30 000. */
   timeout?: number | undefined;
   /** One dial and handshake; the reply of the proxy may take longer unless another proxy is left to try. Default: 10 000. */
@@ -56,6 +60,15 @@ export interface PoolOptions {
   idleTimeout?: number | undefined;
   /** An older tunnel is not reused (up to a tenth earlier, so that not all end at once). Default: 600 000. */
   maxLifetime?: number | undefined;
+  /**
+   * Sessions that are kept ready, negotiated and authenticated with the proxy's own credentials, while the client is in
+   * use: a connect spends one and pays for the request alone. They count as open. At most `maxOpen`. Default: 0.
+   */
+  warm?: number | undefined;
+  /** How old a session gets, at least 1 000; a proxy that ends them sooner is believed. Default: 20 000. */
+  warmTimeout?: number | undefined;
+  /** How long after the last connect sessions are still kept ready. Default: 60 000. */
+  warmIdle?: number | undefined;
 }
 
 /** How one connect differs from the others of its client. */
@@ -68,93 +81,15 @@ export interface ConnectOptions {
   credentials?: Credentials | null | undefined;
   /** `true`: may give a tunnel that was released, and may itself be released. Default: `false`, a fresh one. */
   reuse?: boolean | undefined;
+  /**
+   * The first bytes for the target, at most 65 536: they leave with the request, a round trip earlier. Some proxies lose
+   * them, without a word. Once they are on their way a failure is final: no retry, no other proxy.
+   */
+  data?: Uint8Array | undefined;
 }
 
-/** Options with all defaults, checked. */
-export interface Settings extends PoolLimits {
-  readonly auth: "optional" | "required";
-  readonly timeout: number;
-  readonly attemptTimeout: number;
-  readonly retries: number;
-  readonly minDelay: number;
-  readonly maxDelay: number;
-  readonly when: ((error: Socks5Error) => boolean) | undefined;
-  readonly cooldown: number;
-  readonly noDelay: boolean;
-  readonly keepAlive: boolean | number;
-  readonly maxLifetime: number;
-}
-
-/** The longest time that `setTimeout` takes, in milliseconds. */
-export const LONGEST: number = 2 ** 31 - 1;
-
-/** Checks the options; throws a `TypeError` or a `RangeError` that names the option and what was given. */
-export function settings(options: Omit<Socks5Options, "transport" | "onEvent">): Settings {
-  const { auth = "optional", noDelay = true, keepAlive = true } = options;
-  const pool: PoolOptions = group("pool", "an object", options.pool);
-  const short = typeof options.retry === "number" ? options.retry : undefined;
-  const retry: RetryOptions = short === undefined ? group("retry", "a number or an object", options.retry) : {};
-  if (auth !== "optional" && auth !== "required") {
-    throw new TypeError(cannot("auth", '"optional" or "required"', NOT_SHOWN));
-  }
-  if (typeof noDelay !== "boolean") throw new TypeError(cannot("noDelay", "a boolean", noDelay));
-  if (retry.when !== undefined && typeof retry.when !== "function") {
-    throw new TypeError(cannot("retry.when", "a function", retry.when));
-  }
-  return {
-    auth,
-    noDelay,
-    keepAlive: typeof keepAlive === "boolean"
-      ? keepAlive
-      : finite("keepAlive", milliseconds("keepAlive", keepAlive, 0)),
-    timeout: milliseconds("timeout", options.timeout, 30_000),
-    attemptTimeout: milliseconds("attemptTimeout", options.attemptTimeout, 10_000),
-    retries: count(short === undefined ? "retry.retries" : "retry", short ?? retry.retries, 3),
-    minDelay: finite("retry.minDelay", milliseconds("retry.minDelay", retry.minDelay, 100)),
-    maxDelay: milliseconds("retry.maxDelay", retry.maxDelay, 5_000),
-    when: retry.when,
-    cooldown: milliseconds("cooldown", options.cooldown, 30_000),
-    maxOpen: count("pool.maxOpen", pool.maxOpen, 100),
-    maxIdle: count("pool.maxIdle", pool.maxIdle, 10),
-    idleTimeout: milliseconds("pool.idleTimeout", pool.idleTimeout, 90_000),
-    maxLifetime: milliseconds("pool.maxLifetime", pool.maxLifetime, 600_000),
-  };
-}
-
-/** A number of milliseconds: 0 to 2147483647, or `Infinity`. */
-export function milliseconds(name: string, value: number | undefined, fallback: number): number {
-  return checked(name, value, fallback, `milliseconds from 0 to ${LONGEST} or Infinity`, (n) => n <= LONGEST);
-}
-
-function count(name: string, value: number | undefined, fallback: number): number {
-  return checked(name, value, fallback, "a whole number from 0 or Infinity", Number.isInteger);
-}
-
-function checked(name: string, value: unknown, fallback: number, want: string, fits: (n: number) => boolean): number {
-  if (value === undefined) return fallback;
-  if (typeof value !== "number") throw new TypeError(cannot(name, want, value));
-  if (!(value === Infinity || (value >= 0 && fits(value)))) throw new RangeError(cannot(name, want, value));
-  return value;
-}
-
-/** An option that is a group of options: anything else would be dropped silently. */
-function group<T>(name: string, want: string, value: T | undefined): T | Record<never, never> {
-  if (value === undefined) return {};
-  if (typeof value !== "object" || value === null) throw new TypeError(cannot(name, want, value));
-  return value;
-}
-
-function finite(name: string, value: number): number {
-  if (value === Infinity) throw new RangeError(cannot(name, `milliseconds from 0 to ${LONGEST}`, value));
-  return value;
-}
-
-// for what may be a password in a wrong place
-const NOT_SHOWN = { toString: () => "(redacted)" };
-
-/** The message of a wrong argument. */
-export function cannot(name: string, want: string, got: unknown): string {
-  return `Cannot use ${name} as ${want}: current value is ${
-    typeof got === "string" ? JSON.stringify(got) : String(got)
-  }`;
+/** How a proxy is checked. */
+export interface CheckOptions extends Pick<ConnectOptions, "signal" | "timeout" | "credentials"> {
+  /** Sent to the target, whose answer is then awaited; without it the first byte of the target is awaited for a second. */
+  probe?: Uint8Array | undefined;
 }

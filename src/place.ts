@@ -19,7 +19,9 @@ export interface Pooled {
 export class Place<C extends Pooled> {
   readonly key: string;
   conn: C | undefined;
-  state: "open" | "parked" | "done" = "open";
+  state: "filling" | "open" | "parked" | "done" = "open";
+  /** Ends the dial that fills it. */
+  stop: (() => void) | undefined;
   since = 0;
   readonly #keeper: Keeper<C>;
 

@@ -1,10 +1,6 @@
 import { type CloseReason, Place, type Pooled } from "./place.ts";
-
-/** A parked tunnel only if its key is the same and reuse is asked for; else a place of its own. */
-export interface Want {
-  readonly key: string;
-  readonly reuse: boolean;
-}
+import { Queue, type Want } from "./queue.ts";
+import { Shelf } from "./shelf.ts";
 
 export interface PoolLimits {
   readonly maxOpen: number;
@@ -12,31 +8,57 @@ export interface PoolLimits {
   readonly idleTimeout: number;
 }
 
-type Waiter<C extends Pooled> = { want: Want; resolve(place: Place<C>): void; reject(reason: unknown): void };
+const SESSION = "session"; // no key of a tunnel: those are JSON arrays
 
 /**
- * Counts places, keeps waiters in order and parked tunnels for later. It opens nothing: who holds an empty place dials
- * into it. `open` (dialling, in use and parked) never exceeds `maxOpen`, and nobody waits while a place could be given.
+ * Counts places, keeps waiters in order, and parked tunnels and sessions for later. It opens nothing: who holds an empty
+ * place dials into it. `open` (dialling, in use, filling and parked) never exceeds `maxOpen`, and nobody waits while a
+ * place could be given.
  */
 export class Pool<C extends Pooled> {
+  /** Told that a tunnel has left its place. */
+  onRoom: (() => void) | undefined;
   readonly #limits: PoolLimits;
   readonly #held = new Set<Place<C>>();
-  readonly #parked: Place<C>[] = []; // least recently used first
-  readonly #waiters: Waiter<C>[] = [];
-  readonly #ended: { conn: C; reason: CloseReason }[] = []; // still to be closed
+  readonly #filling = new Set<Place<C>>();
+  readonly #idle: Shelf<C>;
+  readonly #warm: Shelf<C>;
+  readonly #queue = new Queue<Place<C>>();
+  readonly #ended: { place: Place<C>; reason: CloseReason }[] = []; // still to be closed
   #closed: (() => Error) | undefined;
   #emptied: (() => void)[] = [];
-  #reaper: { timer: ReturnType<typeof setTimeout>; due: number } | undefined;
 
   constructor(limits: PoolLimits) {
     this.#limits = limits;
+    const keeper = {
+      end: (place: Place<C>, reason: CloseReason) => this.#end(place, reason),
+      bury: () => this.#bury(),
+    };
+    this.#idle = new Shelf(limits.idleTimeout, keeper);
+    this.#warm = new Shelf(Infinity, keeper);
+  }
+
+  /** Sessions that are ready. */
+  get warm(): number {
+    return this.#warm.places.length;
+  }
+
+  /** Sessions that are opened ahead of need. */
+  get filling(): number {
+    return this.#filling.size;
   }
 
   /** What there is now. */
-  get counts(): { opening: number; inUse: number; idle: number; waiting: number } {
-    const opening = [...this.#held].filter((place) => place.conn === undefined).length;
-    const inUse = this.#held.size - opening;
-    return { opening, inUse, idle: this.#parked.length, waiting: this.#waiters.length };
+  get counts(): { opening: number; inUse: number; idle: number; warm: number; waiting: number } {
+    const empty = [...this.#held].filter((place) => place.conn === undefined).length;
+    const idle = this.#idle.places.length;
+    return {
+      opening: empty + this.filling,
+      inUse: this.#held.size - empty,
+      idle,
+      warm: this.warm,
+      waiting: this.#queue.length,
+    };
   }
 
   /** A place at once, or `undefined` if one has to wait; throws once the pool is closed. */
@@ -49,55 +71,64 @@ export class Pool<C extends Pooled> {
 
   /** A place when it is its turn; `first` is for those who have had a place and paused. */
   wait(want: Want, signal: AbortSignal, first: boolean): Promise<Place<C>> {
-    return new Promise((resolve, reject) => {
-      signal.throwIfAborted();
-      const settled = () => signal.removeEventListener("abort", abort);
-      const waiter: Waiter<C> = {
-        want,
-        resolve: (place) => (settled(), resolve(place)),
-        reject: (reason) => (settled(), reject(reason)),
-      };
-      const abort = () => {
-        this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
-        waiter.reject(signal.reason);
-      };
-      signal.addEventListener("abort", abort);
-      if (first) this.#waiters.unshift(waiter);
-      else this.#waiters.push(waiter);
-    });
+    return this.#queue.wait(want, signal, first);
+  }
+
+  /** Whether somebody could have a place without taking it from anybody. */
+  get hasRoom(): boolean {
+    return this.#closed === undefined && this.#queue.length === 0 && this.#open < this.#limits.maxOpen;
+  }
+
+  /** A place to open a session in ahead of need, when there is room; for who needs it `stop` is called. */
+  fill(stop: () => void): Place<C> {
+    const place = new Place<C>(this, SESSION);
+    place.state = "filling";
+    place.stop = stop;
+    this.#filling.add(place);
+    return place;
+  }
+
+  /** Keeps the session for whoever may take one. */
+  keep(place: Place<C>, session: C): void {
+    this.#filling.delete(place);
+    place.stop = undefined;
+    place.conn = session;
+    this.#warm.put(place);
+    this.#pump();
+    this.#bury();
+  }
+
+  /** Ends the sessions that are meant. */
+  drop(meant: (session: C) => boolean): void {
+    for (const place of [...this.#warm.places]) if (meant(place.conn!)) this.#end(place, "evicted");
+    this.#bury();
   }
 
   release(place: Place<C>): void {
     if (place.state !== "open") return;
     if (this.#closed !== undefined) return this.free(place, "client");
     if (place.conn!.expires <= performance.now()) return this.free(place, "evicted");
-    place.state = "parked";
-    place.since = performance.now();
     this.#held.delete(place);
-    this.#parked.push(place);
-    place.conn!.park(() => {
-      if (place.state !== "parked") return;
-      this.#end(place, "peer");
-      this.#bury();
-    });
+    this.#idle.put(place);
     this.#pump();
-    while (this.#parked.length > this.#limits.maxIdle) this.#end(this.#parked[0]!, "evicted");
-    this.#arm();
+    while (this.#idle.places.length > this.#limits.maxIdle) this.#end(this.#idle.places[0]!, "evicted");
     this.#bury();
   }
 
   free(place: Place<C>, reason: CloseReason): void {
-    if (place.state !== "open") return;
+    if (place.state !== "open" && place.state !== "filling") return;
+    const wasInUse = place.state === "open" && place.conn !== undefined;
     this.#end(place, reason);
     this.#pump();
     this.#bury();
+    if (wasInUse) this.onRoom?.();
   }
 
-  /** Ends what is parked and rejects who waits, now and from now on, each with an error of its own. */
+  /** Ends what is parked or filling and rejects who waits, now and from now on, each with an error of its own. */
   close(error: () => Error): void {
     this.#closed ??= error;
-    for (const place of [...this.#parked]) this.#end(place, "client");
-    for (const waiter of this.#waiters.splice(0)) waiter.reject(error());
+    for (const place of [...this.#idle.places, ...this.#warm.places, ...this.#filling]) this.#end(place, "client");
+    this.#queue.close(error);
     this.#bury();
   }
 
@@ -111,87 +142,53 @@ export class Pool<C extends Pooled> {
     return new Promise((resolve) => this.#held.size === 0 ? resolve() : this.#emptied.push(resolve));
   }
 
+  get #open(): number {
+    return this.#held.size + this.#filling.size + this.#idle.places.length + this.#warm.places.length;
+  }
+
   #pump(): void {
-    while (this.#waiters.length > 0) {
-      const place = this.#grant(this.#waiters[0]!.want);
+    for (let want; (want = this.#queue.first) !== undefined;) {
+      const place = this.#grant(want);
       if (place === undefined) return;
-      this.#waiters.shift()!.resolve(place);
+      this.#queue.serve(place);
     }
   }
 
-  #grant(want: Want): Place<C> | undefined {
-    const place = (want.reuse ? this.#unpark(want.key) : undefined) ?? this.#empty(want.key);
-    if (place !== undefined) this.#held.add(place);
+  /** What is parked moves to a new holder: of the tunnels the last used, of the sessions the oldest. */
+  #grant({ key, reuse, session }: Want): Place<C> | undefined {
+    const conn = (reuse ? this.#idle.take(key, "last") : undefined) ??
+      (session && this.#warm.places.length > 0 ? this.#warm.take(SESSION, "first") : undefined);
+    if (conn === undefined && !this.#makeRoom()) return undefined;
+    const place = new Place(this, key, conn);
+    this.#held.add(place);
     return place;
   }
 
-  /** The place moves from the parked to a new holder: most recently used first. */
-  #unpark(key: string): Place<C> | undefined {
-    for (const place of this.#parked.toReversed()) {
-      if (place.key !== key || this.#outlived(place)) continue;
-      this.#unlist(place);
-      place.conn!.unpark();
-      place.state = "done";
-      return new Place(this, key, place.conn);
-    }
-    return undefined;
-  }
-
-  #empty(key: string): Place<C> | undefined {
-    if (this.#held.size + this.#parked.length >= this.#limits.maxOpen) {
-      if (this.#parked.length === 0) return undefined;
-      this.#end(this.#parked[0]!, "evicted");
-    }
-    return new Place(this, key);
+  #makeRoom(): boolean {
+    if (this.#open < this.#limits.maxOpen) return true;
+    const [filling] = this.#filling;
+    const place = this.#idle.places[0] ?? this.#warm.places[0] ?? filling;
+    if (place !== undefined) this.#end(place, "evicted");
+    return place !== undefined;
   }
 
   #end(place: Place<C>, reason: CloseReason): void {
-    if (place.state === "done") return;
-    if (place.state === "parked") this.#unlist(place);
-    else this.#held.delete(place);
+    const { state } = place;
+    if (state === "done") return;
+    if (state === "open") this.#held.delete(place);
+    else if (state === "filling") this.#filling.delete(place);
+    else (place.key === SESSION ? this.#warm : this.#idle).remove(place);
     place.state = "done";
-    if (place.conn !== undefined) this.#ended.push({ conn: place.conn, reason });
-    if (this.#held.size === 0) { for (const resolve of this.#emptied.splice(0)) resolve(); }
+    this.#ended.push({ place, reason });
+    if (this.#held.size === 0 && this.#emptied.length > 0) { for (const resolve of this.#emptied.splice(0)) resolve(); }
   }
 
   /** Closes what has ended: last of all, since who is told of it may come back in here. */
   #bury(): void {
-    for (let ended; (ended = this.#ended.shift());) ended.conn.close(ended.reason);
-  }
-
-  #unlist(place: Place<C>): void {
-    this.#parked.splice(this.#parked.indexOf(place), 1);
-    if (this.#parked.length > 0) return;
-    clearTimeout(this.#reaper?.timer);
-    this.#reaper = undefined;
-  }
-
-  /** One timer for all that is parked; it does not keep the process alive. */
-  #arm(): void {
-    const due = Math.min(...this.#parked.map((place) => this.#dueOf(place)));
-    if (due === Infinity || (this.#reaper !== undefined && this.#reaper.due <= due)) return;
-    clearTimeout(this.#reaper?.timer);
-    const timer = setTimeout(() => this.#reap(), Math.max(0, Math.ceil(due - performance.now())));
-    (timer as { unref?(): void }).unref?.();
-    this.#reaper = { timer, due };
-  }
-
-  #reap(): void {
-    this.#reaper = undefined;
-    for (const place of [...this.#parked]) this.#outlived(place);
-    this.#arm();
-    this.#bury();
-  }
-
-  /** Ends a parked tunnel whose time is up. */
-  #outlived(place: Place<C>): boolean {
-    const now = performance.now();
-    if (this.#dueOf(place) > now) return false;
-    this.#end(place, place.conn!.expires <= now ? "evicted" : "idle");
-    return true;
-  }
-
-  #dueOf(place: Place<C>): number {
-    return Math.min(place.since + this.#limits.idleTimeout, place.conn!.expires);
+    while (this.#ended.length > 0) {
+      const { place, reason } = this.#ended.shift()!;
+      place.conn?.close(reason);
+      place.stop?.();
+    }
   }
 }

@@ -1,51 +1,46 @@
+import type { Alarm, Sleeper } from "./alarm.ts";
 import type { Phase } from "./errors.ts";
 
-/** What a scope closes when it ends. */
+/** What is closed when an attempt ends. */
 export interface Owned {
   close(): void;
 }
 
 /** Makes the error of a deadline: of the whole connect, or of the running attempt. */
-export type TimedOut = (deadline: "timeout" | "attempt", phase: Phase) => unknown;
+export interface TimedOut {
+  timedOut(deadline: "timeout" | "attempt", phase: Phase): unknown;
+}
 
 /**
- * One connect: its deadlines, its cancellation and the one connection that it owns at the time. Whoever ends it first
- * decides how; from then on nothing that I/O still throws counts.
+ * One connect: its deadlines, its cancellation and the attempt that runs at the time. Whoever ends it first decides
+ * how; from then on nothing that I/O still throws counts.
  */
-export class Scope {
-  /** Told of each step before it begins. */
-  onPhase: ((phase: Phase) => void) | undefined;
-  #phase: Phase = "pool";
-  #attempt = new Attempt();
-  #over: { readonly reason: unknown } | undefined;
+export class Scope implements Sleeper {
+  /** The attempt that runs, or the wait for a place before it. */
+  attempt: Attempt = new Attempt();
   /** Whether the caller's signal ended it: the reason is the caller's, whatever it is. */
   aborted = false;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** When the clock ends it, or its attempt. */
+  due: number;
   readonly #end: number;
+  readonly #alarm: Alarm<Scope>;
   readonly #user: AbortSignal | undefined;
-  readonly #timedOut: TimedOut;
+  readonly #errors: TimedOut;
+  #over: { readonly reason: unknown } | undefined;
 
   /** `timeout` in milliseconds from now; throws the reason of a signal that is aborted already. */
-  constructor(user: AbortSignal | undefined, timeout: number, timedOut: TimedOut) {
+  constructor(alarm: Alarm<Scope>, user: AbortSignal | undefined, timeout: number, errors: TimedOut) {
     if (user !== undefined && typeof user?.throwIfAborted !== "function") {
       throw new TypeError(`Cannot use signal as AbortSignal: current value is ${String(user)}`);
     }
     user?.throwIfAborted();
+    this.#alarm = alarm;
     this.#user = user;
-    this.#timedOut = timedOut;
-    this.#end = performance.now() + timeout;
-    user?.addEventListener("abort", this.#onAbort);
-    this.#arm(Infinity);
-  }
-
-  /** The step that runs now, set before it begins. */
-  get phase(): Phase {
-    return this.#phase;
-  }
-
-  set phase(phase: Phase) {
-    this.#phase = phase;
-    this.onPhase?.(phase);
+    this.#errors = errors;
+    const now = performance.now();
+    this.due = this.#end = now + timeout;
+    user?.addEventListener("abort", this);
+    this.#arm(now);
   }
 
   /** Milliseconds until the deadline of the whole. */
@@ -53,14 +48,9 @@ export class Scope {
     return this.#end - performance.now();
   }
 
-  /** Aborts when the attempt or the scope ends. */
-  get signal(): AbortSignal {
-    return this.#attempt.signal;
-  }
-
   /** The reason for which the attempt or the scope ended; `undefined` while it runs. */
   get over(): { readonly reason: unknown } | undefined {
-    return this.#over ?? this.#attempt.over;
+    return this.#over ?? this.attempt.over;
   }
 
   /** Whether the whole ended, and not just an attempt. */
@@ -68,116 +58,141 @@ export class Scope {
     return this.#over !== undefined;
   }
 
+  /** Begins an attempt that ends after `ms`, or when the scope does; what the one before owned is closed. */
+  begin(ms: number): Attempt {
+    if (this.ended) return this.attempt;
+    if (!this.attempt.isNew) {
+      this.attempt.drop();
+      this.attempt = new Attempt();
+    }
+    this.extend(ms);
+    return this.attempt;
+  }
+
+  /** Moves the deadline of the running attempt; that of the scope stays. */
+  extend(ms: number): void {
+    if (this.over !== undefined) return;
+    const now = performance.now();
+    this.due = Math.min(now + ms, this.#end);
+    this.#arm(now);
+  }
+
+  /** Gives what `promise` gives, unless the attempt ends first. */
+  run<T>(promise: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      if (this.over !== undefined) reject(this.over.reason);
+      else this.attempt.reject = reject;
+      promise.then(resolve, reject);
+    });
+  }
+
   /** Throws the reason for which the attempt or the scope ended: to be asked after each `await`. */
   throwIfOver(): void {
     if (this.over !== undefined) throw this.over.reason;
   }
 
-  /** Begins an attempt that ends after `ms`, or when the scope does. */
-  attempt(ms: number): void {
-    if (this.ended) return;
-    this.#attempt = new Attempt();
-    this.#arm(ms);
-  }
-
-  /** Moves the deadline of the running attempt; that of the scope stays. */
-  extend(ms: number): void {
-    if (this.over === undefined) this.#arm(ms);
-  }
-
-  /** Gives what `promise` gives, unless the attempt ends first; what comes after that goes to `late`. */
-  run<T>(promise: Promise<T>, late: (value: T) => void): Promise<T> {
-    const attempt = this.#attempt;
-    return new Promise((resolve, reject) => {
-      if (this.over !== undefined) reject(this.over.reason);
-      else attempt.reject = reject;
-      promise.then(
-        (value) => this.over === undefined && attempt === this.#attempt ? resolve(value) : late(value),
-        reject,
-      );
-    });
-  }
-
-  /** Takes what is to be closed if the attempt ends; closes it and throws if it has ended. */
-  own<T extends Owned>(owned: T): T {
-    if (this.over !== undefined) owned.close();
-    this.throwIfOver();
-    this.#attempt.owned = owned;
-    return owned;
-  }
-
-  /** Closes what the attempt owns. */
-  drop(): void {
-    this.#attempt.owned?.close();
-    this.#attempt.owned = undefined;
-  }
-
   /** Resolves after `ms`, unless the scope ends first; takes the place of the attempt. */
   pause(ms: number): Promise<void> {
-    this.attempt(Infinity);
+    const attempt = this.begin(Infinity);
     let timer: ReturnType<typeof setTimeout> | undefined;
     const paused = new Promise<void>((resolve) => timer = setTimeout(resolve, ms));
-    this.own({ close: () => clearTimeout(timer) });
-    return this.run(paused, () => {});
+    attempt.own({ close: () => clearTimeout(timer) });
+    return this.run(paused);
   }
 
   /** Ends the whole with `reason`: the first call counts. */
   end(reason: unknown): void {
-    if (this.ended) return;
-    this.#over = { reason };
-    this.#dispose();
-    this.#attempt.end(reason);
+    if (!this.#finish(reason)) return;
+    this.attempt.end(reason);
   }
 
   /** Ends well: what was owned is the caller's from now on. Synchronous, the last thing before it is handed over. */
   give(): void {
-    this.#dispose();
-    this.#attempt = new Attempt(); // its signal counts no more
+    this.#finish(undefined);
   }
 
-  readonly #onAbort = (): void => {
+  /** The clock has come to `due`. */
+  wake(): void {
+    const { phase } = this.attempt;
+    if (this.due >= this.#end) return this.end(this.#errors.timedOut("timeout", phase));
+    this.due = this.#end;
+    this.attempt.end(this.#errors.timedOut("attempt", phase));
+  }
+
+  /** The caller's signal aborts. */
+  handleEvent(): void {
     this.aborted = !this.ended;
     this.end(this.#user!.reason);
-  };
-
-  #dispose(): void {
-    clearTimeout(this.#timer);
-    this.#user?.removeEventListener("abort", this.#onAbort);
   }
 
-  #arm(ms: number): void {
-    clearTimeout(this.#timer);
-    const whole = ms >= this.left;
-    const due = whole ? this.left : ms;
-    if (due === Infinity) return;
-    const expire = () => {
-      if (whole) this.end(this.#timedOut("timeout", this.phase));
-      else this.#attempt.end(this.#timedOut("attempt", this.phase));
-    };
-    if (due > 0) this.#timer = setTimeout(expire, due);
-    else expire();
+  #finish(reason: unknown): boolean {
+    if (this.#over !== undefined) return false;
+    this.#over = { reason };
+    this.#alarm.delete(this);
+    this.#user?.removeEventListener("abort", this);
+    return true;
+  }
+
+  #arm(now: number): void {
+    if (this.due > now) this.#alarm.set(this);
+    else this.wake();
   }
 }
 
-/** One dial and handshake, or a wait: what it owns goes with it. */
-class Attempt {
+/** One dial and handshake, or a wait: what it owns goes with it, and what still runs of it after its end is lost. */
+export class Attempt {
+  /** Told of each step before it begins. */
+  onPhase: ((phase: Phase) => void) | undefined;
+  /** The step that runs now. */
+  phase: Phase = "pool";
+  /** Why it ended. */
   over: { readonly reason: unknown } | undefined;
-  owned: Owned | undefined;
+  /** Told once, when it ends. */
   reject: ((reason: unknown) => void) | undefined;
+  #owned: Owned | undefined;
   #controller: AbortController | undefined;
 
+  /** Whether nothing was done in it. */
+  get isNew(): boolean {
+    return this.over === undefined && this.reject === undefined && this.#controller === undefined &&
+      this.#owned === undefined;
+  }
+
+  /** Aborts when it ends. */
   get signal(): AbortSignal {
     this.#controller ??= new AbortController();
     if (this.over !== undefined) this.#controller.abort(this.over.reason);
     return this.#controller.signal;
   }
 
+  /** Sets the step before it begins; throws the reason if the attempt is over. */
+  enter(phase: Phase): void {
+    if (this.over !== undefined) throw this.over.reason;
+    this.phase = phase;
+    this.onPhase?.(phase);
+  }
+
+  /** Takes what is to be closed if the attempt ends; closes it and throws if it has ended. */
+  own<T extends Owned>(owned: T): T {
+    if (this.over !== undefined) {
+      owned?.close();
+      throw this.over.reason;
+    }
+    this.#owned = owned;
+    return owned;
+  }
+
+  /** Closes what it owns. */
+  drop(): void {
+    this.#owned?.close();
+    this.#owned = undefined;
+  }
+
   end(reason: unknown): void {
     if (this.over !== undefined) return;
     this.over = { reason };
     this.#controller?.abort(reason);
-    this.owned?.close();
-    this.owned = undefined;
+    this.drop();
     this.reject?.(reason);
   }
 }

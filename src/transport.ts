@@ -9,6 +9,11 @@ export interface DialOptions {
   noDelay?: boolean | undefined;
   /** TCP keep-alive; a number is the initial delay in milliseconds, where the runtime has it. Default: `true`. */
   keepAlive?: boolean | number | undefined;
+  /**
+   * Is given what to close if the attempt is given up before the promise settles: instead of `signal`, for a transport
+   * that {@linkcode Transport.usesOwner}.
+   */
+  owner?: { own(dialling: { close(): void }): unknown } | undefined;
 }
 
 /**
@@ -19,6 +24,8 @@ export interface DialOptions {
 export interface Transport<S = unknown> {
   /** Connects to an endpoint; rejects with the runtime's own error, or with the reason of the signal. */
   connect(to: Endpoint, options?: DialOptions): Promise<Conn<S>>;
+  /** Whether it uses {@linkcode DialOptions.owner}, so that no signal has to be made for it. */
+  readonly usesOwner?: boolean;
 }
 
 /** An open byte pipe, in the shape of `Deno.Conn`. The first four members are all that a fake needs. */
@@ -35,6 +42,12 @@ export interface Conn<S = unknown> {
   closeWrite(): Promise<void>;
   /** Closes both ways, now. Idempotent, never throws; what is pending rejects. */
   close(): void;
+  /**
+   * Takes the steps of a conversation in turn and gives what they return; what they throw rejects it, and so does
+   * `ended()` if the connection ends before. Nothing is read ahead, and nothing else is read or written meanwhile. A
+   * shortcut for `read` and `write`, for transports that have one.
+   */
+  converse?<T>(steps: Steps<T>, ended: () => unknown): Promise<T>;
   /** Lets the connection keep the process alive again. */
   ref?(): void;
   /** Lets the process end although the connection is open. */
@@ -42,6 +55,19 @@ export interface Conn<S = unknown> {
   /** Hands over the runtime's own socket; the connection is unusable from then on. */
   detach?(): Detached<S>;
 }
+
+/** "Send these bytes, and go on when so many of the answer are there": the answer begins anew with each message. */
+export interface Step {
+  /** The message, which leaves in one write. */
+  write?: Uint8Array;
+  /** So many bytes of the answer have to be there. */
+  have: number;
+  /** So many may be read, since it has as many in any case. Default: `have`. */
+  most?: number;
+}
+
+/** A conversation: yields steps, is given their answers (whose first `have` bytes count), returns what it found out. */
+export type Steps<T> = Generator<Step, T, Uint8Array>;
 
 /** The runtime's own socket, and the bytes that it had already delivered (none on Deno and Node). */
 export type Detached<S> = {

@@ -14,7 +14,7 @@ import { nodeTransport } from "../adapters/node.ts";
 import { runtimeTransport } from "../adapters/runtime.ts";
 import type { Endpoint, Transport } from "../src/transport.ts";
 import { bytes, contract, readFull, text } from "./support/contract.ts";
-import { blackHole, evaluate, listen, pairOf } from "./support/peer.ts";
+import { blackHole, evaluate, listen, type Listener, pairOf } from "./support/peer.ts";
 import { test } from "./support/test.ts";
 
 const adapters: [name: string, transport: Transport][] = [["nodeTransport", nodeTransport]];
@@ -25,7 +25,7 @@ const noIPv6 = !Object.values(networkInterfaces()).flat().some((it) => it?.addre
 const noProc = !existsSync("/proc/net/tcp") && "there is no /proc here";
 
 for (const [name, transport] of adapters) {
-  contract(name, () => pairOf((to) => transport.connect(to)));
+  contract(name, () => pairOf((to) => transport.connect(to)), { converses: name !== "denoTransport" });
 
   test(`${name}: connect() takes an IPv6 address`, async () => {
     await greets(transport, { hostname: "::1" });
@@ -88,6 +88,29 @@ for (const [name, transport] of adapters) {
     await server.close();
   });
 
+  for (const how of ["signal", "owner"] as const) {
+    test(`${name}: an attempt that is given up by its ${how} in the same tick is a rejection, to a unix socket, too`, async () => {
+      const folder = await mkdtemp(join(tmpdir(), "socks5-"));
+      for (const at of [{ hostname: "127.0.0.1" }, { path: join(folder, "peer.sock") }]) {
+        const server = await listen(at);
+        for (let i = 0; i < 5; i++) {
+          const [abort, owner] = [new AbortController(), new Owner()];
+          const options = how === "signal" ? { signal: abort.signal } : { owner };
+          const dialling = rejection(transport.connect(server.endpoint, options));
+          abort.abort(i);
+          owner.close();
+          const reason = await dialling;
+          if (how === "signal") assertEquals(reason, i);
+          else assert(reason instanceof Error && reason.message !== DID_NOT, String(reason));
+          (await transport.connect(server.endpoint, { owner: new Owner() })).close(); // the next one is not disturbed
+        }
+        await gone(server);
+        await server.close();
+      }
+      await rm(folder, { recursive: true });
+    });
+  }
+
   test(`${name}: an abort after the connection is open has no effect`, async () => {
     const { signal, abort, listeners } = watchedSignal();
     const { conn, peer } = await pairOf((to) => transport.connect(to, { signal }));
@@ -100,6 +123,102 @@ for (const [name, transport] of adapters) {
     assertEquals(text(await peer.received(4)), "here");
     conn.close();
     await peer.close();
+  });
+
+  test(`${name}: an owner is given, once, what ends an attempt that waits: at once, and with an error`, async () => {
+    const hole = await blackHole();
+    const owner = new Owner();
+    const dialling = rejection(transport.connect(hole.endpoint, { owner }));
+    await turn();
+    await turn();
+    assertEquals(owner.owned.length, 1);
+    const start = performance.now();
+    owner.close();
+    assertInstanceOf(await dialling, Error);
+    assertLess(performance.now() - start, 200);
+    owner.close(); // it may come twice
+    await hole.close();
+  });
+
+  test(`${name}: what an owner closes in the moment in which it is given is never open`, async () => {
+    const server = await listen();
+    for (const to of [server.endpoint, { hostname: "127.0.0.1", port: 1 }]) {
+      const owner = { own: (dialling: { close(): void }) => dialling.close() };
+      const error = await rejection(transport.connect(to, { owner }));
+      assert(error instanceof Error && !(error instanceof TypeError), String(error));
+    }
+    await gone(server);
+    await server.close();
+  });
+
+  test(`${name}: an owner that refuses what it is given has the last word`, async () => {
+    const server = await listen();
+    const reason = { any: "thing" };
+    const owner = {
+      own(): never {
+        throw reason;
+      },
+    };
+    assertStrictEquals(await rejection(transport.connect(server.endpoint, { owner })), reason);
+    await gone(server);
+    await server.close();
+  });
+
+  test(`${name}: whenever an owner closes, nothing is left open, and what opened before is open or closed`, async () => {
+    const server = await listen();
+    let [opened, rejected] = [0, 0];
+    for (let i = 0; i < 150; i++) {
+      const owner = new Owner();
+      let settled = false;
+      const outcome = transport.connect(server.endpoint, { owner }).finally(() => settled = true);
+      outcome.catch(() => {});
+      await moments[i % moments.length]!(i);
+      const wasOpen = settled;
+      if (!wasOpen) owner.close();
+      const conn = await outcome.catch((error) => {
+        assertInstanceOf(error, Error);
+        rejected++;
+      });
+      if (conn === undefined) continue;
+      opened++;
+      if (wasOpen) assertEquals(await conn.write(bytes("x")), 1);
+      conn.close();
+    }
+    assert(opened > 0 && rejected > 0, `opened ${opened} times, rejected ${rejected} times`);
+    await gone(server);
+    await server.close();
+  });
+
+  test(`${name}: with an owner what is refused, unknown or impossible is rejected as without one`, async () => {
+    const refused = { hostname: "127.0.0.1", port: 1 };
+    const unknown = { hostname: "nonexistent.invalid", port: 80 };
+    for (const to of [refused, unknown, { path: "/nonexistent/socket" }]) {
+      const [plain, error] = [
+        await rejection(transport.connect(to)),
+        await rejection(transport.connect(to, {
+          owner: new Owner(),
+        })),
+      ] as [Error & { code?: string }, Error & { code?: string }];
+      assertEquals([error.name, error.code, error.message], [plain.name, plain.code, plain.message]);
+    }
+  });
+
+  test(`${name}: with an owner the connection is as without one, and one after another is`, async () => {
+    for (let i = 0; i < 3; i++) {
+      const owner = new Owner();
+      const { conn, peer } = await pairOf((to) => transport.connect(to, { owner, noDelay: true, keepAlive: 1000 }));
+      await conn.write(bytes("hello"));
+      assertEquals(text(await peer.received(5)), "hello");
+      await peer.write(bytes("there"));
+      assertEquals(text(await readFull(conn, 5)), "there");
+      conn.close();
+      owner.close();
+      await peer.close();
+    }
+  });
+
+  test(`${name}: it uses an owner, and says so: no signal has to be made`, () => {
+    assertEquals(transport.usesOwner, true);
   });
 
   test(`${name}: keepAlive is an option, and on by default`, async () => {
@@ -139,6 +258,24 @@ for (const [name, transport] of adapters) {
   }
 }
 
+test("runtimeTransport hands an owner on, and one who refuses what was loaded for him has nothing opened", async () => {
+  const server = await listen();
+  const reason = { any: "thing" };
+  const owner = {
+    own(dialling: { close(): void }): never {
+      dialling.close();
+      throw reason;
+    },
+  };
+  for (let i = 0; i < 2; i++) {
+    const error = await rejection(runtimeTransport.connect(server.endpoint, { owner }));
+    assert(error === reason || (error instanceof Error && !(error instanceof TypeError)), String(error));
+  }
+  assertEquals(runtimeTransport.usesOwner, true);
+  await gone(server);
+  await server.close();
+});
+
 test("runtimeTransport opens the running runtime's own sockets, from the first connect on", async () => {
   const pairs = await Promise.all([1, 2, 3].map(() => pairOf((to) => runtimeTransport.connect(to))));
   for (const { conn, peer } of pairs) {
@@ -150,6 +287,27 @@ test("runtimeTransport opens the running runtime's own sockets, from the first c
     await peer.close();
   }
 });
+
+/** Owns what it is given, as an attempt does. */
+class Owner {
+  readonly owned: { close(): void }[] = [];
+
+  own(dialling: { close(): void }): void {
+    this.owned.push(dialling);
+  }
+
+  close(): void {
+    for (const dialling of this.owned) dialling.close();
+  }
+}
+
+/** Waits until the other side has closed all that a server has accepted, and what is still to be accepted. */
+async function gone(server: Listener): Promise<void> {
+  await delay(20);
+  for (let i = server.count(); i > 0; i--) {
+    await (await server.accepted()).fin().catch(() => {}); // a reset is an end, too
+  }
+}
 
 /** Waits for a moment around the opening of a connection. */
 const moments: ((i: number) => unknown)[] = [
@@ -167,8 +325,10 @@ function busy(ms: number): void {
   for (const end = performance.now() + ms; performance.now() < end;);
 }
 
+const DID_NOT = "It did not reject";
+
 function rejection(promise: Promise<unknown>): Promise<unknown> {
-  return promise.then(() => new Error("It did not reject"), (reason) => reason);
+  return promise.then(() => new Error(DID_NOT), (reason) => reason);
 }
 
 /** A signal that counts who listens. */

@@ -9,6 +9,7 @@ import {
   parseTarget,
   splitHostPort,
   type Target,
+  Targets,
 } from "../src/address.ts";
 import { test } from "./support/test.ts";
 
@@ -171,7 +172,7 @@ test("an IPv6 address goes out as ATYP 4 whatever its text form, and is shown as
     const expected = { hostname, atyp: ATYP.IPV6, addr: fromHex(addr) };
     assertEquals(parseHost(text), expected, text);
     assertEquals(parseHost(`[${text}]`), expected, text);
-    assertEquals(parseTarget(`[${text}]:443`), { ...expected, port: 443 });
+    assertEquals(parseTarget(`[${text}]:443`), { ...expected, port: 443, name: `[${hostname}]:443` });
     assertEquals(decodeHost(ATYP.IPV6, fromHex(addr)), hostname);
     assertEquals(parseHost(hostname), expected, "the canonical form is its own canonical form");
   }
@@ -456,4 +457,42 @@ test("a bound address of hostile bytes is safe to print", () => {
   const every = decodeHost(ATYP.DOMAIN, Uint8Array.from({ length: 256 }, (_, i) => i));
   assert(/^[\x21-\x7e]+$/.test(every));
   assertEquals(decodeHost(ATYP.DOMAIN, new Uint8Array(255).fill(0xff)), String.raw`\xff`.repeat(255));
+});
+
+test("a target that was asked for before is not parsed again, and is what it was", () => {
+  const targets = new Targets();
+  for (const text of ["Example.COM:80", "[::1]:443", "1.2.3.4:5"]) {
+    const address = targets.parse(text);
+    assertEquals(address, parseTarget(text));
+    assert(targets.parse(text) === address);
+  }
+  assertEquals(targets.parse("example.com:80"), targets.parse("Example.COM:80"));
+});
+
+test("a target in parts is parsed each time: whoever made it may change it", () => {
+  const targets = new Targets();
+  const target = { hostname: "a.test", port: 80 };
+  assertEquals(targets.parse(target).name, "a.test:80");
+  target.hostname = "b.test";
+  assertEquals(targets.parse(target).name, "b.test:80");
+});
+
+test("a target that is malformed is so each time, and nothing of it is remembered", () => {
+  const targets = new Targets();
+  for (const target of ["a", "a:0", "a:80:80", "", 5, null, undefined, { path: "/x" }] as Target[]) {
+    for (let i = 0; i < 2; i++) assertThrows(() => targets.parse(target), Error, "Cannot parse target");
+  }
+});
+
+test("a hundred targets are remembered and never more, whatever comes", () => {
+  const targets = new Targets();
+  const text = (i: number) => `host-${i}.test:80`;
+  const first = Array.from({ length: 100 }, (_, i) => targets.parse(text(i)));
+  for (const [i, address] of first.entries()) assert(targets.parse(text(i)) === address, text(i));
+  for (let i = 100; i < 1_000; i++) assertEquals(targets.parse(text(i)), parseTarget(text(i)));
+  for (const [i, address] of first.entries()) {
+    const again = targets.parse(text(i));
+    assert(again !== address, `${text(i)} was remembered beyond a thousand others`);
+    assertEquals(again, address);
+  }
 });

@@ -14,7 +14,7 @@ import {
   TimeoutError,
 } from "../mod.ts";
 import { cannotConnect, Fault, socks5Error, withEarlier } from "../src/errors.ts";
-import { POLICY, ruleFor } from "../src/failover.ts";
+import { POLICY, ruleFor } from "../src/policy.ts";
 import type { Conn, Transport } from "../src/transport.ts";
 import { test } from "./support/test.ts";
 

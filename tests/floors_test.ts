@@ -8,18 +8,24 @@ const floors = [
   ["mod.ts"],
   ["adapters/runtime.ts"],
   ["adapters/deno.ts", "adapters/bun.ts", "adapters/node.ts"],
+  ["adapters/bun_conn.ts", "adapters/node_conn.ts"],
+  ["adapters/bun_socket.ts", "adapters/talk.ts"],
+  ["src/lazy.ts"],
   ["src/client.ts"],
   ["src/check.ts", "src/connecting.ts"],
+  ["src/opening.ts", "src/warmer.ts"],
   ["src/failover.ts"],
-  ["src/dial.ts"],
+  ["src/course.ts", "src/dial.ts", "src/plan.ts"],
+  ["src/settings.ts"],
   ["src/options.ts"],
-  ["src/events.ts"],
+  ["src/events.ts", "src/policy.ts"],
   ["src/pool.ts"],
+  ["src/queue.ts", "src/shelf.ts"],
   ["src/held.ts"],
-  ["src/connection.ts"],
-  ["src/park.ts", "src/streams.ts"],
+  ["src/connection.ts", "src/session.ts", "src/streams.ts"],
   ["src/place.ts"],
   ["src/scope.ts"],
+  ["src/alarm.ts", "src/pipelining.ts"],
   ["src/proxy.ts"],
   ["src/drive.ts"],
   ["src/handshake.ts"],
@@ -27,13 +33,22 @@ const floors = [
   ["src/transport.ts", "src/errors.ts"],
 ];
 
-// What a file may import from outside its own directory, and how; within src/ the floors decide alone.
+// What a file may import, and how. The core is loaded at the first use of a client, an adapter at the first connect;
+// below the core the floors decide alone.
 const doors: { from: RegExp; to: RegExp; kind: Kind }[] = [
-  { from: /^mod\.ts$/, to: /^(src\/.*|adapters\/runtime\.ts)$/, kind: "value" },
+  { from: /^mod\.ts$/, to: /^(src\/(?!client\.ts).*|adapters\/runtime\.ts)$/, kind: "value" },
+  { from: /^mod\.ts$/, to: /^src\/client\.ts$/, kind: "type" },
   { from: /^adapters\//, to: /^src\/transport\.ts$/, kind: "type" },
-  { from: /^adapters\/runtime\.ts$/, to: /^adapters\//, kind: "dynamic" },
-  { from: /^adapters\/(deno|bun|node)\.ts$/, to: /^node:/, kind: "value" },
-  { from: /^src\//, to: /^src\//, kind: "value" },
+  { from: /^adapters\/runtime\.ts$/, to: /^adapters\/(deno|bun|node)\.ts$/, kind: "dynamic" },
+  { from: /^adapters\/node\.ts$/, to: /^adapters\/node_conn\.ts$/, kind: "value" },
+  { from: /^adapters\/bun\.ts$/, to: /^adapters\/bun_conn\.ts$/, kind: "value" },
+  { from: /^adapters\/bun(_conn)?\.ts$/, to: /^adapters\/bun_socket\.ts$/, kind: "type" },
+  { from: /^adapters\/(bun|node)_conn\.ts$/, to: /^adapters\/talk\.ts$/, kind: "value" },
+  { from: /^adapters\/(deno|bun|node)(_conn)?\.ts$/, to: /^node:/, kind: "value" },
+  { from: /^src\/lazy\.ts$/, to: /^src\//, kind: "type" },
+  { from: /^src\/lazy\.ts$/, to: /^src\/(address|plan)\.ts$/, kind: "value" },
+  { from: /^src\/lazy\.ts$/, to: /^src\/client\.ts$/, kind: "dynamic" },
+  { from: /^src\/(?!lazy\.ts)/, to: /^src\//, kind: "value" },
 ];
 
 const mostLines = 200;
@@ -113,6 +128,25 @@ const bad: [file: string, source: string, fault: string][] = [
     "adapters/runtime.ts may not import adapters/node.ts (value)",
   ],
   ["mod.ts", 'export * from "./adapters/node.ts";', "mod.ts may not import adapters/node.ts (value)"],
+  ["mod.ts", 'import { Core } from "./src/client.ts";', "mod.ts may not import src/client.ts (value)"],
+  ["src/lazy.ts", 'import { Core } from "./client.ts";', "src/lazy.ts may not import src/client.ts (value)"],
+  ["src/lazy.ts", 'import { Pool } from "./pool.ts";', "src/lazy.ts may not import src/pool.ts (value)"],
+  ["src/lazy.ts", 'await import("./pool.ts");', "src/lazy.ts may not import src/pool.ts (dynamic)"],
+  [
+    "adapters/node.ts",
+    'import { BunConn } from "./bun_conn.ts";',
+    "adapters/node.ts may not import adapters/bun_conn.ts (value)",
+  ],
+  [
+    "adapters/talk.ts",
+    'import { NodeConn } from "./node_conn.ts";',
+    "adapters/talk.ts may not import adapters/node_conn.ts (value)",
+  ],
+  [
+    "adapters/deno.ts",
+    'import { Receiver } from "./talk.ts";',
+    "adapters/deno.ts may not import adapters/talk.ts (value)",
+  ],
   ["src/pool.ts", "\n".repeat(mostLines + 1), `src/pool.ts has 201 lines, more than ${mostLines}`],
 ];
 

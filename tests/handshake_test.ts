@@ -1,12 +1,12 @@
 import { assert, assertEquals, assertInstanceOf, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { TargetError } from "../mod.ts";
-import { type Address, parseHost, parseTarget } from "../src/address.ts";
+import { type Address, decodeHost, parseHost, parseTarget } from "../src/address.ts";
 import { identify } from "../src/dial.ts";
-import { drive } from "../src/drive.ts";
+import { drive, sent } from "../src/drive.ts";
 import { Fault, socks5Error, type Socks5ErrorCode } from "../src/errors.ts";
-import { CMD, METHOD, REP, reply, request, select, type Steps, userPass } from "../src/handshake.ts";
+import { CMD, METHOD, REP, Reply, reply, request, select, userPass } from "../src/handshake.ts";
 import { encodeCredentials, parseProxy } from "../src/proxy.ts";
-import type { Conn } from "../src/transport.ts";
+import type { Conn, Step, Steps } from "../src/transport.ts";
 import { test } from "./support/test.ts";
 
 /** Steps, what they send (one string for each write) and what they are answered: hex, the fields in their order. */
@@ -21,7 +21,12 @@ interface Vector {
   gives: unknown;
   /** How many bytes of the answer decide; all of them if it is absent. */
   decides?: number;
+  /** Where a reply begins that grants nothing: as many bytes of it may be taken as the shortest success has. */
+  refusedAt?: number;
 }
+
+/** VER REP RSV ATYP, the length 0 of an empty name, and BND.PORT. */
+const SHORTEST_SUCCESS = 7;
 
 const alice = encodeCredentials({ username: "alice", password: "secret" });
 const connect = (target: string) => () => request(CMD.CONNECT, parseTarget(target));
@@ -280,6 +285,22 @@ const REQUEST: Vector[] = [
     gives: bound("0.0.0.0", 0),
   },
   {
+    name: "CONNECT with the first bytes for the target behind it",
+    from: "derived",
+    steps: () => request(CMD.CONNECT, parseTarget("a:1"), bytes("474554")),
+    sends: ["05 01 00 03 01 61 0001 474554"],
+    answer: "05 00 00 01 00000000 0000",
+    gives: bound("0.0.0.0", 0),
+  },
+  {
+    name: "CONNECT to IPv6 with the first bytes for the target behind it",
+    from: "derived",
+    steps: () => request(CMD.CONNECT, parseTarget("[::1]:258"), bytes("00")),
+    sends: ["05 01 00 04 00000000000000000000000000000001 0102 00"],
+    answer: "05 00 00 01 00000000 0000",
+    gives: bound("0.0.0.0", 0),
+  },
+  {
     name: "BIND, the first reply",
     from: "recorded: dante 1.4.2",
     steps: () => request(CMD.BIND, parseTarget("127.0.0.1:41481")),
@@ -311,6 +332,7 @@ const REQUEST: Vector[] = [
     answer: "05 05 00 01 7F000001 D205",
     gives: "SOCKS5_TARGET_REFUSED",
     decides: 2,
+    refusedAt: 0,
   },
   {
     name: "CONNECT refused, a reply of two bytes",
@@ -319,6 +341,7 @@ const REQUEST: Vector[] = [
     sends: ["05 01 00 01 7F000001 0001"],
     answer: "05 05",
     gives: "SOCKS5_TARGET_REFUSED",
+    refusedAt: 0,
   },
   {
     name: "CONNECT to a name that does not exist, which is echoed",
@@ -328,6 +351,7 @@ const REQUEST: Vector[] = [
     answer: "05 04 00 03 0A 6E782E696E76616C6964 0050",
     gives: "SOCKS5_TARGET_HOST_UNREACHABLE",
     decides: 2,
+    refusedAt: 0,
   },
   {
     name: "CONNECT to a name that does not exist",
@@ -337,6 +361,7 @@ const REQUEST: Vector[] = [
     answer: "05 01 00 01 00000000 0000",
     gives: "SOCKS5_TARGET_FAILED",
     decides: 2,
+    refusedAt: 0,
   },
   {
     name: "BIND refused",
@@ -346,6 +371,7 @@ const REQUEST: Vector[] = [
     answer: "05 07 00 01 00000000 0000",
     gives: "SOCKS5_TARGET_BAD_COMMAND",
     decides: 2,
+    refusedAt: 0,
   },
   {
     name: "UDP ASSOCIATE refused in two bytes",
@@ -354,6 +380,7 @@ const REQUEST: Vector[] = [
     sends: ["05 03 00 01 00000000 0000"],
     answer: "05 07",
     gives: "SOCKS5_TARGET_BAD_COMMAND",
+    refusedAt: 0,
   },
   {
     name: "a reply of another version",
@@ -363,6 +390,7 @@ const REQUEST: Vector[] = [
     answer: "04 00 00 01 00000000 0000",
     gives: "SOCKS5_PROXY_BAD_REPLY",
     decides: 2,
+    refusedAt: 0,
   },
   {
     name: "a success with an unknown ATYP",
@@ -372,6 +400,7 @@ const REQUEST: Vector[] = [
     answer: "05 00 00 02 00000000 0000",
     gives: "SOCKS5_PROXY_BAD_REPLY",
     decides: 5,
+    refusedAt: 0,
   },
 ];
 
@@ -401,6 +430,7 @@ const WHOLE: Vector[] = [
     answer: "05 02  01 00  05 01 00 01 00000000 0000",
     gives: "SOCKS5_TARGET_FAILED",
     decides: 6,
+    refusedAt: 4,
   },
   {
     name: "a handshake that fails at the password",
@@ -424,72 +454,116 @@ for (const vector of [...SELECT, ...USER_PASS, ...REQUEST, ...WHOLE]) {
   const answer = bytes(vector.answer);
   const decides = vector.decides ?? answer.length;
   const sends = vector.sends.map((message) => message.replaceAll(" ", "").toLowerCase());
-  const plain = { gives, taken: decides, sends };
+  const given = (...chunks: Uint8Array[]) => ({ gives, taken: takenOf(vector, chunks), sends });
 
   test(`${name} (${from}): whole, each message in exactly one write`, async () => {
-    assertEquals(await outcome(steps(), [answer]), plain);
+    assertEquals(await outcome(steps(), [answer]), given(answer));
   });
 
   test(`${name} (${from}): in two parts, cut at each byte, and byte by byte`, async () => {
     for (let at = 1; at < answer.length; at++) {
-      assertEquals(await outcome(steps(), [answer.subarray(0, at), answer.subarray(at)]), plain, `cut at ${at}`);
+      const parts = [answer.subarray(0, at), answer.subarray(at)];
+      assertEquals(await outcome(steps(), parts), given(...parts), `cut at ${at}`);
     }
-    assertEquals(await outcome(steps(), Array.from(answer, (byte) => Uint8Array.of(byte))), plain);
+    const single = Array.from(answer, (byte) => Uint8Array.of(byte));
+    assertEquals(await outcome(steps(), single), { gives, taken: decides, sends });
   });
 
-  test(`${name} (${from}): bytes that follow are not read`, async () => {
+  const more = vector.refusedAt === undefined ? "are not read" : "are read as far as a success would need them";
+  test(`${name} (${from}): bytes that follow ${more}`, async () => {
     for (const trailing of ["00", "05 00", "05 05 00 01 00000000 0000", "FF".repeat(1000)]) {
-      assertEquals(await outcome(steps(), [Uint8Array.of(...answer, ...bytes(trailing))]), plain);
+      const all = Uint8Array.of(...answer, ...bytes(trailing));
+      assertEquals(await outcome(steps(), [all]), given(all));
+      if (vector.refusedAt === undefined) assertEquals(given(all).taken, decides);
     }
   });
 
   test(`${name} (${from}): an end after each byte is told, unless what came has decided`, async () => {
     for (let length = 0; length <= answer.length; length++) {
-      const { gives, taken } = await outcome(steps(), [answer.subarray(0, length)]);
-      if (length >= decides) assertEquals({ gives, taken }, { gives: vector.gives, taken: decides });
+      const part = answer.subarray(0, length);
+      const { gives, taken } = await outcome(steps(), [part]);
+      if (length >= decides) assertEquals({ gives, taken }, { gives: vector.gives, taken: takenOf(vector, [part]) });
       else assertEquals({ gives, taken }, { gives: "SOCKS5_PROXY_HUNG_UP", taken: length });
     }
   });
 }
 
-test("a message waits for the answer to the last, and the reply is read as 2, then 3, then the rest", async () => {
+test("a message waits for the answer to the last, and of the reply as much is read as each success has, then the rest", async () => {
   const line = new Line([bytes("05 02  01 00  05 00 00 03 03 612E62 0050")]);
-  assertEquals(await drive(line, handshake([0x00, 0x02], "a:80")()), bound("a.b", 80));
+  assertEquals(boundOf(await drive(line, handshake([0x00, 0x02], "a:80")())), bound("a.b", 80));
   assertEquals(line.log, [
     "write 05020002",
     "read 2",
     "write 0105616c69636506736563726574",
     "read 2",
     "write 0501000301610050",
-    "read 2",
+    "read 7",
     "read 3",
-    "read 5",
   ]);
 });
 
 test("each address type of a reply is read to its end and not further", async () => {
-  const cases: [string, number][] = [["01 00000000 0000", 5], [`04 ${"00".repeat(16)} 0000`, 17]];
+  const cases: [string, number][] = [["01 00000000 0000", 10], [`04 ${"00".repeat(16)} 0000`, 22]];
   for (let length = 0; length < 256; length++) {
     const field = length.toString(16).padStart(2, "0");
-    cases.push([`03 ${field} ${"61".repeat(length)} 0050`, length + 2]);
+    cases.push([`03 ${field} ${"61".repeat(length)} 0050`, 7 + length]);
   }
-  for (const [address, rest] of cases) {
+  for (const [address, length] of cases) {
     const line = new Line([bytes(`05 00 00 ${address} DEADBEEF`)]);
     await drive(line, reply());
-    assertEquals(line.log, ["read 2", "read 3", `read ${rest}`]);
+    assertEquals(line.log, ["read 7", ...(length > 7 ? [`read ${length - 7}`] : [])]);
+    assertEquals(line.taken, length);
   }
+});
+
+test("a refusal is told although nothing follows it: no more is awaited than decides", async () => {
+  for (const [answer, decides] of [["05 05", 2], ["04 00", 2], ["05 00 00 02 00", 5]] as const) {
+    const line = new Line(Array.from(bytes(answer), (byte) => Uint8Array.of(byte)));
+    await assertRejects(() => drive(line, reply()), Fault);
+    assertEquals([line.taken, line.log.length], [decides, decides]);
+  }
+});
+
+test("a connection that takes conversations is given them, and told how to call an end", async () => {
+  const line = new Line([]);
+  const told: unknown[] = [];
+  const wire = {
+    read: line.read.bind(line),
+    write: line.write.bind(line),
+    converse: <T>(steps: Steps<T>, ended: () => unknown): Promise<T> => {
+      told.push(steps, ended());
+      return Promise.resolve("what it gives" as T);
+    },
+  };
+  const steps = select([0x00]);
+  assertEquals<unknown>(await drive(wire, steps), "what it gives");
+  assertEquals([told[0] === steps, line.log], [true, []]);
+  assertInstanceOf(told[1], Fault);
+  assertEquals([told[1].code, told[1].message], ["SOCKS5_PROXY_HUNG_UP", "the proxy closed the connection"]);
+});
+
+test("what has been sent already is not sent again, and the answers are taken from the connection itself", async () => {
+  const line = new Line([bytes("05 02  01 00  05 00 00 01 7F000001 0050 FF")]);
+  const wire = {
+    read: line.read.bind(line),
+    write: line.write.bind(line),
+    converse: () => Promise.reject("not asked"),
+  };
+  assertEquals(boundOf(await drive(sent(wire), handshake([0x00, 0x02], "a:80")())), bound("127.0.0.1", 80));
+  assertEquals(line.log, ["read 2", "read 2", "read 7", "read 3"]);
 });
 
 test("every length of a bound name from 0 to 255 gives that name and the port behind it", async () => {
   for (let length = 0; length < 256; length++) {
     const answer = Uint8Array.of(5, 0, 0, 3, length, ...new Uint8Array(length).fill(0x61), 0x12, 0x34);
-    assertEquals(await drive(new Line([answer]), reply()), bound("a".repeat(length), 0x1234));
+    const { atyp, bndAddr, bndPort } = await drive(new Line([answer]), reply());
+    assertEquals([atyp, bndAddr, bndPort], [3, new Uint8Array(length).fill(0x61), 0x1234]);
   }
 });
 
 test("what a proxy writes into a bound name is escaped", async () => {
   const answer = bytes("05 00 00 03 06 1B5B324A0D0A 0001");
-  assertEquals(await drive(new Line([answer]), reply()), bound(String.raw`\x1b[2J\x0d\x0a`, 1));
+  assertEquals(boundOf(await drive(new Line([answer]), reply())), bound(String.raw`\x1b[2J\x0d\x0a`, 1));
 });
 
 // RFC 1928 section 6
@@ -533,26 +607,10 @@ test("a request has any command in CMD", () => {
   assertEquals(CMD, { CONNECT: 0x01, BIND: 0x02, UDP_ASSOCIATE: 0x03 });
 });
 
-test("an answer is hoped for where only one is", () => {
-  assertEquals(firstStep(select([0x00])).expect, Uint8Array.of(5, 0));
-  assertEquals(firstStep(select([0x02])).expect, Uint8Array.of(5, 2));
-  assertEquals(firstStep(userPass(alice)).expect, Uint8Array.of(1, 0));
-  for (const steps of [select([0x00, 0x02]), request(CMD.CONNECT, parseTarget("a:1")), reply()]) {
-    assert(!("expect" in firstStep(steps)));
-  }
-});
-
-test("a reply may be taken from its third byte on", () => {
-  const steps = reply(Uint8Array.of(5, 0));
-  assertEquals(firstStep(steps), { read: 3 });
-  assertEquals(steps.next(Uint8Array.of(0, 1, 127)).value, { read: 5 });
-  assertEquals(steps.next(Uint8Array.of(0, 0, 1, 0, 80)), { done: true, value: bound("127.0.0.1", 80) });
-});
-
 test("tolerant: RSV of a reply may be anything", async () => {
   for (let rsv = 0; rsv < 256; rsv++) {
     const answer = Uint8Array.of(5, 0, rsv, 1, 127, 0, 0, 1, 0, 80);
-    assertEquals(await drive(new Line([answer]), reply()), bound("127.0.0.1", 80));
+    assertEquals(boundOf(await drive(new Line([answer]), reply())), bound("127.0.0.1", 80));
   }
 });
 
@@ -582,7 +640,8 @@ test("tolerant: any address type may be bound, whatever was asked", async () => 
   ];
   for (const target of ["1.2.3.4:80", "example.com:80", "[2001:db8::1]:80"]) {
     for (const [address, bndAddr] of replies) {
-      assertEquals(await drive(new Line([bytes(`05 00 00 ${address}`)]), connect(target)()), bound(bndAddr, 80));
+      const reply = await drive(new Line([bytes(`05 00 00 ${address}`)]), connect(target)());
+      assertEquals(boundOf(reply), bound(bndAddr, 80));
     }
   }
 });
@@ -759,7 +818,7 @@ async function outcome(
   chunks: readonly Uint8Array[],
 ): Promise<{ gives: unknown; taken: number; sends: string[] }> {
   const line = new Line(chunks);
-  const gives = await drive(line, steps).catch((error: unknown) => {
+  const gives = await drive(line, steps).then(boundOf, (error: unknown) => {
     assertInstanceOf(error, Fault);
     return error.code;
   });
@@ -767,11 +826,28 @@ async function outcome(
   return { gives, taken: line.taken, sends };
 }
 
+/** What a reply says of the address that is bound, as it is shown; anything else as it is. */
+function boundOf(value: unknown): unknown {
+  return value instanceof Reply ? bound(decodeHost(value.atyp, value.bndAddr), value.bndPort) : value;
+}
+
+/** How many bytes are taken of an answer that comes in these chunks: each read of a refusal takes what is there. */
+function takenOf({ answer, decides = bytes(answer).length, refusedAt }: Vector, chunks: readonly Uint8Array[]): number {
+  if (refusedAt === undefined) return decides;
+  let taken = refusedAt;
+  let end = 0;
+  for (const chunk of chunks) {
+    end += chunk.length;
+    if (taken < decides) taken = Math.max(taken, Math.min(end, refusedAt + SHORTEST_SUCCESS));
+  }
+  return taken;
+}
+
 function faultOf(steps: () => Steps<unknown>, answer: Uint8Array): Promise<Fault> {
   return assertRejects(() => drive(new Line([answer]), steps()), Fault);
 }
 
-function firstStep(steps: Steps<unknown>): { write?: Uint8Array; read: number; expect?: Uint8Array } {
+function firstStep(steps: Steps<unknown>): Step {
   const step = steps.next();
   assert(!step.done);
   return step.value;

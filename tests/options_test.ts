@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertInstanceOf, assertStringIncludes, assertThrows } from "@std/assert";
 import { type CheckOptions, type ConnectOptions, Socks5Client, type Socks5Options, type Target } from "../mod.ts";
-import { LONGEST, milliseconds, settings } from "../src/options.ts";
+import { LONGEST, milliseconds, settings } from "../src/settings.ts";
 import type { Transport } from "../src/transport.ts";
 import { test } from "./support/test.ts";
 
@@ -43,7 +43,15 @@ function accepted(name: string, value: unknown): void {
   assertInstanceOf(new Socks5Client(PROXY, { transport: unused(), ...option(name, value) }), Socks5Client);
 }
 
-const TIMES = ["timeout", "attemptTimeout", "cooldown", "retry.maxDelay", "pool.idleTimeout", "pool.maxLifetime"];
+const TIMES = [
+  "timeout",
+  "attemptTimeout",
+  "cooldown",
+  "retry.maxDelay",
+  "pool.idleTimeout",
+  "pool.maxLifetime",
+  "pool.warmIdle",
+];
 const FINITE_TIMES = ["retry.minDelay", "keepAlive"];
 const COUNTS = ["retry", "retry.retries", "pool.maxOpen", "pool.maxIdle"];
 const NO_NUMBERS = ["5", "", null, 5n, [5], {}, () => 5, Symbol("5")];
@@ -68,6 +76,34 @@ for (const name of COUNTS) {
     for (const value of [...NO_NUMBERS, true]) refused(name, value, TypeError);
   });
 }
+
+test("pool.warm is a whole number from 0 to pool.maxOpen", () => {
+  for (const value of [0, -0, 1, 100, undefined]) accepted("pool.warm", value);
+  for (const value of [NaN, -1, -Infinity, 1.5, 0.1]) refused("pool.warm", value, RangeError);
+  for (const value of [...NO_NUMBERS, true]) refused("pool.warm", value, TypeError);
+  for (const [maxOpen, warm] of [[undefined, 101], [5, 6], [0, 1], [100, Infinity]] as const) {
+    const error = assertThrows(() => settings({ pool: { maxOpen, warm } }), RangeError);
+    const most = `at most pool.maxOpen, which is ${maxOpen ?? 100}`;
+    assertEquals(error.message, `Cannot use pool.warm as ${most}: current value is ${warm}`);
+  }
+  for (const n of [0, 5]) assertEquals(settings({ pool: { maxOpen: n, warm: n } }).warm, n);
+  assertEquals(settings({ pool: { maxOpen: Infinity, warm: 5 } }).warm, 5);
+  const endless = assertThrows(() => settings({ pool: { maxOpen: Infinity, warm: Infinity } }), RangeError);
+  assertEquals(endless.message, "Cannot use pool.warm as a whole number from 0: current value is Infinity");
+});
+
+test(`pool.warmTimeout is 1000 to ${LONGEST} milliseconds or Infinity`, () => {
+  for (const value of [1_000, 1_000.5, 20_000, LONGEST, Infinity, undefined]) accepted("pool.warmTimeout", value);
+  for (const value of [NaN, -1, 0, 1, 999, 999.9, -Infinity, LONGEST + 1]) {
+    refused("pool.warmTimeout", value, RangeError);
+  }
+  for (const value of NO_NUMBERS) refused("pool.warmTimeout", value, TypeError);
+});
+
+test("handshake is sequential or pipelined, and nothing else", () => {
+  for (const value of ["sequential", "pipelined", undefined]) accepted("handshake", value);
+  for (const value of ["parallel", "", "Pipelined", true, false, null, 1, {}]) refused("handshake", value, TypeError);
+});
 
 test("a group of options is an object, and is never dropped silently", () => {
   for (const value of ["3", "", null, true, false, 3n, Symbol("3"), () => {}]) {
@@ -131,6 +167,10 @@ test("a client has at least one proxy", () => {
 test("the defaults are those that the documentation names", () => {
   const defaults = {
     auth: "optional",
+    handshake: "sequential",
+    warm: 0,
+    warmTimeout: 20_000,
+    warmIdle: 60_000,
     noDelay: true,
     keepAlive: true,
     timeout: 30_000,
@@ -147,7 +187,14 @@ test("the defaults are those that the documentation names", () => {
   };
   assertEquals<unknown>(settings({}), defaults);
   assertEquals<unknown>(settings({ retry: {}, pool: {} }), defaults);
-  const unset = { auth: undefined, noDelay: undefined, timeout: undefined, retry: undefined, pool: undefined };
+  const unset = {
+    auth: undefined,
+    handshake: undefined,
+    noDelay: undefined,
+    timeout: undefined,
+    retry: undefined,
+    pool: undefined,
+  };
   assertEquals<unknown>(settings(unset as unknown as Socks5Options), defaults);
   assertEquals<unknown>(settings({ retry: 5 }), { ...defaults, retries: 5 });
   assertEquals<unknown>(settings({ retry: { retries: 5, minDelay: 1, maxDelay: 2 } }), {
@@ -162,17 +209,30 @@ test("each option goes where it belongs, 0 and Infinity too", () => {
   for (const n of [0, 7]) {
     const all = settings({
       auth: "required",
+      handshake: "pipelined",
       noDelay: false,
       keepAlive: n,
       timeout: n + 1,
       attemptTimeout: n + 2,
       retry: { retries: n + 3, minDelay: n + 4, maxDelay: n + 5 },
       cooldown: n + 6,
-      pool: { maxOpen: n + 7, maxIdle: n + 8, idleTimeout: n + 9, maxLifetime: Infinity },
+      pool: {
+        maxOpen: n + 7,
+        maxIdle: n + 8,
+        idleTimeout: n + 9,
+        maxLifetime: Infinity,
+        warm: n,
+        warmTimeout: n + 1_000,
+        warmIdle: n + 10,
+      },
     });
     const { when: _, ...rest } = all;
     assertEquals<unknown>(rest, {
       auth: "required",
+      handshake: "pipelined",
+      warm: n,
+      warmTimeout: n + 1_000,
+      warmIdle: n + 10,
       noDelay: false,
       keepAlive: n,
       timeout: n + 1,

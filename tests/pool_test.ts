@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import type { CloseReason, Place, Pooled } from "../src/place.ts";
 import { Pool, type PoolLimits } from "../src/pool.ts";
+import type { Want } from "../src/queue.ts";
 import { type Clock, withClock } from "./support/clock.ts";
 import { random } from "./support/random.ts";
 import { test } from "./support/test.ts";
@@ -9,7 +10,7 @@ const LIMITS: PoolLimits = { maxOpen: 3, maxIdle: 2, idleTimeout: 1_000 };
 const NEVER = new AbortController().signal;
 
 class Item implements Pooled {
-  readonly key: string;
+  key: string;
   expires: number;
   closedBy: CloseReason | undefined;
   lost: (() => void) | undefined;
@@ -41,9 +42,34 @@ class Item implements Pooled {
   }
 }
 
+/** A place for that key; more only if asked for. */
+function want(key: string, { reuse = false, session = false } = {}): Want {
+  return { key, reuse, session };
+}
+
+/** What the pool counts, the dials that fill apart from those of connects. */
+interface Counts {
+  opening: number;
+  filling: number;
+  inUse: number;
+  idle: number;
+  warm: number;
+  waiting: number;
+}
+
+/** What is left out is 0. */
+function counts(some: Partial<Counts>): Counts {
+  return { opening: 0, filling: 0, inUse: 0, idle: 0, warm: 0, waiting: 0, ...some };
+}
+
+function countsOf({ counts: { opening, ...counts }, filling, warm }: Pool<Item>): Counts {
+  assertEquals(counts.warm, warm);
+  return { opening: opening - filling, filling, ...counts };
+}
+
 /** Takes a place and puts something in it, as a connect does. */
 function open(pool: Pool<Item>, key = "a", item: Item = new Item(key)): Place<Item> {
-  const place = pool.take({ key, reuse: false })!;
+  const place = pool.take(want(key))!;
   place.conn = item;
   return place;
 }
@@ -53,12 +79,25 @@ function park(pool: Pool<Item>, key = "a", item: Item = new Item(key)): Item {
   return item;
 }
 
+/** A place that fills, and how often its dial was stopped; `undefined` if there is no room. */
+function fill(pool: Pool<Item>): { place: Place<Item>; stops: number } | undefined {
+  if (!pool.hasRoom) return undefined;
+  const filling = { place: pool.fill(() => filling.stops++), stops: 0 };
+  return filling;
+}
+
+/** Keeps a session ready. */
+function warm(pool: Pool<Item>, item: Item = new Item("session")): Item {
+  pool.keep(fill(pool)!.place, item);
+  return item;
+}
+
 test("a place is given at once up to maxOpen, and then nothing", () => {
   const pool = new Pool<Item>(LIMITS);
-  const places = [1, 2, 3].map(() => pool.take({ key: "a", reuse: false }));
+  const places = [1, 2, 3].map(() => pool.take(want("a")));
   assert(places.every((place) => place?.conn === undefined));
-  assertEquals(pool.take({ key: "a", reuse: false }), undefined);
-  assertEquals(pool.counts, { opening: 3, inUse: 0, idle: 0, waiting: 0 });
+  assertEquals(pool.take(want("a")), undefined);
+  assertEquals(countsOf(pool), counts({ opening: 3 }));
 });
 
 test("a released tunnel is given to the same key only, the most recently used first", () => {
@@ -66,14 +105,14 @@ test("a released tunnel is given to the same key only, the most recently used fi
   const [one, two] = [new Item(), new Item()];
   const places = [open(pool, "a", one), open(pool, "a", two)];
   for (const place of places) place.release();
-  assertEquals(pool.take({ key: "b", reuse: true })!.conn, undefined);
+  assertEquals(pool.take(want("b", { reuse: true }))!.conn, undefined);
   assertEquals(
-    pool.take({ key: "a", reuse: false })?.conn,
+    pool.take(want("a"))?.conn,
     undefined,
     "not without reuse, and it takes the place of one",
   );
   assertEquals(one.closedBy, "evicted");
-  assertEquals(pool.take({ key: "a", reuse: true })!.conn, two);
+  assertEquals(pool.take(want("a", { reuse: true }))!.conn, two);
 });
 
 test("at the limit the least recently used parked tunnel makes room", () => {
@@ -83,7 +122,7 @@ test("at the limit the least recently used parked tunnel makes room", () => {
     place.conn = item;
     place.release();
   }
-  assertEquals(pool.take({ key: "d", reuse: true })!.conn, undefined);
+  assertEquals(pool.take(want("d", { reuse: true }))!.conn, undefined);
   assertEquals(items.map(({ item }) => item.closedBy), ["evicted", undefined, undefined]);
   pool.close(() => new Error("end"));
 });
@@ -100,7 +139,7 @@ test("more than maxIdle parked tunnels end the least recently used", () => {
 test("maxIdle 0 keeps nothing, but hands on to who waits", async () => {
   const pool = new Pool<Item>({ ...LIMITS, maxOpen: 1, maxIdle: 0 });
   const place = open(pool);
-  const waiting = pool.wait({ key: "a", reuse: true }, NEVER, false);
+  const waiting = pool.wait(want("a", { reuse: true }), NEVER, false);
   const item = place.conn!;
   place.release();
   const next = await waiting;
@@ -114,7 +153,7 @@ test("waiters are served in order of arrival, whatever the key, and who comes ba
   let held = open(pool, "x");
   const order: string[] = [];
   const wait = (name: string, first: boolean) =>
-    pool.wait({ key: name, reuse: true }, NEVER, first).then((place) => {
+    pool.wait(want(name, { reuse: true }), NEVER, first).then((place) => {
       order.push(name);
       held = place;
     });
@@ -126,14 +165,14 @@ test("waiters are served in order of arrival, whatever the key, and who comes ba
   await Promise.all(waits);
   assertEquals(order, ["c", "a", "b"]);
   held.free("holder");
-  assertEquals(pool.counts, { opening: 0, inUse: 0, idle: 0, waiting: 0 });
+  assertEquals(countsOf(pool), counts({}));
 });
 
 test("an abort takes a waiter out of the line with its own reason, and leaves no listener", async () => {
   const pool = new Pool<Item>({ ...LIMITS, maxOpen: 1 });
   const place = open(pool);
   const controller = new AbortController();
-  const waiting = pool.wait({ key: "a", reuse: false }, controller.signal, false);
+  const waiting = pool.wait(want("a"), controller.signal, false);
   controller.abort("mine");
   assertEquals(await waiting.catch((reason) => reason), "mine");
   assertEquals(pool.counts.waiting, 0);
@@ -148,7 +187,7 @@ test("release() and free() act once, the first one wins, also across two holders
   first.release();
   first.release();
   first.free("holder");
-  const second = pool.take({ key: "a", reuse: true })!;
+  const second = pool.take(want("a", { reuse: true }))!;
   assertEquals(second.conn, item);
   first.release();
   first.free("holder");
@@ -197,7 +236,7 @@ test("a tunnel whose time ran out while the loop was busy is not given", () =>
       const before = clock.now;
       const now = performance.now;
       performance.now = () => before + 1_000; // the timer has not had its turn
-      assertEquals(pool.take({ key: "a", reuse: true })!.conn, undefined);
+      assertEquals(pool.take(want("a", { reuse: true }))!.conn, undefined);
       performance.now = now;
       assertEquals(item.closedBy, "idle");
     }
@@ -225,11 +264,11 @@ test("close() ends what is parked, rejects who waits, and every release after it
   const held = open(pool, "a");
   const item = held.conn!;
   const parked = park(pool, "b");
-  const other = pool.take({ key: "a", reuse: false })!;
-  const waiting = pool.wait({ key: "a", reuse: true }, NEVER, false);
+  const other = pool.take(want("a"))!;
+  const waiting = pool.wait(want("a", { reuse: true }), NEVER, false);
   pool.close(() => error);
   await assertRejects(() => waiting, Error, "the client is closed");
-  assertThrows(() => pool.take({ key: "a", reuse: true }), Error, "the client is closed");
+  assertThrows(() => pool.take(want("a", { reuse: true })), Error, "the client is closed");
   assertEquals(parked.closedBy, "evicted", "it made room for the one before the close");
   held.release();
   assertEquals(item.closedBy, "client");
@@ -253,6 +292,192 @@ test("a listener that closes the pool while a tunnel ends does no harm", () => {
   assertEquals(items.map((item) => item.closedBy), ["client", "client", "client"]);
 });
 
+test("places are filled as long as there is room, and count as open", () => {
+  const pool = new Pool<Item>(LIMITS);
+  open(pool);
+  assert(fill(pool) !== undefined && fill(pool) !== undefined);
+  assertEquals(fill(pool), undefined, "there is no room");
+  assertEquals(countsOf(pool), counts({ inUse: 1, filling: 2 }));
+});
+
+test("who fills is told of room when a tunnel leaves its place, and of nothing else", () => {
+  const pool = new Pool<Item>({ ...LIMITS, maxOpen: 4 });
+  let told = 0;
+  pool.onRoom = () => {
+    told++;
+    assertEquals(pool.counts.inUse, 0, "it has left");
+  };
+  pool.take(want("a"))!.free("holder");
+  park(pool, "a").speak();
+  warm(pool).speak();
+  const filling = fill(pool)!;
+  filling.place.stop = undefined;
+  filling.place.free("client");
+  assertEquals(told, 0);
+  const place = open(pool);
+  place.free("holder");
+  place.free("holder");
+  assertEquals(told, 1);
+});
+
+test("nothing is filled while somebody waits, or after close()", async () => {
+  const pool = new Pool<Item>({ ...LIMITS, maxOpen: 1 });
+  const place = open(pool);
+  const waiting = pool.wait(want("a"), NEVER, false);
+  assertEquals(fill(pool), undefined);
+  place.free("holder");
+  assertEquals(fill(pool), undefined, "the place went to who waited");
+  (await waiting).free("holder");
+  assert(fill(pool) !== undefined);
+  pool.close(() => new Error("end"));
+  assertEquals(fill(pool), undefined);
+});
+
+test("a session is kept for who may take one, whatever the key: the oldest first", () => {
+  const pool = new Pool<Item>({ ...LIMITS, maxOpen: 4 });
+  const [one, two] = ["one", "two"].map((key) => warm(pool, new Item(key)));
+  assertEquals(countsOf(pool), counts({ warm: 2 }));
+  assertEquals(pool.take(want("a", { reuse: true }))!.conn, undefined, "not who may not");
+  const first = pool.take(want("a", { session: true }))!;
+  const second = pool.take(want("b", { session: true }))!;
+  assertEquals([first.conn, first.key, second.conn, second.key], [one, "a", two, "b"]);
+  assertEquals(countsOf(pool), counts({ opening: 1, inUse: 2 }));
+  assertEquals([one!.lost, two!.lost], [undefined, undefined], "nobody watches them any more");
+  assertEquals(pool.take(want("c", { session: true }))!.conn, undefined, "there is none left");
+});
+
+test("a tunnel of the same key goes before a session, and a session before room of its own", () => {
+  const pool = new Pool<Item>({ ...LIMITS, maxOpen: 3 });
+  const tunnel = park(pool, "a");
+  const session = warm(pool, new Item("session"));
+  const both = { reuse: true, session: true };
+  assertEquals(pool.take(want("a", both))!.conn, tunnel);
+  assertEquals(pool.take(want("a", both))!.conn, session);
+  assertEquals(pool.take(want("a", both))!.conn, undefined);
+});
+
+test("no key of a tunnel gets a session: they are told apart by more than chance", () => {
+  const pool = new Pool<Item>(LIMITS);
+  warm(pool);
+  assertEquals(pool.take(want(JSON.stringify(["session"]), { reuse: true }))!.conn, undefined);
+  assertEquals(countsOf(pool), counts({ opening: 1, warm: 1 }));
+  pool.close(() => new Error("end"));
+});
+
+test("who needs the place ends an idle tunnel, then the oldest session, then a dial that fills, each once", () => {
+  const pool = new Pool<Item>({ ...LIMITS, maxOpen: 4 });
+  const idle = park(pool, "a");
+  const [old, young] = [warm(pool, new Item("old")), warm(pool, new Item("young"))];
+  const filling = fill(pool)!;
+  const ends = () => [idle.closedBy, old.closedBy, young.closedBy, filling.stops];
+  const expected = [undefined, undefined, undefined, 0] as unknown[];
+  for (const [i, end] of ["evicted", "evicted", "evicted", 1].entries()) {
+    assertEquals(ends(), expected);
+    assert(pool.take(want("b")) !== undefined);
+    expected[i] = end;
+  }
+  assertEquals([ends(), countsOf(pool)], [expected, counts({ opening: 4 })]);
+  assertEquals(pool.take(want("b")), undefined);
+  filling.place.free("client");
+  assertEquals([filling.stops, countsOf(pool)], [1, counts({ opening: 4 })], "its dial gives back what it has no more");
+});
+
+test("a dial that fills and fails gives its place back", () => {
+  const pool = new Pool<Item>({ ...LIMITS, maxOpen: 1 });
+  const filling = fill(pool)!;
+  filling.place.free("client");
+  filling.place.free("client");
+  assertEquals(countsOf(pool), counts({}));
+  assert(fill(pool) !== undefined);
+});
+
+test("a session that is kept is not stopped any more", () => {
+  const pool = new Pool<Item>({ ...LIMITS, maxOpen: 1 });
+  const filling = fill(pool)!;
+  const session = new Item("session");
+  pool.keep(filling.place, session);
+  assert(pool.take(want("a")) !== undefined);
+  assertEquals([session.closedBy, filling.stops], ["evicted", 0]);
+});
+
+test("release() and free() by nobody's right do nothing to a session", () => {
+  const pool = new Pool<Item>(LIMITS);
+  const filling = fill(pool)!;
+  filling.place.release();
+  assertEquals(countsOf(pool), counts({ filling: 1 }));
+  const session = new Item("session");
+  pool.keep(filling.place, session);
+  filling.place.release();
+  filling.place.free("client");
+  assertEquals([session.closedBy, countsOf(pool)], [undefined, counts({ warm: 1 })]);
+});
+
+test("sessions are no idle tunnels: maxIdle and idleTimeout do not end them, their age does", () =>
+  withClock(async (clock) => {
+    const pool = new Pool<Item>({ maxOpen: 4, maxIdle: 0, idleTimeout: 0 });
+    const [one, two, three] = [warm(pool), warm(pool, new Item("s", 500)), warm(pool, new Item("s", 900))];
+    await clock.tick(499);
+    assertEquals([one.closedBy, two.closedBy, three.closedBy], [undefined, undefined, undefined]);
+    await clock.tick(1);
+    assertEquals([one.closedBy, two.closedBy, three.closedBy], [undefined, "evicted", undefined]);
+    await clock.tick(400);
+    assertEquals([one.closedBy, three.closedBy, countsOf(pool)], [undefined, "evicted", counts({ warm: 1 })]);
+    pool.close(() => new Error("end"));
+  }));
+
+test("a session whose time ran out while the loop was busy is not given", () =>
+  withClock((clock) => {
+    const pool = new Pool<Item>(LIMITS);
+    const [old, young] = [warm(pool, new Item("s", 500)), warm(pool, new Item("s", 5_000))];
+    const [before, now] = [clock.now, performance.now];
+    performance.now = () => before + 1_000; // the timer has not had its turn
+    assertEquals(pool.take(want("a", { session: true }))!.conn, young);
+    performance.now = now;
+    assertEquals(old.closedBy, "evicted");
+    return Promise.resolve();
+  }));
+
+test("a session whose peer speaks or ends is ended at once, also if it did before it was kept", () => {
+  const pool = new Pool<Item>(LIMITS);
+  const [session, early] = [warm(pool), new Item("session")];
+  session.speak();
+  early.speak();
+  warm(pool, early);
+  assertEquals([session.closedBy, early.closedBy, countsOf(pool)], ["peer", "peer", counts({})]);
+});
+
+test("drop() ends the sessions that are meant, and nothing else", () => {
+  const pool = new Pool<Item>({ ...LIMITS, maxOpen: 6 });
+  const sessions = ["x", "y", "x"].map((key) => warm(pool, new Item(key)));
+  const [idle, held, filling] = [park(pool, "x"), open(pool, "x"), fill(pool)!];
+  pool.drop((session) => session.key === "x");
+  assertEquals(sessions.map((session) => session.closedBy), ["evicted", undefined, "evicted"]);
+  assertEquals([idle.closedBy, held.conn!.closedBy, filling.stops], [undefined, undefined, 0]);
+  assertEquals(countsOf(pool), counts({ inUse: 1, idle: 1, warm: 1, filling: 1 }));
+  pool.close(() => new Error("end"));
+});
+
+test("close() ends sessions and stops dials that fill, once", () => {
+  const pool = new Pool<Item>(LIMITS);
+  const [session, filling] = [warm(pool), fill(pool)!];
+  pool.close(() => new Error("the client is closed"));
+  pool.close(() => new Error("the client is closed"));
+  assertEquals([session.closedBy, filling.stops, countsOf(pool)], ["client", 1, counts({})]);
+  filling.place.free("client");
+  assertEquals([filling.stops, countsOf(pool)], [1, counts({})]);
+});
+
+test("a dial that is stopped may come back in: the pool has changed by then", () => {
+  const pool = new Pool<Item>({ ...LIMITS, maxOpen: 1 });
+  let inside: unknown;
+  const place: Place<Item> = pool.fill(() => {
+    place.free("client");
+    inside = [countsOf(pool), pool.hasRoom];
+  });
+  assert(pool.take(want("a")) !== undefined);
+  assertEquals(inside, [counts({ opening: 1 }), false]);
+});
+
 test("random steps break no invariant", () =>
   withClock(async (clock) => {
     for (let seed = 1; seed <= 150; seed++) {
@@ -264,18 +489,19 @@ test("random steps break no invariant", () =>
     }
   }));
 
-/** Random connects, dials, releases, closes, aborts and losses against the invariants of the pool. */
+/** Random connects, dials, refills, releases, closes, aborts and losses against the invariants of the pool. */
 async function simulate(seed: number, clock: Clock): Promise<void> {
   const next = random(seed);
   const any = <T>(list: T[]): T | undefined => list.splice(Math.floor(next() * list.length), 1)[0];
-  const limits = { maxOpen: 1 + Math.floor(next() * 4), maxIdle: Math.floor(next() * 4), idleTimeout: 20 };
+  const limits = { maxOpen: 1 + Math.floor(next() * 5), maxIdle: Math.floor(next() * 4), idleTimeout: 20 };
   const pool = new Pool<Item>(limits);
   const live = new Set<Item>();
   const held: Place<Item>[] = [];
-  const dialling: Place<Item>[] = [];
+  const dialling: { place: Place<Item>; session?: Item }[] = [];
+  const filling: Place<Item>[] = [];
+  const stopped: Place<Item>[] = [];
   const aborts: AbortController[] = [];
-  let asked = 0;
-  let settled = 0;
+  let [asked, settled, made, ended] = [0, 0, 0, 0];
   let closed = false;
 
   const make = (key: string): Item => {
@@ -284,68 +510,114 @@ async function simulate(seed: number, clock: Clock): Promise<void> {
     item.close = (reason) => {
       close(reason);
       live.delete(item);
+      ended++;
     };
     live.add(item);
+    made++;
     return item;
   };
-  const granted = (place: Place<Item>, key: string) => {
-    settled++;
-    if (place.conn === undefined) return void dialling.push(place);
-    assertEquals([place.conn.key, place.conn.closedBy], [key, undefined], "handed out a wrong or dead tunnel");
-    held.push(place);
+  const granted = (place: Place<Item>, { key, session }: Want) => {
+    const { conn } = place;
+    if (conn === undefined) return void dialling.push({ place });
+    assertEquals([conn.closedBy, conn.expires > performance.now()], [undefined, true], "handed out a dead one");
+    if (conn.key === key) return void held.push(place);
+    assertEquals([conn.key, session], ["session", true], "handed out a wrong one");
+    place.conn = undefined; // as a connect does until the proxy has replied
+    dialling.push({ place, session: conn });
   };
-  const connect = async (key: string, reuse: boolean, first: boolean): Promise<void> => {
+  const connect = async (wanted: Want, first: boolean): Promise<void> => {
     asked++;
     const controller = new AbortController();
     aborts.push(controller);
-    try {
-      const place = pool.take({ key, reuse }) ?? await pool.wait({ key, reuse }, controller.signal, first);
-      granted(place, key);
-    } catch {
-      settled++;
-    }
+    const given = async () => pool.take(wanted) ?? await pool.wait(wanted, controller.signal, first);
+    const place = await given().catch(() => undefined);
+    settled++;
+    if (place !== undefined) granted(place, wanted);
+  };
+  const refill = () => {
+    if (!pool.hasRoom) return;
+    const place = pool.fill(() => stopped.push(...filling.splice(filling.indexOf(place), 1)));
+    filling.push(place);
+  };
+  const checkCounts = (when: string) => {
+    const { opening, inUse, idle, warm, filling: fills, waiting } = countsOf(pool);
+    const open = opening + inUse + idle + warm + fills;
+    assertEquals(pool.hasRoom, !closed && waiting === 0 && open < limits.maxOpen, `${when}: room`);
+    assert(open <= limits.maxOpen, `${when}: more than maxOpen`);
+    assert(
+      waiting === 0 || (idle + warm + fills === 0 && open === limits.maxOpen),
+      `${when}: waits although something is parked or filling, or there is room`,
+    );
+    assert(idle <= limits.maxIdle, `${when}: more than maxIdle`);
+    assertEquals(fills, filling.length, `${when}: dials that fill are not those that count`);
+    assert(!closed || idle + warm + fills + waiting === 0, `${when}: something is left after close()`);
   };
   const check = (when: string) => {
-    const { opening, inUse, idle, waiting } = pool.counts;
-    assert(opening + inUse + idle <= limits.maxOpen, `${when}: more than maxOpen`);
-    assert(waiting === 0 || (idle === 0 && opening + inUse === limits.maxOpen), `${when}: waits for nothing`);
-    assert(idle <= limits.maxIdle, `${when}: more than maxIdle`);
-    assertEquals(live.size, inUse + idle, `${when}: open connections are not those that count`);
-    assert(!closed || (idle === 0 && waiting === 0), `${when}: something is left after close()`);
+    checkCounts(when);
+    const { opening, inUse, idle, warm } = countsOf(pool);
+    assertEquals([opening, inUse], [dialling.length, held.length], `${when}: holders are not those that count`);
+    const spent = dialling.filter(({ session }) => session !== undefined).length;
+    assertEquals(live.size, inUse + idle + warm + spent, `${when}: open connections are not those that count`);
   };
 
-  for (let step = 0; step < 200; step++) {
+  for (let step = 0; step < 250; step++) {
     const dice = next();
-    if (dice < 0.35) void connect("abc"[Math.floor(next() * 3)]!, next() < 0.9, next() < 0.1);
-    else if (dice < 0.55) {
-      const place = any(dialling);
-      if (place !== undefined) {
-        place.conn = make(place.key);
-        held.push(place);
+    if (dice < 0.3) {
+      const wanted = want("abc"[Math.floor(next() * 3)]!, { reuse: next() < 0.8, session: next() < 0.6 });
+      void connect(wanted, next() < 0.1);
+    } else if (dice < 0.45) {
+      const dial = any(dialling);
+      if (dial !== undefined) {
+        const tunnel = dial.place.conn = dial.session ?? make(dial.place.key);
+        tunnel.key = dial.place.key;
+        held.push(dial.place);
       }
-    } else if (dice < 0.62) any(dialling)?.free("holder");
-    else if (dice < 0.85) {
+    } else if (dice < 0.51) {
+      const dial = any(dialling);
+      dial?.session?.close("holder");
+      dial?.place.free("holder");
+    } else if (dice < 0.68) {
       const place = any(held);
       if (next() < 0.1) place?.conn?.speak();
       place?.release();
       if (next() < 0.2) place?.release();
       if (next() < 0.2) place?.free("holder");
-    } else if (dice < 0.9) any(held)?.free("holder");
-    else if (dice < 0.94) any(aborts)?.abort(new Error("user"));
-    else if (dice < 0.97) [...live].find((item) => item.lost !== undefined)?.speak();
-    else if (step > 190 && !closed) {
+    } else if (dice < 0.73) any(held)?.free("holder");
+    else if (dice < 0.82) refill();
+    else if (dice < 0.9) {
+      const place = any(filling);
+      if (place !== undefined) {
+        const session = make("session");
+        if (next() < 0.1) session.speak();
+        pool.keep(place, session);
+      }
+    } else if (dice < 0.92) {
+      const place = any(filling);
+      if (place !== undefined) place.stop = undefined; // as who fills does before he gives up
+      place?.free("client");
+    } else if (dice < 0.93) any(stopped)?.free("client");
+    else if (dice < 0.94) pool.drop(() => next() < 0.5);
+    else if (dice < 0.96) any(aborts)?.abort(new Error("user"));
+    else if (dice < 0.98) [...live].find((item) => item.lost !== undefined)?.speak();
+    else if (step > 235 && !closed) {
       closed = true;
       pool.close(() => new Error("closed"));
     }
-    check(`step ${step}`);
+    checkCounts(`step ${step}`); // who was granted a place has not run on yet
     for (let i = 0; i < 8; i++) await Promise.resolve();
-    if (next() < 0.02) await clock.tick(15);
     check(`after step ${step}`);
+    if (next() < 0.02) await clock.tick(15);
+    check(`some time after step ${step}`);
   }
   pool.close(() => new Error("closed"));
   for (let i = 0; i < 8; i++) await Promise.resolve();
-  for (const place of [...dialling, ...held]) place.free("holder");
+  assertEquals(filling, [], "a dial that fills goes on after close()");
+  for (const { place, session } of dialling) {
+    session?.close("holder");
+    place.free("holder");
+  }
+  for (const place of [...held, ...stopped]) place.free("holder");
   await pool.emptied();
-  assertEquals([settled, live.size], [asked, 0]);
-  assertEquals(pool.counts, { opening: 0, inUse: 0, idle: 0, waiting: 0 });
+  assertEquals([settled, live.size, ended], [asked, 0, made]);
+  assertEquals(countsOf(pool), counts({}));
 }

@@ -2,8 +2,8 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { readFileSync } from "node:fs";
 import { Socks5Client, type Socks5Options } from "../mod.ts";
 import { type Phase, socks5Error, type Socks5ErrorCode } from "../src/errors.ts";
-import { POLICY } from "../src/failover.ts";
-import { settings } from "../src/options.ts";
+import { POLICY } from "../src/policy.ts";
+import { settings } from "../src/settings.ts";
 import { tables } from "./support/markdown.ts";
 import { test } from "./support/test.ts";
 
@@ -13,7 +13,8 @@ const options = readme["Options"]!.filter((row) => "Lowest" in row);
 const codes = readme["Errors"]!;
 
 test("the README's table of options has the defaults of the code, and no option is left out", () => {
-  const { retries, minDelay, maxDelay, when, maxOpen, maxIdle, idleTimeout, maxLifetime, ...rest } = settings({});
+  const { retries, minDelay, maxDelay, when, ...others } = settings({});
+  const { maxOpen, maxIdle, idleTimeout, maxLifetime, warm, warmTimeout, warmIdle, ...rest } = others;
   const defaults: Record<string, unknown> = {
     ...rest,
     retry: retries,
@@ -25,6 +26,9 @@ test("the README's table of options has the defaults of the code, and no option 
     "pool.maxIdle": maxIdle,
     "pool.idleTimeout": idleTimeout,
     "pool.maxLifetime": maxLifetime,
+    "pool.warm": warm,
+    "pool.warmTimeout": warmTimeout,
+    "pool.warmIdle": warmIdle,
     transport: "that of the runtime",
     onEvent: undefined,
   };
@@ -43,8 +47,9 @@ test("the README's table of options has the lowest values of the code", () => {
     const [group, member] = name.split(".");
     const make = (value: number): Socks5Options => (member ? { [group!]: { [member]: value } } : { [group!]: value });
     new Socks5Client("socks5h://proxy", make(Number(lowest)));
-    const error = assertThrows(() => new Socks5Client("socks5h://proxy", make(Number(lowest) - 1)), RangeError);
-    assertEquals(error.message.includes(name) && error.message.includes("-1"), true, error.message);
+    const below = Number(lowest) - 1;
+    const error = assertThrows(() => new Socks5Client("socks5h://proxy", make(below)), RangeError);
+    assertEquals(error.message.includes(name) && error.message.endsWith(` ${below}`), true, error.message);
   }
 });
 

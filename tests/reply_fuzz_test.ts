@@ -4,9 +4,9 @@ import { Socks5Client, Socks5Error, TargetError } from "../mod.ts";
 import { parseTarget } from "../src/address.ts";
 import { drive } from "../src/drive.ts";
 import { Fault } from "../src/errors.ts";
-import { CMD, METHOD, request, select, type Steps, userPass } from "../src/handshake.ts";
+import { CMD, METHOD, request, select, userPass } from "../src/handshake.ts";
 import { encodeCredentials } from "../src/proxy.ts";
-import type { Conn } from "../src/transport.ts";
+import type { Conn, Steps } from "../src/transport.ts";
 import { test } from "./support/test.ts";
 
 const CASES = 10_000;
@@ -70,11 +70,29 @@ function mutate(bytes: number[], rnd: Random): void {
   else bytes.push(...bytes.slice(0, at));
 }
 
-/**
- * The handshake once more, as plainly as can be: the code of the failure or the bound port, and the number of bytes
- * that decide it.
- */
-function oracle(bytes: readonly number[], methods: readonly number[]): { gives: string | number; taken: number } {
+/** What the codec has to make of an answer. */
+interface Expected {
+  /** The code of the failure, or the bound port. */
+  gives: string | number;
+  /** How many bytes decide. */
+  taken: number;
+  /** How many may be taken: of a reply, in one read, as many as each success has. */
+  most: number;
+}
+
+const SHORTEST_SUCCESS = 7;
+
+/** The handshake once more, as plainly as can be. */
+function oracle(bytes: readonly number[], methods: readonly number[]): Expected {
+  const { gives, taken, reply } = plainOracle(bytes, methods);
+  return { gives, taken, most: reply === undefined ? taken : reply + SHORTEST_SUCCESS };
+}
+
+/** `reply`: where the reply began, if it was come to. */
+function plainOracle(
+  bytes: readonly number[],
+  methods: readonly number[],
+): { gives: string | number; taken: number; reply?: number } {
   let taken = 0;
   const missing = (length: number): boolean => {
     const short = bytes.length < taken + length;
@@ -92,13 +110,14 @@ function oracle(bytes: readonly number[], methods: readonly number[]): { gives: 
     if (missing(2)) return end;
     if (at(-1) !== 0) return { gives: "SOCKS5_AUTH_REFUSED", taken };
   }
+  const reply = taken;
   if (missing(2)) return end;
-  if (at(-2) !== 5) return { gives: "SOCKS5_PROXY_BAD_REPLY", taken };
-  if (at(-1) !== 0) return { gives: `REP ${at(-1)}`, taken };
+  if (at(-2) !== 5) return { gives: "SOCKS5_PROXY_BAD_REPLY", taken, reply };
+  if (at(-1) !== 0) return { gives: `REP ${at(-1)}`, taken, reply };
   if (missing(3)) return end;
   const lengths: Record<number, number> = { 1: 4, 3: 1 + at(-1), 4: 16 };
   const length = lengths[at(-2)];
-  if (length === undefined) return { gives: "SOCKS5_PROXY_BAD_REPLY", taken };
+  if (length === undefined) return { gives: "SOCKS5_PROXY_BAD_REPLY", taken, reply };
   if (missing(length - 1 + 2)) return end;
   return { gives: at(-2) * 256 + at(-1), taken };
 }
@@ -117,7 +136,9 @@ test("whatever the bytes and however they are cut, the codec gives what the RFC 
       assert(error instanceof Fault, `not a Fault but ${error}`);
       return error.rep === null ? error.code : `REP ${error.rep}`;
     });
-    assertEquals({ gives, taken: line.taken }, oracle(bytes, methods));
+    const expected = oracle(bytes, methods);
+    assertEquals(gives, expected.gives);
+    assertTakes(line, expected);
     assertEquals(line.closed, 0, "the codec closes nothing");
   }));
 
@@ -139,7 +160,7 @@ test("whatever the bytes, connect() gives a tunnel or rejects with a Socks5Error
     const client = new Socks5Client(proxy, { transport: { connect: () => Promise.resolve(line) }, retry: 0 });
     const expected = oracle(bytes, methods);
     const result = await client.connect("example.com:80").catch((error: unknown) => error);
-    assertEquals(line.taken, expected.taken);
+    assertTakes(line, expected);
     if (typeof expected.gives === "number") {
       assert(!(result instanceof Error), String(result));
       const conn = result as Awaited<ReturnType<typeof client.connect>>;
@@ -197,6 +218,13 @@ test("whatever the bytes, check() gives a report and closes once", () =>
     await client.close();
   }));
 
+/** No byte too many was taken, none was asked for after what decides, and whatever decides was. */
+function assertTakes(line: Line, { gives, taken, most }: Expected): void {
+  assert(line.taken >= taken && line.taken <= most, `took ${line.taken}, which is not between ${taken} and ${most}`);
+  if (gives === "SOCKS5_PROXY_HUNG_UP") assertEquals(line.lastRead, taken, "the last read is that of the end");
+  else assert(line.lastRead < taken, `asked for more after byte ${line.lastRead}, although ${taken} decide`);
+}
+
 function assertSafe(text: string): void {
   assert(/^[ -~]*$/.test(text), JSON.stringify(text));
 }
@@ -204,6 +232,8 @@ function assertSafe(text: string): void {
 /** An in-memory connection that gives some of what was asked for at a time, then its end. */
 class Line implements Conn {
   taken = 0;
+  /** How many bytes had been taken when the last read began. */
+  lastRead = -1;
   closed = 0;
   readonly #bytes: readonly number[];
   readonly #rnd: Random;
@@ -220,6 +250,7 @@ class Line implements Conn {
 
   read(p: Uint8Array): Promise<number | null> {
     const left = this.#bytes.length - this.taken;
+    this.lastRead = this.taken;
     if (this.closed > 0) return Promise.reject(new Error("read after close"));
     if (p.length === 0) return Promise.reject(new Error("nothing was asked for"));
     if (this.#ended) return Promise.reject(new TypeError("read after the end"));

@@ -1,17 +1,22 @@
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { assertSpyCalls, spy, stub } from "@std/testing/mock";
 import { FakeTime } from "@std/testing/time";
+import { Alarm } from "../src/alarm.ts";
 import type { Phase } from "../src/errors.ts";
-import { Scope } from "../src/scope.ts";
+import { type Attempt, Scope } from "../src/scope.ts";
 import { test } from "./support/test.ts";
 
-/** Registers a test in fake time, that of `performance` included; it fails if a timer is left. */
-function timed(name: string, fn: (time: FakeTime) => void | Promise<void>): void {
+/**
+ * Registers a test in fake time, that of `performance` included; it fails if a timer is left. `busy` lets time pass
+ * without a turn for the timers.
+ */
+function timed(name: string, fn: (time: FakeTime, busy: (ms: number) => void) => void | Promise<void>): void {
   test(name, async () => {
     const time = new FakeTime(0);
-    const now = stub(performance, "now", () => time.now);
+    let late = 0;
+    const now = stub(performance, "now", () => time.now + late);
     try {
-      await fn(time);
+      await fn(time, (ms) => late += ms);
       assertEquals(time.next(), false, "a timer was left");
     } finally {
       now.restore();
@@ -21,11 +26,16 @@ function timed(name: string, fn: (time: FakeTime) => void | Promise<void>): void
 }
 
 /** A scope whose deadlines are told as `"timeout in dial"`. */
-function open(timeout = Infinity, user?: AbortSignal): Scope {
-  return new Scope(user, timeout, (deadline, phase) => `${deadline} in ${phase}`);
+function open(timeout = Infinity, user?: AbortSignal, alarm: Alarm<Scope> = new Alarm(true)): Scope {
+  return new Scope(alarm, user, timeout, { timedOut: (deadline, phase) => `${deadline} in ${phase}` });
 }
 
-function owned(): { close(): void; closed: number } {
+interface Closable {
+  close(): void;
+  closed: number;
+}
+
+function owned(): Closable {
   return {
     closed: 0,
     close: function () {
@@ -39,7 +49,7 @@ const never = (): Promise<never> => new Promise(() => {});
 
 timed("the deadline of the whole ends the scope, and not a millisecond before", (time) => {
   const scope = open(100);
-  scope.phase = "dial";
+  scope.attempt.enter("dial");
   time.tick(99);
   assertEquals([scope.over, scope.ended, scope.left], [undefined, false, 1]);
   time.tick(1);
@@ -49,36 +59,50 @@ timed("the deadline of the whole ends the scope, and not a millisecond before", 
 timed("a timeout of 0 ends the scope, and an attempt of 0 the attempt, at once", () => {
   assertEquals(open(0).over, { reason: "timeout in pool" });
   const scope = open(1_000);
-  scope.attempt(0);
+  scope.begin(0);
   assertEquals([scope.over, scope.ended], [{ reason: "attempt in pool" }, false]);
   scope.end("done");
 });
 
 timed("the deadline of an attempt ends the attempt and not the scope", (time) => {
   const scope = open(1_000);
-  scope.attempt(100);
-  const { signal } = scope;
-  scope.phase = "negotiate";
+  const attempt = scope.begin(100);
+  const { signal } = attempt;
+  attempt.enter("negotiate");
   time.tick(99);
   assertEquals(scope.over, undefined);
   time.tick(1);
-  assertEquals([scope.over, scope.ended], [{ reason: "attempt in negotiate" }, false]);
+  assertEquals([scope.over, attempt.over, scope.ended], [
+    { reason: "attempt in negotiate" },
+    { reason: "attempt in negotiate" },
+    false,
+  ]);
   assertEquals([signal.aborted, signal.reason], [true, "attempt in negotiate"]);
-  scope.attempt(100);
-  assertEquals([scope.over, scope.signal.aborted], [undefined, false]);
+  const next = scope.begin(100);
+  assertStrictEquals(scope.attempt, next);
+  assertEquals([next === attempt, scope.over, next.signal.aborted, next.phase], [false, undefined, false, "pool"]);
   scope.end(undefined);
+});
+
+timed("after the end of an attempt the deadline of the whole still counts", (time) => {
+  const scope = open(1_000);
+  scope.begin(100);
+  time.tick(999);
+  assertEquals([scope.over, scope.ended], [{ reason: "attempt in pool" }, false]);
+  time.tick(1);
+  assertEquals([scope.over, scope.ended], [{ reason: "timeout in pool" }, true]);
 });
 
 timed("each attempt has all of its own time, and the whole has one for all", (time) => {
   const scope = open(250);
-  scope.attempt(100);
+  scope.begin(100);
   time.tick(60);
-  scope.attempt(100);
+  scope.begin(100);
   time.tick(99);
   assertEquals([scope.over, scope.left], [undefined, 91]);
   time.tick(1);
   assertEquals(scope.over, { reason: "attempt in pool" });
-  scope.attempt(100);
+  scope.begin(100);
   time.tick(89);
   assertEquals(scope.over, undefined);
   time.tick(1);
@@ -88,30 +112,31 @@ timed("each attempt has all of its own time, and the whole has one for all", (ti
 timed("an attempt that may take as long as the whole ends with the whole", (time) => {
   for (const ms of [100, 101, Infinity]) {
     const scope = open(100);
-    scope.attempt(ms);
+    scope.begin(ms);
     time.tick(100);
     assertEquals([scope.over, scope.ended], [{ reason: "timeout in pool" }, true]);
   }
 });
 
-timed("an attempt that begins after the deadline of the whole ends the scope at once", (time) => {
+timed("an attempt that begins after the deadline of the whole ends the scope at once", (time, busy) => {
   const scope = open(100);
-  scope.attempt(50);
-  time.tick(150);
-  assert(scope.over !== undefined);
-  scope.attempt(50);
-  time.tick(0);
+  const attempt = scope.begin(50);
+  busy(150);
+  assertEquals(attempt.over, undefined);
+  scope.begin(50);
   assertEquals([scope.over, scope.ended], [{ reason: "timeout in pool" }, true]);
+  assertEquals(time.next(), false);
 });
 
 timed("extend() moves the deadline of the attempt and leaves that of the whole", (time) => {
   const scope = open(1_000);
-  scope.attempt(100);
-  const { signal } = scope;
+  const attempt = scope.begin(100);
+  const { signal } = attempt;
   time.tick(90);
   scope.extend(100);
   time.tick(99);
-  assertStrictEquals(scope.signal, signal, "it is the same attempt");
+  assertStrictEquals(scope.attempt, attempt, "it is the same attempt");
+  assertStrictEquals(attempt.signal, signal);
   assertEquals(scope.over, undefined);
   scope.extend(Infinity);
   time.tick(810);
@@ -122,47 +147,97 @@ timed("extend() moves the deadline of the attempt and leaves that of the whole",
 
 timed("extend() may bring the deadline of the attempt nearer", (time) => {
   const scope = open(1_000);
-  scope.attempt(100);
+  scope.begin(100);
   scope.extend(10);
-  time.tick(10);
+  time.tick(9);
+  assertEquals(scope.over, undefined);
+  time.tick(1);
   assertEquals([scope.over, scope.ended], [{ reason: "attempt in pool" }, false]);
   scope.end(undefined);
 });
 
 timed("extend() revives nothing", (time) => {
   const scope = open(1_000);
-  scope.attempt(100);
+  scope.begin(100);
   time.tick(100);
   scope.extend(Infinity);
-  assertEquals([scope.over, time.next()], [{ reason: "attempt in pool" }, false]);
+  assertEquals(scope.over, { reason: "attempt in pool" });
   scope.end("first");
+  assertEquals(time.next(), false);
   scope.extend(10);
-  scope.attempt(10);
-  assertEquals([scope.over, scope.signal.aborted], [{ reason: "first" }, true]);
+  const attempt = scope.begin(10);
+  assertEquals([scope.over, time.next()], [{ reason: "first" }, false]);
+  assertEquals([attempt.over, attempt.signal.aborted], [{ reason: "attempt in pool" }, true]);
+});
+
+timed("what begins after the end begins nothing: its signal is aborted", (time) => {
+  const scope = open(1_000);
+  scope.end("closed");
+  const attempt = scope.begin(10);
+  assertEquals([attempt.over, attempt.signal.reason, time.next()], [{ reason: "closed" }, "closed", false]);
 });
 
 timed("Infinity is no limit and arms no timer", (time) => {
   const scope = open(Infinity);
-  scope.attempt(Infinity);
+  scope.begin(Infinity);
   scope.extend(Infinity);
   assertEquals([scope.left, time.next()], [Infinity, false]);
-  scope.attempt(100);
+  scope.begin(100);
   time.tick(100);
-  assertEquals(scope.over, { reason: "attempt in pool" });
+  assertEquals([scope.over, time.next()], [{ reason: "attempt in pool" }, false]);
   scope.end(undefined);
 });
 
-timed("one timer is armed at a time", (time) => {
+timed("a deadline that is moved as often as one likes is one", (time) => {
   const scope = open(100);
   for (let i = 0; i < 10; i++) {
-    scope.attempt(50);
+    scope.begin(50).own(owned());
     scope.extend(60);
   }
   time.tick(59);
   assertEquals(scope.over, undefined);
   time.tick(1);
   assertEquals(scope.over, { reason: "attempt in pool" });
-  assertEquals(time.next(), false);
+  assertEquals([time.next(), time.now, scope.ended, time.next()], [true, 100, true, false]);
+});
+
+timed("scopes with one clock end each in its own time, and the clock knows those that run", (time) => {
+  const alarm = new Alarm<Scope>(true);
+  const scopes = [300, 100, Infinity, 200].map((timeout) => open(timeout, undefined, alarm));
+  scopes[0]!.begin(50);
+  assertEquals(alarm.sleepers, scopes);
+  time.tick(50);
+  assertEquals(scopes.map((scope) => scope.over?.reason), ["attempt in pool", undefined, undefined, undefined]);
+  time.tick(50);
+  assertEquals(scopes.map((scope) => scope.ended), [false, true, false, false]);
+  scopes[3]!.give();
+  assertEquals(alarm.sleepers, [scopes[0], scopes[2]]);
+  time.tick(199);
+  assertEquals(scopes.map((scope) => scope.ended), [false, true, false, true]);
+  time.tick(1);
+  assertEquals(scopes.map((scope) => scope.over?.reason), ["timeout in pool", "timeout in pool", undefined, undefined]);
+  scopes[2]!.end("closed");
+  assertEquals(alarm.sleepers, []);
+});
+
+timed("an attempt in which nothing was done is gone on with, and any other is followed by a new one", (time) => {
+  const scope = open(1_000);
+  const first = scope.attempt;
+  assertStrictEquals(scope.begin(100), first);
+  assertStrictEquals(scope.begin(200), first);
+  const uses: ((attempt: Attempt) => unknown)[] = [
+    (attempt) => attempt.signal,
+    (attempt) => attempt.own(owned()),
+    () => void scope.run(never()),
+    () => time.tick(200),
+  ];
+  for (const use of uses) {
+    const attempt = scope.attempt;
+    assertEquals(attempt.isNew, true);
+    use(attempt);
+    assertEquals(attempt.isNew, false);
+    assert(scope.begin(200) !== attempt);
+  }
   scope.end(undefined);
 });
 
@@ -181,7 +256,7 @@ timed("pause() waits that long and not shorter", async (time) => {
 
 timed("pause() after a failed attempt takes its place, without a deadline of an attempt", async (time) => {
   const scope = open(1_000);
-  scope.attempt(100);
+  scope.begin(100);
   time.tick(100);
   const pause = scope.pause(500);
   assertEquals(scope.over, undefined);
@@ -219,12 +294,13 @@ timed("an abort of the user ends the scope with its own reason, untouched", asyn
   ) {
     const controller = new AbortController();
     const scope = open(1_000, controller.signal);
-    scope.attempt(100);
-    const conn = scope.own(owned());
-    const { signal } = scope;
-    const run = reasonOf(scope.run(never(), () => {}));
+    const attempt = scope.begin(100);
+    const conn = attempt.own(owned());
+    const { signal } = attempt;
+    const run = reasonOf(scope.run(never()));
+    assertEquals(scope.aborted, false);
     controller.abort(reason);
-    assertEquals(scope.ended, true);
+    assertEquals([scope.ended, scope.aborted], [true, true]);
     assertStrictEquals(scope.over?.reason, reason);
     assertStrictEquals(signal.reason, reason);
     assertStrictEquals(await run, reason);
@@ -236,6 +312,21 @@ timed("an abort of the user ends the scope with its own reason, untouched", asyn
   controller.abort();
   assertStrictEquals(scope.over?.reason, controller.signal.reason);
 });
+
+timed(
+  "an end that is not by the user's signal is none of the user's, although it aborts in the same moment",
+  (time) => {
+    const ends: ((scope: Scope) => void)[] = [(scope) => scope.end("closed"), () => time.tick(1_000)];
+    for (const end of ends) {
+      const controller = new AbortController();
+      const scope = open(1_000, controller.signal);
+      scope.attempt.own({ close: () => controller.abort("late") });
+      end(scope);
+      assertEquals([controller.signal.aborted, scope.aborted], [true, false]);
+      assert(scope.over?.reason !== "late");
+    }
+  },
+);
 
 timed("a signal that is aborted already is thrown at once, and nothing is begun", (time) => {
   const reason = new Error("mine");
@@ -258,11 +349,10 @@ timed("the listener on the user's signal is one, and is removed in each way to e
     const listeners = listenersOf(controller.signal);
     const scope = open(1_000, controller.signal);
     for (let i = 0; i < 3; i++) {
-      scope.attempt(10);
-      scope.own(owned());
+      scope.begin(10).own(owned());
       time.tick(10);
     }
-    scope.attempt(Infinity);
+    scope.begin(Infinity);
     assertEquals(listeners.size, 1, "the end of an attempt leaves it");
     end(scope, controller);
     assertEquals(listeners.size, 0, way);
@@ -273,69 +363,70 @@ timed("the listener on the user's signal is one, and is removed in each way to e
 
 timed("run() gives what the promise gives", async () => {
   const scope = open(100);
-  assertEquals(await scope.run(Promise.resolve(5), () => {}), 5);
+  assertEquals(await scope.run(Promise.resolve(5)), 5);
   const failure = new Error("failed");
-  assertStrictEquals(await reasonOf(scope.run(Promise.reject(failure), () => {})), failure);
+  assertStrictEquals(await reasonOf(scope.run(Promise.reject(failure))), failure);
   assertEquals(scope.over, undefined, "a failure of what runs does not end the scope");
   scope.end(undefined);
 });
 
-timed(
-  "run() hands what comes after the end to its receiver, once, and rejects with the reason of the end",
-  async (time) => {
-    const ends: [string, (scope: Scope) => void, unknown][] = [
-      ["the attempt", () => time.tick(10), "attempt in pool"],
-      ["the whole", () => time.tick(100), "timeout in pool"],
-      ["end()", (scope) => scope.end("closed"), "closed"],
-    ];
-    for (const [what, end, reason] of ends) {
-      const scope = open(100);
-      scope.attempt(what === "the attempt" ? 10 : Infinity);
-      const dial = Promise.withResolvers<string>();
-      const late: string[] = [];
-      const run = reasonOf(scope.run(dial.promise, (value) => late.push(value)));
-      end(scope);
-      assertEquals(await run, reason, what);
-      assertEquals(late, []);
-      dial.resolve("conn");
-      await dial.promise;
-      assertEquals(late, ["conn"], what);
-      scope.end(undefined);
-    }
-  },
-);
+const ENDS: [what: string, end: (scope: Scope, time: FakeTime) => void, reason: unknown][] = [
+  ["the attempt", (_, time) => time.tick(10), "attempt in pool"],
+  ["the whole", (_, time) => time.tick(100), "timeout in pool"],
+  ["end()", (scope) => scope.end("closed"), "closed"],
+];
+
+for (const [what, end, reason] of ENDS) {
+  timed(`run() rejects when ${what} ends, and what opens after that its attempt closes, once`, async (time) => {
+    const scope = open(100);
+    const attempt = scope.begin(what === "the attempt" ? 10 : Infinity);
+    const dial = Promise.withResolvers<Closable>();
+    const opening = opens(attempt, dial.promise);
+    const run = reasonOf(scope.run(opening));
+    end(scope, time);
+    assertEquals(await run, reason);
+    const conn = owned();
+    dial.resolve(conn);
+    assertEquals(await reasonOf(opening), reason);
+    assertEquals(conn.closed, 1);
+    scope.end(undefined);
+    assertEquals(conn.closed, 1);
+  });
+}
 
 timed("run() lets a failure after the end pass", async () => {
   const scope = open();
   const dial = Promise.withResolvers<never>();
-  const run = reasonOf(scope.run(dial.promise, () => assert(false)));
+  const run = reasonOf(scope.run(opens(scope.attempt, dial.promise)));
   scope.end("first");
   dial.reject(new Error("later"));
   assertEquals(await run, "first");
 });
 
-timed("run() hands what comes in a later attempt to its receiver", async (time) => {
+timed("what opens in a later attempt than its own is closed, and the later one knows nothing of it", async (time) => {
   const scope = open();
-  scope.attempt(10);
-  const dial = Promise.withResolvers<string>();
-  const late: string[] = [];
-  const run = reasonOf(scope.run(dial.promise, (value) => late.push(value)));
+  const first = scope.begin(10);
+  const dial = Promise.withResolvers<Closable>();
+  const opening = opens(first, dial.promise);
+  const run = reasonOf(scope.run(opening));
   time.tick(10);
-  scope.attempt(10);
-  dial.resolve("conn");
-  assertEquals(await run, "attempt in pool");
-  await dial.promise;
-  assertEquals([late, scope.over], [["conn"], undefined]);
+  const second = scope.begin(10);
+  const [early, late] = [owned(), owned()];
+  second.own(late);
+  dial.resolve(early);
+  assertEquals([await run, await reasonOf(opening)], ["attempt in pool", "attempt in pool"]);
+  assertEquals([early.closed, late.closed, scope.over], [1, 0, undefined]);
   scope.end(undefined);
+  assertEquals([early.closed, late.closed], [1, 1]);
 });
 
-timed("run() on a scope that has ended rejects with the reason and hands the value to its receiver", async () => {
+timed("run() on a scope that has ended rejects with the reason, whatever runs", async () => {
   const scope = open();
   scope.end("first");
-  const late: string[] = [];
-  assertEquals(await reasonOf(scope.run(Promise.resolve("conn"), (value) => late.push(value))), "first");
-  assertEquals(late, ["conn"]);
-  assertEquals(await reasonOf(scope.run(Promise.reject(new Error("later")), () => {})), "first");
+  const conn = owned();
+  assertEquals(await reasonOf(scope.run(opens(scope.attempt, Promise.resolve(conn)))), "first");
+  assertEquals(conn.closed, 1);
+  assertEquals(await reasonOf(scope.run(Promise.reject(new Error("later")))), "first");
 });
 
 timed("what resolves just before or after the end is closed once, whatever the order of the turns", async () => {
@@ -343,11 +434,12 @@ timed("what resolves just before or after the end is closed once, whatever the o
     const scope = open();
     const conn = owned();
     const dial = Promise.withResolvers<typeof conn>();
-    const opened = (async () => scope.own(await scope.run(dial.promise, (late) => late.close())))();
+    const opened = scope.run(opens(scope.attempt, dial.promise));
     dial.resolve(conn);
     for (let i = 0; i < turns; i++) await Promise.resolve();
     scope.end("first");
     await reasonOf(opened);
+    await Promise.resolve();
     assertEquals(conn.closed, 1, `ended after ${turns} turns`);
   }
 });
@@ -356,7 +448,8 @@ timed("what is owned is closed once when the attempt ends, in each way", (time) 
   const ends: ((scope: Scope) => void)[] = [
     (scope) => scope.end("first"),
     () => time.tick(10),
-    (scope) => scope.drop(),
+    (scope) => scope.attempt.drop(),
+    (scope) => scope.begin(10),
     (scope) => {
       scope.extend(Infinity);
       time.tick(100);
@@ -364,36 +457,45 @@ timed("what is owned is closed once when the attempt ends, in each way", (time) 
   ];
   for (const end of ends) {
     const scope = open(100);
-    scope.attempt(10);
-    const conn = scope.own(owned());
+    const attempt = scope.begin(10);
+    const conn = attempt.own(owned());
     assertEquals(conn.closed, 0);
     end(scope);
     assertEquals(conn.closed, 1);
-    scope.drop();
+    attempt.drop();
+    scope.attempt.drop();
     scope.end("later");
     assertEquals(conn.closed, 1);
   }
 });
 
+timed("what is owned takes the place of what was owned before: a dial of the connection, that of a session", () => {
+  const scope = open();
+  const [dialling, conn] = [owned(), owned()];
+  scope.attempt.own(dialling);
+  scope.attempt.own(conn);
+  scope.end("closed");
+  assertEquals([dialling.closed, conn.closed], [0, 1]);
+});
+
 timed("own() after the end closes at once and throws the reason", (time) => {
   const scope = open(100);
-  scope.attempt(10);
+  const attempt = scope.begin(10);
   time.tick(10);
   const first = owned();
-  assertEquals(thrownBy(() => scope.own(first)), "attempt in pool");
+  assertEquals(thrownBy(() => attempt.own(first)), "attempt in pool");
   scope.end("closed");
   const second = owned();
-  assertEquals(thrownBy(() => scope.own(second)), "closed");
+  assertEquals(thrownBy(() => scope.attempt.own(second)), "attempt in pool", "the attempt had ended before");
+  assertEquals(thrownBy(() => attempt.own(undefined as unknown as Closable)), "attempt in pool");
   assertEquals([first.closed, second.closed], [1, 1]);
 });
 
 timed("what one attempt owned is not closed by the next", (time) => {
   const scope = open(1_000);
-  scope.attempt(100);
-  const first = scope.own(owned());
-  scope.drop();
-  scope.attempt(100);
-  const second = scope.own(owned());
+  const first = scope.begin(100).own(owned());
+  scope.attempt.drop();
+  const second = scope.begin(100).own(owned());
   time.tick(100);
   assertEquals([first.closed, second.closed], [1, 1]);
   scope.end(undefined);
@@ -410,10 +512,11 @@ timed("the first end counts, whoever comes second", (time) => {
   for (const [first, end, reason] of firsts) {
     const controller = new AbortController();
     const scope = open(100, controller.signal);
-    const { signal } = scope;
-    const conn = scope.own(owned());
+    const { signal } = scope.attempt;
+    const conn = scope.attempt.own(owned());
     end(scope, controller);
     for (const [, second] of firsts) second(scope, controller);
+    scope.give();
     assertEquals([scope.over, scope.ended, conn.closed], [{ reason }, true, 1], first);
     if (reason !== undefined) assertEquals(signal.reason, reason);
   }
@@ -421,7 +524,7 @@ timed("the first end counts, whoever comes second", (time) => {
 
 timed("the end of the whole counts before that of an attempt which ended earlier", (time) => {
   const scope = open(100);
-  scope.attempt(10);
+  scope.begin(10);
   time.tick(10);
   assertEquals(scope.over, { reason: "attempt in pool" });
   scope.end("closed");
@@ -432,54 +535,95 @@ timed("the end of the whole counts before that of an attempt which ended earlier
 timed("give() wins over every end that comes later", (time) => {
   const controller = new AbortController();
   const scope = open(100, controller.signal);
-  scope.attempt(50);
-  const { signal } = scope;
-  const conn = scope.own(owned());
+  const attempt = scope.begin(50);
+  const { signal } = attempt;
+  const conn = attempt.own(owned());
   scope.give();
   assertEquals(time.next(), false, "no deadline is left");
   controller.abort("user");
   time.tick(1_000);
-  assertEquals([scope.over, scope.ended, conn.closed, signal.aborted], [undefined, false, 0, false]);
-  scope.drop();
   scope.end("closed");
-  assertEquals(conn.closed, 0, "it is the caller's");
+  scope.begin(0);
+  assertEquals([conn.closed, signal.aborted, attempt.over], [0, false, undefined], "it is the caller's");
+  assertEquals([scope.ended, scope.over, scope.aborted], [true, { reason: undefined }, false]);
 });
 
-timed(
-  "the signal is that of the running attempt, aborts with the reason of the end, and is made when asked for",
-  () => {
+timed("the signal is that of the attempt, and aborts with the reason of its end", () => {
+  const scope = open();
+  const first = scope.attempt;
+  assertStrictEquals(first.signal, first.signal);
+  const second = scope.begin(Infinity);
+  assert(second.signal !== first.signal);
+  scope.end("closed");
+  assertEquals([first.signal.aborted, second.signal.aborted, second.signal.reason], [false, true, "closed"]);
+  const ended = open();
+  ended.end("closed");
+  assertEquals([ended.attempt.signal.aborted, ended.attempt.signal.reason], [true, "closed"]);
+});
+
+timed("a signal is made when it is asked for, and not before", (time) => {
+  let made = 0;
+  const { AbortController } = globalThis;
+  globalThis.AbortController = class extends AbortController {
+    constructor() {
+      super();
+      made++;
+    }
+  };
+  try {
+    for (const end of [(scope: Scope) => scope.end("closed"), () => time.tick(100), (scope: Scope) => scope.give()]) {
+      const scope = open(100);
+      scope.begin(50).own(owned());
+      void reasonOf(scope.run(never()));
+      end(scope);
+    }
+    assertEquals(made, 0);
     const scope = open();
-    const first = scope.signal;
-    assertStrictEquals(scope.signal, first);
-    scope.attempt(Infinity);
-    const second = scope.signal;
-    assert(second !== first);
+    void scope.attempt.signal;
     scope.end("closed");
-    assertEquals([first.aborted, second.aborted, second.reason], [false, true, "closed"]);
-    const ended = open();
-    ended.end("closed");
-    assertEquals([ended.signal.aborted, ended.signal.reason], [true, "closed"]);
-  },
-);
+    void scope.attempt.signal;
+    assertEquals(made, 1);
+  } finally {
+    globalThis.AbortController = AbortController;
+  }
+});
 
 timed("a phase is told before its step, and a deadline names the one that runs", (time) => {
   const scope = open(100);
   const told: Phase[] = [];
-  scope.onPhase = (phase) => {
-    assertEquals(scope.phase, phase);
-    told.push(phase);
-  };
-  assertEquals(scope.phase, "pool");
+  assertEquals(scope.attempt.phase, "pool");
   const phases: Phase[] = ["dial", "negotiate", "authenticate", "request", "transfer"];
   for (const phase of phases) {
-    scope.phase = phase;
-    scope.attempt(10);
+    const attempt = scope.begin(10);
+    attempt.onPhase = (phase) => {
+      assertEquals(attempt.phase, phase);
+      told.push(phase);
+    };
+    attempt.enter(phase);
     time.tick(10);
     assertEquals(scope.over, { reason: `attempt in ${phase}` });
   }
   assertEquals(told, phases);
   scope.end(undefined);
 });
+
+timed("an attempt that is over enters no step: it throws the reason, and nothing is told", (time) => {
+  const scope = open(100);
+  const attempt = scope.begin(10);
+  attempt.enter("dial");
+  attempt.onPhase = () => assert(false);
+  time.tick(10);
+  assertEquals(thrownBy(() => attempt.enter("negotiate")), "attempt in dial");
+  assertEquals(attempt.phase, "dial");
+  scope.begin(10).enter("dial");
+  assertEquals(thrownBy(() => attempt.enter("negotiate")), "attempt in dial", "whatever runs meanwhile");
+  scope.end(undefined);
+});
+
+/** As an attempt opens: what comes is owned at once. */
+async function opens(attempt: Attempt, dial: Promise<Closable>): Promise<Closable> {
+  return attempt.own(await dial);
+}
 
 /** The listeners that `signal` has now. */
 function listenersOf(signal: AbortSignal): Set<unknown> {

@@ -16,6 +16,10 @@ type Action = typeof ACTIONS[number];
 const WHEN = ["before", 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12] as const;
 type When = typeof WHEN[number];
 
+/** What ends a connect of the transport that waits: Bun's cannot be ended. */
+const ENDED_BY = ["signal", "owner", "nothing"] as const;
+type EndedBy = typeof ENDED_BY[number];
+
 /** What is done before and after the connect that the sweep disturbs. */
 interface Scene {
   script?: () => Script;
@@ -53,9 +57,10 @@ const SCENES: Record<string, Scene> = {
 };
 
 /** One disturbed connect; gives the number of its suspension points. */
-async function run(clock: Clock, scene: Scene, action: Action, point: number, when: When, cancels: boolean) {
+async function run(clock: Clock, scene: Scene, action: Action, point: number, when: When, endedBy: EndedBy) {
   const transport = new FakeTransport((scene.script ?? socks5)());
-  transport.cancels = cancels;
+  transport.cancels = endedBy !== "nothing";
+  transport.usesOwner = endedBy === "owner";
   const controller = new AbortController();
   const listeners = countListeners(controller.signal);
   const options = { timeout: TIMEOUT, ...scene.options, transport };
@@ -125,16 +130,17 @@ for (const [name, scene] of Object.entries(SCENES)) {
   for (const action of ACTIONS) {
     test(`${name}, with ${action} at each of its suspension points, settles once and leaves nothing`, () =>
       withClock(async (clock) => {
-        for (const cancels of [true, false]) {
-          for (const when of action === "fail" ? ["before" as const] : cancels ? WHEN : WHEN.slice(0, 2)) {
-            const points = await run(clock, scene, action, NO_POINT, when, cancels);
+        for (const endedBy of ENDED_BY) {
+          const all = action === "fail" ? WHEN.slice(0, 1) : endedBy === "nothing" ? WHEN.slice(0, 2) : WHEN;
+          for (const when of all) {
+            const points = await run(clock, scene, action, NO_POINT, when, endedBy);
             assertGreater(points, 4, "there is nothing to sweep");
             // the turns after the last point are those in which the tunnel changes hands
             for (let point = when === "before" || when === 0 ? 1 : points; point <= points; point++) {
               try {
-                await run(clock, scene, action, point, when, cancels);
+                await run(clock, scene, action, point, when, endedBy);
               } catch (error) {
-                const where = `at point ${point}, ${when} turns after it settles, cancels: ${cancels}`;
+                const where = `at point ${point}, ${when} turns after it settles, ended by ${endedBy}`;
                 throw new Error(`${where}: ${error instanceof Error ? error.message : error}`, { cause: error });
               }
             }

@@ -6,6 +6,8 @@ export interface Clock {
   readonly now: number;
   /** Advances, and lets what follows happen. */
   tick(ms: number): Promise<void>;
+  /** Advances from timer to timer, and lets what follows from each happen before the next. */
+  pass(ms: number): Promise<void>;
   /** Advances at once. */
   jump(ms: number): void;
   /** Runs the next timer; `false` if none is left. */
@@ -27,7 +29,12 @@ export async function withClock(fn: (clock: Clock) => Promise<void>): Promise<vo
       },
       async tick(ms) {
         await time.tickAsync(ms);
-        await time.runMicrotasks();
+        await rest();
+      },
+      async pass(ms) {
+        let over = false;
+        setTimeout(() => over = true, ms);
+        for (await rest(); !over; await rest()) time.next();
       },
       jump: (ms) => time.tick(ms),
       next: () => time.next(),
@@ -35,8 +42,11 @@ export async function withClock(fn: (clock: Clock) => Promise<void>): Promise<vo
         let settled = false;
         const settle = () => settled = true;
         promise.then(settle, settle);
-        await time.runMicrotasks();
-        for (let i = 0; i < 1000 && !settled; i++) await time.nextAsync();
+        await rest();
+        for (let i = 0; i < 1000 && !settled; i++) {
+          time.next();
+          await rest();
+        }
         if (!settled) throw new Error("The promise is not settled although no timer is left");
         return await promise;
       },
@@ -45,4 +55,9 @@ export async function withClock(fn: (clock: Clock) => Promise<void>): Promise<vo
     performance.now = real;
     time.restore();
   }
+}
+
+/** What does not wait for fake time happens, also where it waits for a whole turn of the real loop, and for another. */
+async function rest(): Promise<void> {
+  for (let round = 0; round < 200; round++) await new Promise<void>((resolve) => void setImmediate(resolve));
 }

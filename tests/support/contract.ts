@@ -1,15 +1,21 @@
 import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Conn } from "../../src/transport.ts";
+import { conversations } from "./conversations.ts";
 import { type Pair, pattern, type Peer } from "./peer.ts";
 import { test } from "./test.ts";
 
-/** What every {@linkcode Conn} promises, real or fake; `fake: true` leaves out what needs a kernel. */
+/**
+ * What every {@linkcode Conn} promises, real or fake; `fake: true` leaves out what needs a kernel, `converses` says that
+ * it has {@linkcode Conn.converse}.
+ */
 export function contract<S>(
   name: string,
   open: () => Promise<Pair<S>>,
-  { fake = false }: { fake?: boolean } = {},
+  { fake = false, converses = false }: { fake?: boolean; converses?: boolean } = {},
 ): void {
+  conversations(name, open, { fake, converses });
+
   const promises = (what: string, check: (conn: Conn<S>, peer: Peer) => Promise<void>, skip: string | false = false) =>
     test(`${name}: ${what}`, async () => {
       const { conn, peer } = await open();

@@ -18,6 +18,8 @@ export class FakeTransport implements Transport<FakeConn> {
   onPassed: (point: number, what: string) => void = () => {};
   /** Whether an abort ends a connect that waits: Bun's cannot. */
   cancels = true;
+  /** Whether it is given an owner instead of a signal. */
+  usesOwner = false;
   /** Called for each connect; connects wait while its promise does. */
   onConnect: (attempt: number) => void | Promise<void> = () => {};
   readonly #script: Script;
@@ -31,9 +33,9 @@ export class FakeTransport implements Transport<FakeConn> {
     return this.conns.filter((conn) => !conn.closed).length;
   }
 
-  async connect(to: Endpoint, { signal }: DialOptions = {}): Promise<FakeConn> {
+  async connect(to: Endpoint, { signal, owner }: DialOptions = {}): Promise<FakeConn> {
     const attempt = this.endpoints.push(to);
-    await this.#cancelled(this.#connecting(attempt), signal);
+    await this.#cancelled(owner ? this.#owned(this.#connecting(attempt), owner) : this.#connecting(attempt), signal);
     const conn = new FakeConn(this, this.#script);
     this.conns.push(conn);
     return conn;
@@ -58,6 +60,13 @@ export class FakeTransport implements Transport<FakeConn> {
   async #connecting(attempt: number): Promise<void> {
     await this.point("connect");
     await this.onConnect(attempt);
+  }
+
+  #owned(connecting: Promise<void>, owner: NonNullable<DialOptions["owner"]>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      connecting.then(resolve, reject);
+      owner.own({ close: () => this.cancels && reject(new Error("the connection is closed")) });
+    });
   }
 
   #cancelled(connecting: Promise<void>, signal?: AbortSignal): Promise<void> {

@@ -17,7 +17,8 @@ export const runtimes = {
   node: join(bin, "node"),
 };
 
-const env = {
+/** The environment of what is started here. */
+export const env = {
   ...process.env,
   PATH: [bin, process.env.PATH].join(delimiter),
   DENO_NO_UPDATE_CHECK: "1",

@@ -1,0 +1,63 @@
+/** What ends by a clock. */
+export interface Sleeper {
+  /** When, on the clock of `performance.now()`; `Infinity` is never. */
+  readonly due: number;
+  /** The time has come. */
+  wake(): void;
+}
+
+/**
+ * One timer for all that waits in a client: thousands of connects arm it about once. It knows who waits, too; without
+ * anybody there is no timer.
+ */
+export class Alarm<T extends Sleeper> {
+  readonly #sleepers = new Set<T>();
+  readonly #keepsAlive: boolean;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #at = Infinity;
+
+  /** `keepsAlive`: whether the process waits for it. */
+  constructor(keepsAlive: boolean) {
+    this.#keepsAlive = keepsAlive;
+  }
+
+  /** All that wait. */
+  get sleepers(): T[] {
+    return [...this.#sleepers];
+  }
+
+  /** Begins to wait, or has another time to wait for. */
+  set(sleeper: T): void {
+    this.#sleepers.add(sleeper);
+    if (sleeper.due < this.#at) this.#arm(sleeper.due);
+  }
+
+  /** Waits no longer. */
+  delete(sleeper: T): void {
+    this.#sleepers.delete(sleeper);
+    if (this.#sleepers.size === 0) this.#arm(Infinity);
+  }
+
+  #arm(at: number): void {
+    if (this.#at < Infinity) clearTimeout(this.#timer);
+    this.#at = at;
+    if (at === Infinity) return;
+    this.#timer = timerAt(at, this.#fire);
+    if (!this.#keepsAlive) (this.#timer as { unref?(): void }).unref?.();
+  }
+
+  readonly #fire = (): void => {
+    const clock = performance.now();
+    const now = this.#at - clock < 1 ? Math.max(this.#at, clock) : clock; // a timer may come a little early
+    this.#at = Infinity;
+    for (const sleeper of this.sleepers) if (sleeper.due <= now) sleeper.wake();
+    let next = Infinity;
+    for (const { due } of this.#sleepers) next = Math.min(next, due);
+    if (next < this.#at) this.#arm(next);
+  };
+}
+
+/** A timer for a time on the clock of `performance.now()`; if that is too far for timers it comes too early. */
+export function timerAt(at: number, run: () => void): ReturnType<typeof setTimeout> {
+  return setTimeout(run, Math.min(2 ** 31 - 1, Math.max(0, Math.ceil(at - performance.now()))));
+}

@@ -1,0 +1,149 @@
+import type { Address } from "./address.ts";
+import { allMessages, certain, dial, type Dialler, type Identity, negotiate } from "./dial.ts";
+import { drive, sent } from "./drive.ts";
+import { Fault } from "./errors.ts";
+import { CMD, type Reply, request } from "./handshake.ts";
+import type { Settings } from "./settings.ts";
+import { patience, type Pipelining } from "./pipelining.ts";
+import type { Proxy } from "./proxy.ts";
+import type { Attempt, Scope } from "./scope.ts";
+import { Session, turn } from "./session.ts";
+import type { Conn, Steps } from "./transport.ts";
+
+/** What opening takes. */
+export interface Tools<S> {
+  readonly settings: Settings;
+  readonly dialler: Dialler<S>;
+  readonly pipelining: Pipelining;
+}
+
+/** What a connect wants. */
+export interface Order {
+  readonly scope: Scope;
+  readonly target: string;
+  readonly address: Address;
+  /** The first bytes for the target, which leave with the request. */
+  readonly data: Uint8Array | undefined;
+  /** Whether they are on their way: whatever fails from then on is final. */
+  committed: boolean;
+}
+
+/** One attempt at a proxy. What it opens the attempt of the scope owns. */
+export class Opening<S> {
+  readonly #order: Order;
+  readonly #tools: Tools<S>;
+  readonly #proxy: Proxy;
+  readonly #identity: Identity;
+  readonly #isLast: boolean;
+
+  /** `isLast`: no other proxy is untried, so that the reply may take what is left of `timeout`. */
+  constructor(order: Order, tools: Tools<S>, proxy: Proxy, identity: Identity, isLast: boolean) {
+    this.#order = order;
+    this.#tools = tools;
+    this.#proxy = proxy;
+    this.#identity = identity;
+    this.#isLast = isLast;
+  }
+
+  /** A tunnel over a new connection. */
+  open(): Promise<Session<S>> {
+    const { settings, pipelining } = this.#tools;
+    const isPipelined = settings.handshake === "pipelined" && pipelining.verdict(this.#proxy) !== false;
+    return isPipelined ? this.#openAtOnce() : this.#openInSequence();
+  }
+
+  /** A tunnel over a session that was ready; one that has died is replaced, unless bytes of the caller were on it. */
+  async spend(session: Session<S>): Promise<Session<S>> {
+    const { scope, data } = this.#order;
+    scope.attempt.own(session);
+    try {
+      if (data !== undefined) await scope.run(turn()); // what is written on a dead one is lost
+      const asking = session.spoke ? undefined : drive(session, this.#request(scope.attempt, data));
+      if (asking !== undefined) return this.#bind(session, await scope.run(asking));
+    } catch (error) {
+      const isReply = error instanceof Fault && error.code !== "SOCKS5_PROXY_HUNG_UP";
+      if (isReply || error instanceof TypeError || scope.over !== undefined || this.#order.committed) throw error;
+    }
+    scope.begin(this.#tools.settings.attemptTimeout);
+    return await this.open();
+  }
+
+  #openInSequence(): Promise<Session<S>> {
+    return this.#order.scope.run(this.#inSequence(this.#order.scope.attempt));
+  }
+
+  /** In one write; in sequence on a new connection if anything but a whole reply comes of it. */
+  async #openAtOnce(): Promise<Session<S>> {
+    const { scope } = this.#order;
+    try {
+      const session = await scope.run(this.#atOnce(scope.attempt));
+      this.#note(true);
+      return session;
+    } catch (error) {
+      if (isRefusal(error)) this.#note(true);
+      const isSent = scope.attempt.phase !== "dial";
+      if (isRefusal(error) || scope.ended || this.#order.committed || !isSent) throw error;
+    }
+    scope.begin(this.#tools.settings.attemptTimeout);
+    try {
+      const session = await this.#openInSequence();
+      this.#note(false);
+      return session;
+    } catch (error) {
+      if (isRefusal(error)) this.#note(false);
+      throw error;
+    }
+  }
+
+  async #inSequence(attempt: Attempt): Promise<Session<S>> {
+    const session = this.#own(attempt, await dial(attempt, this.#tools.dialler, this.#proxy));
+    return this.#bind(session, await drive(session.conn, this.#handshake(attempt, this.#identity, this.#order.data)));
+  }
+
+  async #atOnce(attempt: Attempt): Promise<Session<S>> {
+    const { scope, address, data } = this.#order;
+    const identity = certain(this.#identity);
+    const begun = performance.now();
+    const session = this.#own(attempt, await dial(attempt, this.#tools.dialler, this.#proxy));
+    const now = performance.now();
+    const isProven = this.#tools.pipelining.verdict(this.#proxy) === true;
+    if (!isProven) scope.extend(Math.min(patience(now - begun), scope.due - now));
+    attempt.enter("negotiate");
+    await session.write(allMessages(identity, address));
+    this.#bind(session, await drive(sent(session.conn), this.#handshake(attempt, identity, undefined, isProven)));
+    if (data === undefined) return session;
+    attempt.enter("transfer");
+    this.#order.committed = true;
+    await session.write(data);
+    return session;
+  }
+
+  #own(attempt: Attempt, conn: Conn<S>): Session<S> {
+    return new Session(attempt.own(conn), this.#proxy);
+  }
+
+  *#handshake(attempt: Attempt, identity: Identity, data?: Uint8Array, isPatient = true): Steps<Reply> {
+    yield* negotiate(attempt, identity);
+    return yield* this.#request(attempt, data, isPatient);
+  }
+
+  *#request(attempt: Attempt, data?: Uint8Array, isPatient = true): Steps<Reply> {
+    attempt.enter("request");
+    if (this.#isLast && isPatient) this.#order.scope.extend(Infinity);
+    if (data !== undefined) this.#order.committed = true;
+    return yield* request(CMD.CONNECT, this.#order.address, data);
+  }
+
+  #bind(session: Session<S>, reply: Reply): Session<S> {
+    session.bind(this.#order.target, reply, this.#tools.settings.maxLifetime);
+    return session;
+  }
+
+  #note(works: boolean): void {
+    this.#tools.pipelining.note(this.#proxy, works);
+  }
+}
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof Fault && error.rep !== null;
+}

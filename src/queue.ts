@@ -1,0 +1,52 @@
+/** What a connect wants: a parked tunnel of the same key if it reuses, else a session if it may, else a place of its own. */
+export interface Want {
+  readonly key: string;
+  readonly reuse: boolean;
+  readonly session: boolean;
+}
+
+type Waiter<T> = { want: Want; resolve(given: T): void; reject(reason: unknown): void };
+
+/** Those who wait for a place, in the order in which they are served. */
+export class Queue<T> {
+  readonly #waiters: Waiter<T>[] = [];
+
+  get length(): number {
+    return this.#waiters.length;
+  }
+
+  /** What the next one wants. */
+  get first(): Want | undefined {
+    return this.#waiters[0]?.want;
+  }
+
+  /** Gives what it is served with; rejects with the reason of the signal. `first`: before all others. */
+  wait(want: Want, signal: AbortSignal, first: boolean): Promise<T> {
+    return new Promise((resolve, reject) => {
+      signal.throwIfAborted();
+      const settled = () => signal.removeEventListener("abort", abort);
+      const waiter: Waiter<T> = {
+        want,
+        resolve: (given) => (settled(), resolve(given)),
+        reject: (reason) => (settled(), reject(reason)),
+      };
+      const abort = () => {
+        this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
+        waiter.reject(signal.reason);
+      };
+      signal.addEventListener("abort", abort);
+      if (first) this.#waiters.unshift(waiter);
+      else this.#waiters.push(waiter);
+    });
+  }
+
+  /** Serves the next one. */
+  serve(given: T): void {
+    this.#waiters.shift()!.resolve(given);
+  }
+
+  /** Rejects all, each with an error of its own. */
+  close(error: () => Error): void {
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(error());
+  }
+}
