@@ -1,0 +1,103 @@
+// One client on one runtime, driven line by line: worker.mjs CLIENT. It ends with its input.
+import { readFile } from "node:fs/promises";
+import process from "node:process";
+import { createInterface } from "node:readline";
+
+const { open } = await import(`./clients/${process.argv[2]}.mjs`);
+const clients = new Map();
+
+/** The client of this setup; each is opened once. */
+function clientOf(setup) {
+  const key = JSON.stringify(setup);
+  if (!clients.has(key)) clients.set(key, open(setup));
+  return clients.get(key);
+}
+
+const commands = {
+  /** Opens and closes tunnels, some at a time: microseconds of CPU for a dial, and of time from call to tunnel. */
+  async dials(client, { count, concurrency }) {
+    const { cpu, time } = await measure(async () => {
+      await atATime(concurrency, count, async () => client.close(await client.dial("echo.bench:80")));
+    });
+    return { cpu: cpu * 1_000 / count, time: time * 1_000 * concurrency / count };
+  },
+
+  /** Moves bytes one way through a tunnel: milliseconds of CPU and of time. */
+  async bulk(client, { direction, bytes, way }) {
+    const tunnel = await client.dial(direction === "download" ? "source.bench:80" : "sink.bench:80");
+    const measured = await measure(() => client[direction](tunnel, bytes, way));
+    client.close(tunnel);
+    return measured;
+  },
+
+  /** Opens tunnels and keeps them: resident bytes that each adds. */
+  async memory(client, { count }) {
+    const tunnels = [];
+    const dial = async () => void tunnels.push(await client.dial("echo.bench:80"));
+    await atATime(20, 20, dial);
+    const before = await resident();
+    await atATime(20, count, dial);
+    return { bytes: (await resident() - before) / count };
+  },
+
+  /** Milliseconds from the call to the first byte that comes back, of a client that is ready. */
+  async firstByte(client) {
+    await client.ready?.();
+    const late = pause(2_000).then(() => Promise.reject(new Error("no byte came back in 2 s")));
+    return await measure(() => Promise.race([client.firstByte(), late]));
+  },
+
+  /** Milliseconds from the call to the open tunnel. */
+  async dial(client) {
+    let tunnel;
+    const measured = await measure(async () => tunnel = await client.dial("echo.bench:80"));
+    client.close(tunnel);
+    return measured;
+  },
+};
+
+/** Milliseconds of CPU, also of what ends a turn later, and of time. */
+async function measure(run) {
+  const before = process.cpuUsage();
+  const start = performance.now();
+  await run();
+  const time = performance.now() - start;
+  await pause(1);
+  const { user, system } = process.cpuUsage(before);
+  return { cpu: (user + system) / 1_000, time };
+}
+
+async function atATime(concurrency, count, run) {
+  let left = count;
+  const line = async () => {
+    while (left-- > 0) await run();
+  };
+  await Promise.all(Array.from({ length: concurrency }, line));
+}
+
+async function resident() {
+  for (let time = 0; time < 3; time++) {
+    if (globalThis.Bun) Bun.gc(true);
+    else globalThis.gc();
+    await pause(30);
+  }
+  const [, pages] = (await readFile("/proc/self/statm", "utf8")).split(" ");
+  return Number(pages) * 4_096;
+}
+
+function pause(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+console.log("{}"); // ready
+for await (const line of createInterface({ input: process.stdin })) {
+  const { command, setup, ...args } = JSON.parse(line);
+  let answer;
+  try {
+    answer = await commands[command](clientOf(setup), args);
+  } catch (error) {
+    answer = { error: error?.message ?? String(error) };
+  }
+  console.log(JSON.stringify(answer));
+}
+process.exit();
