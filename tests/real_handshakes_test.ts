@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { runtimeTransport } from "../adapters/runtime.ts";
 import {
   type Conn,
-  Socks5Client,
+  type Socks5Client,
   type Socks5ErrorCode,
   type Socks5Event,
   type Socks5Options,
@@ -13,6 +13,7 @@ import {
 import { bytes, readAll, readFull, text } from "./support/contract.ts";
 import { eventually } from "./support/real_process.ts";
 import type { RealProgram, RealProxy } from "./support/real_program.ts";
+import { withClient, withRealProxy } from "./support/real_stage.ts";
 import * as real from "./support/real_proxies.ts";
 import { assertEchoes } from "./support/stage.ts";
 import * as targets from "./support/targets.ts";
@@ -264,7 +265,7 @@ for (const program of [real.microsocksWithPassword, real.danteWithAccount]) {
 
 testWith(real.microsocks, "keeps sessions behind another proxy", warm(1), async ({ client, start }) => {
   const echo = await start(targets.startEcho());
-  await withProxy(real.dante, async (last) => {
+  await withRealProxy(real.dante, async (last) => {
     await withClient(last.url, { transport: client as unknown as Transport, pool: { warm: 1 } }, async (chain) => {
       for (let i = 0; i < 3; i++) {
         const conn = await chain.connect(echo.address, { data: EARLY, timeout: 5_000 });
@@ -336,7 +337,7 @@ function testWith(
   { alsoNeeds }: { alsoNeeds?: RealProgram } = {},
 ): void {
   test(`${program.name} ${name}`, () =>
-    withProxy(program, async (proxy) => {
+    withRealProxy(program, async (proxy) => {
       const started: targets.Target[] = [];
       const events: Socks5Event[] = [];
       const { transport, dials } = counting();
@@ -353,26 +354,4 @@ function testWith(
         await Promise.all(started.map((it) => it.close()));
       }
     }), { skip: program.missing || (alsoNeeds?.missing ?? false) });
-}
-
-async function withProxy(program: RealProgram, use: (proxy: RealProxy) => Promise<void>): Promise<void> {
-  const proxy = await program.start();
-  try {
-    await use(proxy);
-  } finally {
-    await proxy.stop();
-  }
-}
-
-async function withClient(
-  proxy: ConstructorParameters<typeof Socks5Client>[0],
-  options: Socks5Options,
-  use: (client: Socks5Client) => Promise<void>,
-): Promise<void> {
-  const client = new Socks5Client(proxy, options);
-  try {
-    await use(client);
-  } finally {
-    await client.close();
-  }
 }

@@ -3,7 +3,7 @@ import {
   AuthError,
   ClosedError,
   ProxyError,
-  Socks5Client,
+  type Socks5Client,
   type Socks5Conn,
   type Socks5ErrorCode,
   type Socks5Event,
@@ -12,6 +12,7 @@ import {
   TimeoutError,
 } from "../mod.ts";
 import type { RealProgram, RealProxy } from "./support/real_program.ts";
+import { withClient, withRealProxy } from "./support/real_stage.ts";
 import * as real from "./support/real_proxies.ts";
 import * as targets from "./support/targets.ts";
 import { test } from "./support/test.ts";
@@ -315,7 +316,7 @@ testWith(real.dante, "tells the address that it connects from", async ({ client,
 
 testWith(real.microsocks, "stands in for a dante that was killed", async ({ proxy, start }) => {
   const target = await start(targets.startEcho());
-  await withProxy(real.dante, async (first) => {
+  await withRealProxy(real.dante, async (first) => {
     await withClient([first.url, proxy.url], {}, async (client) => {
       const before = await client.connect(target.address);
       assertEquals(before.proxy, `127.0.0.1:${first.port}`);
@@ -334,7 +335,7 @@ testWith(real.microsocks, "stands in for a dante that was killed", async ({ prox
 
 testWith(real.microsocks, "reaches a target behind another proxy", async ({ client, start }) => {
   const target = await start(targets.startExchange(1 << 20));
-  await withProxy(real.dante, async (last) => {
+  await withRealProxy(real.dante, async (last) => {
     await withClient(last.url, { transport: client }, async (chain) => {
       const conn = await chain.connect(target.address);
       const [received] = await Promise.all([readAll(conn), conn.write(targets.payload(1 << 20))]);
@@ -388,7 +389,7 @@ function testWith(
 ): void {
   const missing = program.missing || (alsoNeeds?.missing ?? false);
   test(`${program.name} ${name}`, () =>
-    withProxy(program, async (proxy) => {
+    withRealProxy(program, async (proxy) => {
       const started: targets.Target[] = [];
       const start = async (target: Promise<targets.Target>) => {
         started.push(await target);
@@ -400,28 +401,6 @@ function testWith(
         await Promise.all(started.map((it) => it.close()));
       }
     }), { skip: missing || skip });
-}
-
-async function withProxy(program: RealProgram, use: (proxy: RealProxy) => Promise<void>): Promise<void> {
-  const proxy = await program.start();
-  try {
-    await use(proxy);
-  } finally {
-    await proxy.stop();
-  }
-}
-
-async function withClient(
-  proxy: ConstructorParameters<typeof Socks5Client>[0],
-  options: Socks5Options,
-  use: (client: Socks5Client) => Promise<void>,
-): Promise<void> {
-  const client = new Socks5Client(proxy, options);
-  try {
-    await use(client);
-  } finally {
-    await client.close();
-  }
 }
 
 async function assertEchoes(conn: Socks5Conn): Promise<void> {
