@@ -94,7 +94,6 @@ export class Pool<C extends Pooled> {
     place.stop = undefined;
     place.conn = session;
     this.#warm.put(place);
-    this.#pump();
     this.#bury();
   }
 
