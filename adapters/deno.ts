@@ -55,7 +55,7 @@ export const denoTransport: Transport<DenoTcpConn> = {
       if (dial.signal.aborted) throw dial.signal.reason;
       const pipe = new DenoPipe(conn, noDelay, keepAlive !== false);
       isDialling = false;
-      unused.push(dial);
+      if (unused.length < 100) unused.push(dial);
       return pipe;
     } catch (error) {
       conn?.close();

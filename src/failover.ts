@@ -1,10 +1,10 @@
 import { Course } from "./course.ts";
 import { explain, type Identity } from "./dial.ts";
 import { type Phase, Socks5Error, TargetError, withEarlier } from "./errors.ts";
-import { LONGEST, type Settings } from "./settings.ts";
 import { GIVE_UP, PROXY_UNFIT, type Rule, ruleFor } from "./policy.ts";
 import type { Proxy } from "./proxy.ts";
 import type { Scope } from "./scope.ts";
+import { LONGEST, type Settings } from "./settings.ts";
 
 /** Whose failures are judged. */
 export interface Caller {
