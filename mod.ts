@@ -14,7 +14,7 @@
  *
  * @module
  */
-import { runtimeTransport } from "./adapters/runtime.ts";
+import { runtimeStartTls, runtimeTransport } from "./adapters/runtime.ts";
 import type { Target } from "./src/address.ts";
 import type { CheckReport } from "./src/check.ts";
 import type { Socks5Stats } from "./src/client.ts";
@@ -28,14 +28,14 @@ import type { Transport } from "./src/transport.ts";
 export type { Target } from "./src/address.ts";
 export type { CheckReport, CheckStep } from "./src/check.ts";
 export type { Socks5Stats } from "./src/client.ts";
-export type { Socks5Conn } from "./src/connection.ts";
-export { AuthError, ClosedError, ProxyError, Socks5Error, TargetError, TimeoutError } from "./src/errors.ts";
+export type { Socks5Conn, StartTlsOptions } from "./src/connection.ts";
+export { AuthError, ClosedError, ProxyError, Socks5Error, TargetError, TimeoutError, TlsError } from "./src/errors.ts";
 export type { Phase, Socks5ErrorCode, Socks5ErrorContext } from "./src/errors.ts";
 export type { EventDetails, Socks5Event } from "./src/events.ts";
 export type { CheckOptions, ConnectOptions, PoolOptions, RetryOptions, Socks5Options } from "./src/options.ts";
 export type { CloseReason } from "./src/place.ts";
 export type { Credentials, ProxySpec } from "./src/proxy.ts";
-export type { Conn, Detached, DialOptions, Endpoint, Step, Steps, Transport } from "./src/transport.ts";
+export type { Conn, Detached, DialOptions, Endpoint, Step, Steps, TlsOptions, Transport } from "./src/transport.ts";
 
 /**
  * Connects to targets through a SOCKS5 proxy, or through the first of several that works. It costs no socket and no
@@ -67,17 +67,19 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    */
   constructor(proxy: ProxySpec | readonly ProxySpec[], options: Socks5Options<S> = {}) {
     const { transport = runtimeTransport as Transport<S> } = options;
-    this.#core = new LazyCore(plan(proxy, transport, options));
+    this.#core = new LazyCore(plan(proxy, transport, options, runtimeStartTls));
   }
 
   /**
-   * Opens a tunnel to the target, which is the caller's to close. The proxy resolves names, whatever its scheme.
+   * Opens a tunnel to the target, which is the caller's to close. The proxy resolves names, whatever its scheme, unless
+   * `dns` is `"local"`.
    *
    * @throws {TypeError} If the target or an option is malformed; {@linkcode RangeError} if a number is out of range.
    * @throws The reason of `signal`, as it is, if that aborts.
    * @throws {ProxyError} If no proxy did its part.
    * @throws {AuthError} If the credentials were not accepted.
    * @throws {TargetError} If the proxy works and the target was not reached.
+   * @throws {TlsError} If TLS did not come about, with the target or with the proxy.
    * @throws {TimeoutError} If time ran out.
    * @throws {ClosedError} If the client is closed.
    *

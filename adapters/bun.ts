@@ -1,6 +1,7 @@
 import type { Conn, DialOptions, Endpoint, Transport } from "../src/transport.ts";
 import { BunConn } from "./bun_conn.ts";
 import type { BunSocket } from "./bun_socket.ts";
+import { lookup } from "./lookup.ts";
 
 export type { BunSocket } from "./bun_socket.ts";
 
@@ -12,6 +13,7 @@ export type { BunSocket } from "./bun_socket.ts";
  */
 export const bunTransport: Transport<BunSocket> = {
   usesOwner: true,
+  lookup,
   connect(to: Endpoint, options: DialOptions = {}): Promise<Conn<BunSocket>> {
     return new Promise((resolve, reject) => {
       const { signal, owner } = options;

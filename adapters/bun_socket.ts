@@ -10,6 +10,10 @@ export interface BunSocket {
   pause(): void;
   /** Starts the delivery of data again. */
   resume(): void;
+  /** What the handlers find in their socket. */
+  data: unknown;
+  /** Starts TLS on it; gives itself, which sees the encrypted bytes from then on, and the one with TLS. */
+  upgradeTLS(options: object): [raw: BunSocket, tls: BunSocket];
   /** Exchanges the handlers: `data(socket, chunk)`, `drain(socket)`, `end(socket)`, `close(socket, error)`. */
   reload(options: { socket: object }): void;
   /** TCP_NODELAY. */

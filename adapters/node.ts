@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import type { Conn, DialOptions, Endpoint, Transport } from "../src/transport.ts";
 import { NodeConn } from "./node_conn.ts";
+import { lookup } from "./lookup.ts";
 
 /**
  * Opens connections with `node:net`: works on Node, Bun and Deno, and hands over a `net.Socket`.
@@ -18,6 +19,7 @@ import { NodeConn } from "./node_conn.ts";
  */
 export const nodeTransport: Transport<Socket> = {
   usesOwner: true,
+  lookup,
   connect(to: Endpoint, options: DialOptions = {}): Promise<Conn<Socket>> {
     return new Promise((resolve, reject) => {
       // Node connects although its own `signal` is aborted, and destroys an open socket when it aborts later

@@ -1,4 +1,4 @@
-import type { Conn, DialOptions, Endpoint, Transport } from "../src/transport.ts";
+import type { Conn, DialOptions, Endpoint, TlsOptions, Transport } from "../src/transport.ts";
 
 let transport: Transport | undefined;
 let loading: Promise<Transport> | undefined;
@@ -10,7 +10,16 @@ export const runtimeTransport: Transport = {
     if (transport) return transport.connect(to, options);
     return (loading ??= load()).then((transport) => transport.connect(to, options));
   },
+  async lookup(hostname: string, options?: { signal?: AbortSignal | undefined }): Promise<readonly string[]> {
+    return await (await import("./lookup.ts")).lookup(hostname, options);
+  },
 };
+
+/** Starts TLS on any connection, for those that cannot themselves; loaded at its first use. */
+export async function runtimeStartTls(conn: Conn, options: TlsOptions): Promise<Conn> {
+  const { startTlsOver } = await import("./tls.ts");
+  return await startTlsOver(conn, options);
+}
 
 async function load(): Promise<Transport> {
   const runtime = globalThis as { Deno?: { version?: { deno?: string } }; Bun?: { version?: string } };

@@ -1,4 +1,4 @@
-import type { Steps } from "../src/transport.ts";
+import type { Conn, Steps, TlsOptions } from "../src/transport.ts";
 
 /** A read that waits: `resolve` is told how many bytes are in `p`, or `null` at the end. */
 export interface Reading {
@@ -7,11 +7,18 @@ export interface Reading {
   reject(reason: unknown): void;
 }
 
+/** A handshake of TLS under way: `close()` ends it. */
+export interface Securing {
+  readonly started: Promise<Conn>;
+  close(): void;
+}
+
 /** A connection that reads for a callback, at once if there is something; promises are made of that. */
-export abstract class Receiver {
+export abstract class Receiver<S> {
   /** The read that waits. */
   protected reading: Reading | undefined;
-  protected gone: "closed" | "detached" | undefined;
+  protected gone: "closed" | "detached" | "given to TLS" | undefined;
+  #securing: { close(): void } | undefined;
 
   abstract write(p: Uint8Array): Promise<number>;
 
@@ -19,6 +26,22 @@ export abstract class Receiver {
   protected abstract serve(reading: Reading): void;
 
   protected abstract failure(): Error;
+
+  /** Closes the socket and ends what waits. */
+  protected abstract destroy(): void;
+
+  /** Why the connection cannot be handed over. */
+  protected abstract obstacle(): string | undefined;
+
+  /** Gives the socket, which is nobody's now; throws if there is something that nobody has read, or if it has ended. */
+  protected abstract letGo(): S;
+
+  close(): void {
+    this.#securing?.close();
+    if (this.gone) return;
+    this.gone = "closed";
+    this.destroy();
+  }
 
   read(p: Uint8Array): Promise<number | null> {
     return new Promise((resolve, reject) => this.receive({ p, resolve, reject }));
@@ -35,8 +58,35 @@ export abstract class Receiver {
     else this.serve(reading);
   }
 
-  /** Why the connection cannot be handed over. */
-  protected obstacle(writes: number, hasEnded: boolean): string | undefined {
+  /** Hands the socket to TLS; until that has settled, `close()` ends it. */
+  protected async secure(
+    options: TlsOptions,
+    load: () => Promise<(socket: S, options: TlsOptions) => Securing>,
+  ): Promise<Conn> {
+    const obstacle = this.obstacle();
+    if (obstacle) throw new TypeError(`Cannot start TLS: ${obstacle}`);
+    this.gone = "given to TLS";
+    let isClosed = false;
+    this.#securing = {
+      close: () => {
+        isClosed = true;
+        this.destroy();
+      },
+    };
+    try {
+      const start = await load();
+      if (isClosed) throw new Error("The connection is closed");
+      this.#securing = start(this.letGo(), options);
+      return await (this.#securing as Securing).started;
+    } catch (error) {
+      this.destroy();
+      throw error;
+    } finally {
+      this.#securing = undefined;
+    }
+  }
+
+  protected obstacleOf(writes: number, hasEnded: boolean): string | undefined {
     if (this.gone) return `the connection is ${this.gone}`;
     if (this.reading) return "a read is pending";
     if (writes > 0) return "a write is pending";
@@ -51,12 +101,23 @@ export abstract class Receiver {
   }
 }
 
+/** The error of TLS behind bytes that somebody may have put there. */
+export function unreadPlaintext(): Error {
+  const message = "Cannot start TLS: there are bytes that nobody has read";
+  return Object.assign(new Error(message), { code: "UNREAD_PLAINTEXT" });
+}
+
+/** The error of TLS on a connection that has ended. */
+export function endedBeforeTls(): Error {
+  return Object.assign(new Error("Cannot start TLS: the connection has ended"), { code: "ECONNRESET" });
+}
+
 const ROOM = 22; // a reply with an IPv6 address
 
 /** A conversation that goes on as soon as its bytes are there, without a promise for each read. */
 class Talk<T> implements Reading {
   p: Uint8Array = new Uint8Array(ROOM);
-  readonly #receiver: Receiver;
+  readonly #receiver: Receiver<unknown>;
   readonly #steps: Steps<T>;
   readonly #ended: () => unknown;
   readonly #resolve: (result: T) => void;
@@ -67,7 +128,7 @@ class Talk<T> implements Reading {
   #most = 0;
 
   constructor(
-    receiver: Receiver,
+    receiver: Receiver<unknown>,
     steps: Steps<T>,
     ended: () => unknown,
     resolve: (result: T) => void,

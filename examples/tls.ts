@@ -1,32 +1,35 @@
-// TLS through a tunnel, on the socket that it gives away: deno run --allow-net=127.0.0.1 examples/tls.ts
+// TLS through a tunnel: deno run --allow-net=127.0.0.1 examples/tls.ts
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
-import { text } from "node:stream/consumers";
-import { connect, createServer } from "node:tls";
-import { nodeTransport } from "../adapters/node.ts";
-import { Socks5Client } from "../mod.ts";
+import { createServer } from "node:tls";
+import { Socks5Client, TlsError } from "../mod.ts";
 import { createMockProxy } from "../tests/support/mock_proxy.ts";
 import { CERTIFICATE, KEY } from "./support/certificate.ts";
 
 // a TLS server and a proxy on loopback, so that it runs anywhere
-const server = createServer({ key: KEY, cert: CERTIFICATE }, (socket) => socket.end("Hello, in secret!"));
+const server = createServer({ key: KEY, cert: CERTIFICATE, ALPNProtocols: ["hello"] }, (socket) => {
+  socket.on("error", () => {}).end("Hello, in secret!");
+});
+server.on("tlsClientError", (_, socket) => socket.destroy());
 await once(server.listen(0, "127.0.0.1"), "listening");
 const { port } = server.address() as AddressInfo;
-const proxy = await createMockProxy({ rules: { "example.test:443": { port } } });
+const proxy = await createMockProxy({ rules: { "example.test:443": { port }, "other.test:443": { port } } });
 
-// nodeTransport runs on Deno and Bun too, and its sockets are those of node:net
-const client = new Socks5Client(proxy.url, { transport: nodeTransport });
-const conn = await client.connect("example.test:443");
-const { socket } = conn.detach();
-
-// `ca` stands in for the authorities that the runtime knows; leave it out for the servers of others
-const secure = connect({ socket, servername: "example.test", ca: CERTIFICATE });
+const client = new Socks5Client(proxy.url);
 try {
-  await once(secure, "secureConnect");
-  console.log(`${secure.getProtocol()} with ${secure.getPeerCertificate().subject.CN}`);
-  console.log(await text(secure));
+  // `caCerts` stands in for the authorities that the runtime knows; for the servers of others: tls: true
+  const tls = { caCerts: [CERTIFICATE], alpnProtocols: ["hello"] };
+  const conn = await client.connect("example.test:443", { tls });
+  const chunks = await Array.fromAsync(conn.readable);
+  console.log(`${conn.alpnProtocol}: ${chunks.map((chunk) => new TextDecoder().decode(chunk)).join("")}`);
+  conn.close();
+
+  await client.connect("other.test:443", { tls }).catch((error) => {
+    if (!(error instanceof TlsError)) throw error;
+    console.log(`${error.code}: ${error.message}`);
+  });
 } finally {
-  secure.destroy();
+  await client.close();
   await proxy.close();
   server.close();
 }

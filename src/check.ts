@@ -1,12 +1,12 @@
+import { ATYP } from "./address.ts";
 import type { Alarm } from "./alarm.ts";
-import { dial, type Dialler, explain, identify, type Identity, negotiate, timedOut } from "./dial.ts";
-import { drive, type Wire } from "./drive.ts";
-import { Fault, type Phase, Socks5Error, type Socks5ErrorCode } from "./errors.ts";
-import { CMD, request } from "./handshake.ts";
+import { type Dialler, type Identity, timedOut } from "./dial.ts";
+import type { Phase, Socks5Error, Socks5ErrorCode } from "./errors.ts";
 import type { CheckPlan } from "./plan.ts";
 import type { Proxy } from "./proxy.ts";
 import { Scope } from "./scope.ts";
 import type { Settings } from "./settings.ts";
+import { FIRST_BYTE, Trial } from "./trial.ts";
 
 /** What a check found out about one proxy: plain JSON, without secrets. */
 export interface CheckReport {
@@ -21,15 +21,16 @@ export interface CheckReport {
   /**
    * `"ok"`: the proxy took the handshake, and the target sent something if one was asked for. `"unproven"`: the proxy
    * says that the target is connected, but no byte came from it (some proxies say so before they dial).
+   * `"target-not-found"`: no address of the target was found, and the proxy not dialled (`dns: "local"`).
    */
-  verdict: "ok" | "unproven" | "proxy-down" | "not-socks5" | "auth-refused" | "target-refused";
+  verdict: "ok" | "unproven" | "proxy-down" | "not-socks5" | "auth-refused" | "target-refused" | "target-not-found";
   /** The steps in their order. */
   steps: CheckStep[];
 }
 
 /** One step of a check. */
 export interface CheckStep {
-  /** What was done: dial, negotiate, authenticate, request, and wait for bytes of the target. */
+  /** What was done: lookup (with `dns: "local"`), dial, negotiate, authenticate, request, TLS (with `tls`), and wait for bytes of the target. */
   phase: Exclude<Phase, "pool">;
   /** `"skipped"`: not asked for, or not reached. */
   status: "ok" | "failed" | "skipped";
@@ -38,8 +39,6 @@ export interface CheckStep {
   /** What came out, as a sentence. */
   message: string;
 }
-
-const FIRST_BYTE = 1_000; // for a target that speaks first; milliseconds
 
 /** The scope of a check, with its deadlines. */
 export function scopeOfCheck(
@@ -56,90 +55,72 @@ export function scopeOfCheck(
   });
 }
 
-/** Tries one proxy on a connection of its own; throws only what is the caller's: wrong arguments, the reason of the signal. */
+/** Tries one proxy; throws only what is the caller's: wrong arguments, the reason of the signal. */
 export async function checkProxy(
   scope: Scope,
   dialler: Dialler<unknown>,
   settings: Settings,
   proxy: Proxy,
-  { address, target, credentials, probe }: CheckPlan,
+  plan: CheckPlan,
 ): Promise<CheckReport> {
-  const identity = identify(proxy, credentials, settings.auth);
+  const { target } = plan;
   const begun = performance.now();
-  const entered = new Map<Phase, number>();
-  let failure: Socks5Error | undefined;
-  try {
-    const attempt = scope.begin(settings.attemptTimeout);
-    attempt.onPhase = (phase) => entered.set(phase, performance.now());
-    await scope.run((async () => {
-      const conn = attempt.own(await dial(attempt, dialler, proxy));
-      await drive(conn, negotiate(attempt, identity));
-      if (address === null) return;
-      attempt.enter("request");
-      scope.extend(Infinity);
-      await drive(conn, request(CMD.CONNECT, address));
-      attempt.enter("transfer");
-      scope.extend(probe === undefined ? FIRST_BYTE : settings.attemptTimeout);
-      await firstByte(conn, probe);
-    })());
-  } catch (thrown) {
-    const { phase } = scope.attempt;
-    const reason = scope.over === undefined ? explain(thrown, phase, proxy, identity, target) : scope.over.reason;
-    if (scope.aborted || !(reason instanceof Socks5Error)) throw reason;
-    failure = reason;
-  } finally {
-    scope.end(failure);
-  }
+  const trial = new Trial(scope, dialler, settings, proxy, plan);
+  const failure = await trial.run();
   const ended = performance.now();
-  const steps = PHASES.map((phase, i): CheckStep => {
-    const start = entered.get(phase);
-    if (start === undefined) {
-      return { phase, status: "skipped", ms: 0, message: skipped(phase, failure, target, identity) };
-    }
-    const end = PHASES.slice(i + 1).map((later) => entered.get(later)).find((at) => at !== undefined);
-    const failed = failure !== undefined && end === undefined;
-    const message = failed ? failure!.message : DONE[phase];
-    return { phase, status: failed ? "failed" : "ok", ms: (end ?? ended) - start, message };
-  });
+  const isAskedFor = { lookup: settings.dns === "local", tls: plan.tls !== null };
+  const steps = PHASES.filter((phase) => !(phase in isAskedFor) || isAskedFor[phase as "tls"]).map(
+    (phase): CheckStep => {
+      const start = trial.entered.get(phase);
+      if (start === undefined) {
+        return { phase, status: "skipped", ms: 0, message: skipped(phase, failure, plan, trial.identity) };
+      }
+      const later = PHASES.slice(PHASES.indexOf(phase) + 1);
+      const end = later.map((phase) => trial.entered.get(phase)).find((at) => at !== undefined);
+      const failed = failure !== undefined && end === undefined;
+      const message = failed ? failure!.message : DONE[phase];
+      return { phase, status: failed ? "failed" : "ok", ms: (end ?? ended) - start, message };
+    },
+  );
   const verdict = failure === undefined ? "ok" : verdictOf(failure);
   return { proxy: proxy.name, target, ms: ended - begun, ...(failure && { code: failure.code }), verdict, steps };
 }
 
-const PHASES = ["dial", "negotiate", "authenticate", "request", "transfer"] as const;
+const PHASES = ["lookup", "dial", "negotiate", "authenticate", "request", "tls", "transfer"] as const;
 
 const DONE: Readonly<Record<CheckStep["phase"], string>> = {
+  lookup: "the name has an address",
   dial: "the proxy takes connections",
   negotiate: "the proxy speaks SOCKS5",
   authenticate: "the proxy accepted the user name and password",
   request: "the proxy says that the target is connected",
+  tls: "the target went through the TLS handshake, and its certificate is right",
   transfer: "bytes came from the target",
 };
 
 function skipped(
   phase: Phase,
   failure: Socks5Error | undefined,
-  target: string | null,
+  { target, address }: CheckPlan,
   { credentials }: Identity,
 ): string {
-  if (phase === "authenticate" && (failure === undefined || PHASES.indexOf(failure.phase as CheckStep["phase"]) > 2)) {
+  const isTargets = phase === "lookup" || phase === "request" || phase === "transfer";
+  if (isTargets && target === null) return "no target was given";
+  if (phase === "lookup" && address!.atyp !== ATYP.DOMAIN) return "the target is an address";
+  const at = failure === undefined ? PHASES.length : PHASES.indexOf(failure.phase as CheckStep["phase"]);
+  if (phase === "authenticate" && at > PHASES.indexOf(phase)) {
     return credentials === null
       ? "the proxy asked for none"
       : "the proxy asked for none: the credentials were not checked";
   }
-  return target === null && (phase === "request" || phase === "transfer") ? "no target was given" : "not reached";
+  return phase === "transfer" && failure === undefined ? "the TLS handshake is proof enough" : "not reached";
 }
 
 function verdictOf({ phase, code }: Socks5Error): CheckReport["verdict"] {
-  if (phase === "transfer" || code === "SOCKS5_CLIENT_CLOSED") return "unproven";
+  if (phase === "tls" || phase === "transfer" || code === "SOCKS5_CLIENT_CLOSED") return "unproven";
+  if (phase === "lookup") return "target-not-found";
   if (phase === "dial" || code === "SOCKS5_PROXY_HUNG_UP") return "proxy-down";
   if (code.startsWith("SOCKS5_PROXY_")) return "not-socks5";
   if (code.startsWith("SOCKS5_AUTH_")) return "auth-refused";
   return phase === "request" ? "target-refused" : "proxy-down";
-}
-
-async function firstByte(wire: Wire, probe: Uint8Array | undefined): Promise<void> {
-  if (probe !== undefined) await wire.write(probe);
-  if (await wire.read(new Uint8Array(1)) === null) {
-    throw new Fault("SOCKS5_CONN_CLOSED", "the tunnel was closed before a byte came");
-  }
 }

@@ -1,3 +1,4 @@
+import { ATYP } from "./address.ts";
 import { Alarm } from "./alarm.ts";
 import { checkProxy, type CheckReport, scopeOfCheck } from "./check.ts";
 import { Connecting, type Shared } from "./connecting.ts";
@@ -7,8 +8,10 @@ import { Failover } from "./failover.ts";
 import { Pipelining } from "./pipelining.ts";
 import type { CheckPlan, Plan, Wish } from "./plan.ts";
 import { Pool } from "./pool.ts";
+import { Resolving } from "./resolving.ts";
 import type { Scope } from "./scope.ts";
 import type { Session } from "./session.ts";
+import { secureHeld } from "./securing.ts";
 import { milliseconds } from "./settings.ts";
 import { Warmer } from "./warmer.ts";
 
@@ -43,8 +46,10 @@ export class Core<S> {
   readonly #alarm = new Alarm<Scope>(true);
   #closed = false;
 
-  constructor({ proxies, transport, settings, onEvent }: Plan<S>) {
-    const dialler = { transport, noDelay: settings.noDelay, keepAlive: settings.keepAlive };
+  constructor({ proxies, transport, startTls, settings, onEvent }: Plan<S>) {
+    const { noDelay, keepAlive, timeout } = settings;
+    const dialler = { transport, noDelay, keepAlive, startTls };
+    const securing = { alarm: this.#alarm, startTls, timeout };
     const pool = new Pool<Session<S>>(settings);
     this.#failover = new Failover(proxies, settings);
     this.#failover.onCool = (proxy) => pool.drop((session) => session.proxy === proxy);
@@ -53,6 +58,7 @@ export class Core<S> {
       dialler,
       pool,
       alarm: this.#alarm,
+      secure: (tunnel, options) => secureHeld(tunnel, options, securing),
       warmer: new Warmer(settings, dialler, pool, this.#failover),
       pipelining: new Pipelining(),
       counts: { connects: 0, reused: 0, failures: 0, retries: 0 },
@@ -63,7 +69,8 @@ export class Core<S> {
 
   connect(wish: Wish): Promise<Socks5Conn<S>> {
     try {
-      return this.#failover.run(new Connecting(this.#shared, wish));
+      const isLocal = this.#shared.settings.dns === "local" && wish.address.atyp === ATYP.DOMAIN;
+      return this.#failover.run(isLocal ? new Resolving(this.#shared, wish) : new Connecting(this.#shared, wish));
     } catch (error) {
       return Promise.reject(error);
     }

@@ -1,11 +1,11 @@
 import type { Address } from "./address.ts";
 import type { Alarm } from "./alarm.ts";
-import type { Socks5Conn } from "./connection.ts";
-import { identify, type Identity, keyOf, timedOut } from "./dial.ts";
-import { cannotConnect, type Phase, type Socks5Error, socks5Error } from "./errors.ts";
+import type { Socks5Conn, Use } from "./connection.ts";
+import { explain, identify, type Identity, keyOf, timedOut } from "./dial.ts";
+import type { Next } from "./course.ts";
+import type { Phase, Socks5Error } from "./errors.ts";
 import type { EventDetails, Socks5Event } from "./events.ts";
 import type { Call } from "./failover.ts";
-import type { UserPass } from "./handshake.ts";
 import { HeldConn } from "./held.ts";
 import { Opening, type Order, type Tools } from "./opening.ts";
 import type { Place } from "./place.ts";
@@ -22,6 +22,7 @@ export interface Shared<S> extends Tools<S> {
   readonly pool: Pool<Session<S>>;
   readonly alarm: Alarm<Scope>;
   readonly warmer: Warmer<S>;
+  readonly secure: Use["secure"];
   readonly counts: { connects: number; reused: number; failures: number; retries: number };
   readonly onEvent: ((event: Socks5Event) => void) | undefined;
   ids: number;
@@ -32,14 +33,12 @@ export class Connecting<S> implements Call<Session<S>, Socks5Conn<S>>, Want, Ord
   readonly scope: Scope;
   readonly target: string;
   readonly perCall: boolean;
-  readonly address: Address;
-  readonly data: Uint8Array | undefined;
+  address: Address;
+  readonly wish: Wish;
   committed = false;
   readonly #shared: Shared<S>;
-  readonly #credentials: UserPass | null | undefined;
   readonly key: string;
   readonly reuse: boolean;
-  readonly #timeout: number;
   readonly #id: number;
   readonly #begun = performance.now();
   #place: Place<Session<S>> | undefined;
@@ -49,16 +48,15 @@ export class Connecting<S> implements Call<Session<S>, Socks5Conn<S>>, Want, Ord
   #proxy: string | null = null;
 
   /** Throws the reason of a signal that is aborted already. */
-  constructor(shared: Shared<S>, { address, credentials, data, reuse, signal, timeout }: Wish) {
+  constructor(shared: Shared<S>, wish: Wish) {
+    const { address, credentials, reuse, signal, timeout, tls } = wish;
+    this.wish = wish;
     this.#shared = shared;
     this.address = address;
     this.target = address.name;
-    this.#credentials = credentials;
     this.perCall = credentials !== undefined;
-    this.data = data;
-    this.key = reuse ? keyOf(this.target, credentials) : "";
+    this.key = reuse ? keyOf(this.target, credentials, tls) : "";
     this.reuse = reuse;
-    this.#timeout = timeout;
     this.#id = ++shared.ids;
     this.scope = new Scope(shared.alarm, signal, timeout, this);
   }
@@ -79,19 +77,22 @@ export class Connecting<S> implements Call<Session<S>, Socks5Conn<S>>, Want, Ord
   }
 
   identify(proxy: Proxy): Identity {
-    return identify(proxy, this.#credentials, this.#shared.settings.auth);
+    return identify(proxy, this.wish.credentials, this.#shared.settings.auth);
   }
 
   attempt(proxy: Proxy, identity: Identity, attempt: number, lastProxy: boolean): Promise<Session<S>> {
-    const session = this.#session;
-    this.#session = undefined;
-    this.#spends = session !== undefined;
     this.#proxy = proxy.name;
     this.#attempts = attempt;
     if (attempt > 1) this.#shared.counts.retries++;
     if (this.#shared.onEvent !== undefined) this.#emit(proxy.name, { type: "attempt", attempt });
-    const opening = new Opening(this, this.#shared, proxy, identity, lastProxy);
-    return session === undefined ? opening.open() : opening.spend(session);
+    return this.open(proxy, identity, lastProxy);
+  }
+
+  open(proxy: Proxy, identity: Identity, isLast: boolean): Promise<Session<S>> {
+    const session = this.#session;
+    this.#session = undefined;
+    this.#spends = session !== undefined;
+    return new Opening(this, this.#shared, proxy, identity, isLast).start(session);
   }
 
   /** Synchronous, so that nothing which ends the scope can come between. */
@@ -99,7 +100,7 @@ export class Connecting<S> implements Call<Session<S>, Socks5Conn<S>>, Want, Ord
     return this.#give(this.#place!, tunnel, false);
   }
 
-  failed(proxy: Proxy, attempt: number, error: Socks5Error, next: "retry" | "failover" | null, delay: number): void {
+  failed(proxy: Proxy, attempt: number, error: Socks5Error, next: Next, delay: number): void {
     this.#emit(proxy.name, { type: "failed", attempt, error, next, delay });
   }
 
@@ -117,7 +118,7 @@ export class Connecting<S> implements Call<Session<S>, Socks5Conn<S>>, Want, Ord
 
   timedOut(deadline: "timeout" | "attempt", phase: Phase): Socks5Error {
     const { pool, settings } = this.#shared;
-    const ms = deadline === "timeout" ? this.#timeout : settings.attemptTimeout;
+    const ms = deadline === "timeout" ? this.wish.timeout : settings.attemptTimeout;
     const { inUse, opening, waiting } = pool.counts;
     const proxy = phase === "pool" ? null : this.#proxy;
     if (phase !== "pool" || waiting === 0) return timedOut(deadline, ms, phase, proxy, this.target);
@@ -148,8 +149,8 @@ export class Connecting<S> implements Call<Session<S>, Socks5Conn<S>>, Want, Ord
       await scope.run(turn());
       scope.throwIfOver();
       if (tunnel.spoke) next.free("peer");
-      else if (this.data === undefined) return this.#give(next, tunnel, true);
-      else return await this.#greet(next, tunnel, this.data);
+      else if (this.wish.data === undefined) return this.#give(next, tunnel, true);
+      else return await this.#greet(next, tunnel, this.wish.data);
     }
   }
 
@@ -164,15 +165,13 @@ export class Connecting<S> implements Call<Session<S>, Socks5Conn<S>>, Want, Ord
     } catch (cause) {
       place.free("peer"); // never back to the pool: its answer would be taken for that of another question
       scope.throwIfOver();
-      const proxy = tunnel.proxy.name;
-      const message = `${cannotConnect(proxy, target)}: the tunnel broke before a byte came`;
-      throw socks5Error("SOCKS5_CONN_RESET", message, { phase: "transfer", proxy, target, cause });
+      throw explain(cause, "transfer", tunnel.proxy, this.identify(tunnel.proxy), target);
     }
     return this.#give(place, tunnel, true);
   }
 
   #give(place: Place<Session<S>>, tunnel: Session<S>, reused: boolean): Socks5Conn<S> {
-    const { counts, onEvent, warmer } = this.#shared;
+    const { counts, onEvent, warmer, secure } = this.#shared;
     this.scope.give();
     place.conn = tunnel;
     counts.connects++;
@@ -182,7 +181,7 @@ export class Connecting<S> implements Call<Session<S>, Socks5Conn<S>>, Want, Ord
       this.#emit(tunnel.proxy.name, { type: "connected", attempt: this.#attempts, reused });
     }
     warmer.used(this.#spends);
-    return new HeldConn(tunnel, place, { reused, mayRelease: this.reuse });
+    return new HeldConn(tunnel, place, { reused, mayRelease: this.reuse, secure });
   }
 
   #emit(proxy: string, event: EventDetails): void {

@@ -1,6 +1,15 @@
 import { socks5Error, type Socks5ErrorCode } from "./errors.ts";
 import type { CloseReason } from "./place.ts";
-import type { Conn, Detached } from "./transport.ts";
+import type { Session } from "./session.ts";
+import type { Conn, Detached, TlsOptions } from "./transport.ts";
+
+/** How TLS is started on a tunnel that is open. */
+export interface StartTlsOptions extends TlsOptions {
+  /** Cancels with its own reason until the promise settles; never closes what was handed over. */
+  signal?: AbortSignal | undefined;
+  /** Milliseconds for the handshake. Default: the `timeout` of the client. */
+  timeout?: number | undefined;
+}
 
 /**
  * A tunnel to the target, as `Socks5Client.connect` gives it. It is the caller's to close. I/O on it fails with
@@ -28,6 +37,28 @@ export interface Socks5Conn<S = unknown> extends Conn<S> {
    * @throws {ClosedError} If it was closed, released or detached before.
    */
   detach(): Detached<S>;
+  /**
+   * Starts TLS with the target and gives the tunnel that has it. This one is used up, whatever comes of it; until the
+   * promise settles, closing it ends the attempt. The certificate has to be for the name in {@linkcode target}, or for
+   * `serverName`; that of the proxy has no say. Cannot be released, since nobody else expects TLS in it:
+   * `connect(target, { tls })` can.
+   *
+   * @throws {TypeError} If an option is malformed, a read or a write is pending, the tunnel has ended, or its streams
+   * were used.
+   * @throws {TlsError} If TLS did not come about, or bytes came that nobody has read (they could have been anybody's).
+   * @throws {TimeoutError} If time ran out.
+   * @throws {ClosedError} If the tunnel was closed, released or detached before.
+   *
+   * @example STARTTLS, as of SMTP (RFC 3207)
+   * ```ts ignore
+   * await conn.write(new TextEncoder().encode("STARTTLS\r\n"));
+   * await readLine(conn); // 220: all of it, and nothing after it
+   * const secure = await conn.startTls();
+   * ```
+   */
+  startTls(options?: StartTlsOptions): Promise<Socks5Conn<S>>;
+  /** What ALPN chose; `null` if nothing, or without TLS. */
+  readonly alpnProtocol: string | null;
   /** `close()`; never `release()`. */
   [Symbol.dispose](): void;
 }
@@ -36,6 +67,31 @@ export interface Socks5Conn<S = unknown> extends Conn<S> {
 export interface Holding {
   release(): void;
   free(reason: CloseReason): void;
+}
+
+/** How a tunnel came to its holder. */
+export interface Use {
+  readonly reused: boolean;
+  readonly mayRelease: boolean;
+  /** Starts TLS on it; throws at once what is malformed. */
+  readonly secure: (tunnel: Session, options: StartTlsOptions) => Promise<void>;
+}
+
+/** How a holder's hold on a tunnel ended. */
+export type Over = "closed" | "released" | "detached" | "being taken for TLS" | "taken for TLS";
+
+/** What an error of the runtime means to the holder; wrong arguments are none of the connection's. */
+export function heldError(
+  conn: Pick<Socks5Conn, "proxy" | "target">,
+  what: string,
+  over: Over | "closed for writing" | undefined,
+  closedBy: CloseReason | undefined,
+  cause?: unknown,
+): unknown {
+  if (cause instanceof TypeError) return cause;
+  if (over !== undefined) return connError(conn, "SOCKS5_CONN_CLOSED", what, `it was ${over}`, cause);
+  if (closedBy === "client") return connError(conn, "SOCKS5_CLIENT_CLOSED", what, "the client was closed", cause);
+  return connError(conn, "SOCKS5_CONN_RESET", what, "the connection broke", cause);
 }
 
 /** The error of a tunnel that is not, or no longer, what it was used as. */

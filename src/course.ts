@@ -1,12 +1,15 @@
-import type { Socks5Error } from "./errors.ts";
+import { type Phase, type Socks5Error, withEarlier } from "./errors.ts";
 import type { Proxy } from "./proxy.ts";
+
+/** What follows from a failed attempt: the next address of the target, a pause, another proxy, or nothing. */
+export type Next = "address" | "retry" | "failover" | null;
 
 /** How far one connect has come with its proxies. */
 export class Course {
   readonly errors: Socks5Error[] = [];
   round = 0;
   /** What is next; `null` at the beginning. */
-  next: "retry" | "failover" | null = null;
+  next: Next = null;
   /** Those that may still be tried in this round, and in the next one. */
   left: readonly Proxy[];
   hopeful: readonly Proxy[];
@@ -21,6 +24,13 @@ export class Course {
     return this.#untried.every((other) => other === proxy);
   }
 
+  /** The error that got furthest, the last among equals, with the others. */
+  get furthest(): Socks5Error {
+    const depth = (error: Socks5Error) => DEPTH.indexOf(error.phase);
+    const best = this.errors.reduce((a, b) => depth(b) >= depth(a) ? b : a);
+    return withEarlier(best, this.errors.filter((error) => error !== best));
+  }
+
   /** `again`: it may be tried in the next round. */
   failed(proxy: Proxy, error: Socks5Error, again: boolean): void {
     this.errors.push(error);
@@ -29,13 +39,15 @@ export class Course {
     if (!again) this.hopeful = without(this.hopeful, proxy);
   }
 
-  goOn(next: "retry" | "failover"): void {
+  goOn(next: Next): void {
     this.next = next;
-    if (next === "failover") return;
+    if (next !== "retry") return;
     this.round++;
     this.left = this.hopeful;
   }
 }
+
+const DEPTH: readonly Phase[] = ["pool", "lookup", "dial", "negotiate", "authenticate", "request", "tls", "transfer"];
 
 function without(proxies: readonly Proxy[], proxy: Proxy): readonly Proxy[] {
   return proxies.filter((other) => other !== proxy);

@@ -3,13 +3,15 @@ import { cannotConnect, Fault, type Phase, Socks5Error, socks5Error, type Socks5
 import { CMD, greeting, METHOD, request, select, type UserPass, userPass } from "./handshake.ts";
 import type { Proxy } from "./proxy.ts";
 import type { Attempt } from "./scope.ts";
-import type { Conn, Step, Steps, Transport } from "./transport.ts";
+import { type StartTls, startTls } from "./tls.ts";
+import type { Conn, Step, Steps, TlsOptions, Transport } from "./transport.ts";
 
 /** How the dialler opens connections. */
 export interface Dialler<S> {
   readonly transport: Transport<S>;
   readonly noDelay: boolean;
   readonly keepAlive: boolean | number;
+  readonly startTls: StartTls;
 }
 
 /** Who asks: the credentials, and the methods that are offered. */
@@ -30,10 +32,10 @@ const PASSWORD = [METHOD.USERNAME_PASSWORD];
 const EITHER = [...NONE, ...PASSWORD];
 const GREETINGS = new Map([NONE, PASSWORD, EITHER].map((methods) => [methods as readonly number[], greeting(methods)]));
 
-/** One target and one identity; never joined with a separator that could stand in one of them. */
-export function keyOf(target: string, credentials: UserPass | null | undefined): string {
+/** One target, one identity and one kind of TLS; never joined with a separator that could stand in one of them. */
+export function keyOf(target: string, credentials: UserPass | null | undefined, tls: TlsOptions | null): string {
   const own = credentials && [[...credentials.uname], [...credentials.passwd]];
-  return JSON.stringify([target, credentials === undefined ? "proxy" : own]);
+  return JSON.stringify([target, credentials === undefined ? "proxy" : own, tls]);
 }
 
 /** The same with one method, as it must be where the answer is not awaited. */
@@ -44,14 +46,24 @@ export function certain({ credentials }: Identity): Identity {
 /** Connects to the proxy: what comes is still to be owned. Rejects with what the runtime throws. */
 export function dial<S>(
   attempt: Attempt,
-  { transport, noDelay, keepAlive }: Dialler<S>,
+  { transport, noDelay, keepAlive, startTls }: Dialler<S>,
   proxy: Proxy,
 ): Promise<Conn<S>> {
   attempt.enter("dial");
   const options = transport.usesOwner
     ? { owner: attempt, noDelay, keepAlive }
     : { signal: attempt.signal, noDelay, keepAlive };
-  return transport.connect(proxy.endpoint, options);
+  const dialling = transport.connect(proxy.endpoint, options);
+  return proxy.tls === null ? dialling : withTls(attempt, dialling, proxy.tls, startTls);
+}
+
+async function withTls<S>(
+  attempt: Attempt,
+  dialling: Promise<Conn<S>>,
+  options: TlsOptions,
+  fallback: StartTls,
+): Promise<Conn<S>> {
+  return await startTls(attempt.own(await dialling), options, fallback, "proxy");
 }
 
 /** Negotiates the method, and authenticates if it is user name and password. */
@@ -80,12 +92,13 @@ export function explain(
   identity: Identity,
   target: string | null,
 ): unknown {
-  const context = { phase, proxy: proxy.name, target };
+  const through = phase === "lookup" ? null : proxy.name;
+  const context = { phase, proxy: through, target };
   const fail = (code: Socks5ErrorCode, why: string, more: { cause?: unknown; rep?: number | null } = {}) =>
-    socks5Error(code, `${cannotConnect(proxy.name, target)}: ${why}`, { ...context, ...more });
+    socks5Error(code, `${cannotConnect(through, target)}: ${why}`, { ...context, ...more });
   if (error instanceof Fault && error.code !== "SOCKS5_PROXY_HUNG_UP") {
     const hint = error.rep === 0x02 ? afterPassword(identity) : "";
-    return fail(error.code, error.message + hint, { rep: error.rep });
+    return fail(error.code, error.message + hint, { rep: error.rep, cause: error.cause });
   }
   if (error instanceof TypeError || error instanceof RangeError) return error;
   const eof = error instanceof Fault;
@@ -115,16 +128,19 @@ export function timedOut(
   waiting: string = WAITED_FOR[phase],
 ): Socks5Error {
   const code = deadline === "timeout" ? "SOCKS5_TIMEOUT" : "SOCKS5_ATTEMPT_TIMEOUT";
-  const message = `${cannotConnect(proxy, target)}: timed out after ${ms} ms, waiting ${waiting}`;
-  return socks5Error(code, message, { phase, proxy, target });
+  const through = phase === "lookup" ? null : proxy;
+  const message = `${cannotConnect(through, target)}: timed out after ${ms} ms, waiting ${waiting}`;
+  return socks5Error(code, message, { phase, proxy: through, target });
 }
 
 const WAITED_FOR: Readonly<Record<Phase, string>> = {
   pool: "for a place",
+  lookup: "for the addresses of the target",
   dial: "for the proxy to take the connection",
   negotiate: "for the answer of the proxy to the greeting",
   authenticate: "for the answer of the proxy to the user name and password",
   request: "for the reply of the proxy",
+  tls: "for the target to go through the TLS handshake",
   transfer: "for the first byte of the target",
 };
 
@@ -145,7 +161,7 @@ function isDenied(error: unknown): boolean {
 }
 
 /** The code of the runtime's error, which says it in one word; else its words, and those of an inner hop. */
-function brief(error: unknown): string {
+export function brief(error: unknown): string {
   if (error instanceof Socks5Error) return error.message;
   const { message = "", code = "" } = (error ?? {}) as { message?: string; code?: string };
   return code || message || String(error);

@@ -1,5 +1,5 @@
 /** The step in which something failed, in the order in which a connect goes through them. */
-export type Phase = "pool" | "dial" | "negotiate" | "authenticate" | "request" | "transfer";
+export type Phase = "pool" | "lookup" | "dial" | "negotiate" | "authenticate" | "request" | "tls" | "transfer";
 
 /** What happened, as a stable name: decide by this and never by the message. */
 export type Socks5ErrorCode =
@@ -7,7 +7,8 @@ export type Socks5ErrorCode =
   | `SOCKS5_AUTH_${"NO_METHOD" | "REFUSED"}`
   | `SOCKS5_TARGET_${"FAILED" | "NOT_ALLOWED" | "NET_UNREACHABLE" | "HOST_UNREACHABLE"}`
   | `SOCKS5_TARGET_${"REFUSED" | "TTL_EXPIRED" | "BAD_COMMAND" | "BAD_ADDRESS_TYPE"}`
-  | `SOCKS5_TARGET_${"UNKNOWN_REPLY" | "NO_REPLY"}`
+  | `SOCKS5_TARGET_${"UNKNOWN_REPLY" | "NO_REPLY" | "NOT_FOUND"}`
+  | `SOCKS5_TLS_${"UNTRUSTED" | "WRONG_NAME" | "EXPIRED" | "NOT_TLS" | "PLAINTEXT" | "REFUSED" | "HUNG_UP" | "FAILED"}`
   | `SOCKS5_${"TIMEOUT" | "ATTEMPT_TIMEOUT" | "CLIENT_CLOSED" | "CONN_CLOSED" | "CONN_RESET"}`;
 
 /** Where and why a {@linkcode Socks5Error} came about. */
@@ -25,7 +26,7 @@ export interface Socks5ErrorContext {
 }
 
 /**
- * What {@linkcode Socks5Client} rejects with when a connect fails. One of the five classes below: the class says what
+ * What {@linkcode Socks5Client} rejects with when a connect fails. One of the six classes below: the class says what
  * helps, the {@linkcode code} what happened.
  *
  * @example
@@ -67,6 +68,7 @@ export class Socks5Error extends Error {
     this.proxy = context.proxy ?? null;
     this.target = context.target ?? null;
     this.retryable = code === "SOCKS5_PROXY_UNREACHABLE" || code === "SOCKS5_PROXY_HUNG_UP" ||
+      (code === "SOCKS5_TLS_HUNG_UP" && context.phase === "dial") ||
       (code === "SOCKS5_ATTEMPT_TIMEOUT" && context.phase !== "request");
   }
 }
@@ -90,13 +92,23 @@ export class TargetError extends Socks5Error {
   static {
     this.prototype.name = "TargetError";
   }
-  /** The REP field of the reply (RFC 1928 section 6), or `null` if the proxy hung up without one. */
+  /** The REP field of the reply (RFC 1928 section 6), or `null` if there was none. */
   readonly rep: number | null;
 
   /** Makes an error; `context.rep` is the REP field. */
   constructor(code: Socks5ErrorCode, message: string, context: Socks5ErrorContext) {
     super(code, message, context);
     this.rep = context.rep ?? null;
+  }
+}
+
+/**
+ * TLS did not come about, with the target or, in the phase `"dial"`, with the proxy: another certificate helps, or other
+ * options of TLS. Codes `SOCKS5_TLS_*`.
+ */
+export class TlsError extends Socks5Error {
+  static {
+    this.prototype.name = "TlsError";
   }
 }
 
@@ -119,8 +131,8 @@ export class Fault extends Error {
   readonly code: Socks5ErrorCode;
   readonly rep: number | null;
 
-  constructor(code: Socks5ErrorCode, message: string, rep: number | null = null) {
-    super(message);
+  constructor(code: Socks5ErrorCode, message: string, rep: number | null = null, cause?: unknown) {
+    super(message, { cause });
     this.code = code;
     this.rep = rep;
   }
@@ -137,6 +149,13 @@ export function cannotConnect(proxy: string | null, target: string | null): stri
   return target === null ? `Cannot use the proxy ${proxy}` : `Cannot connect to ${target}${through}`;
 }
 
+/** The message of a wrong argument. */
+export function cannot(name: string, want: string, got: unknown): string {
+  return `Cannot use ${name} as ${want}: current value is ${
+    typeof got === "string" ? JSON.stringify(got) : String(got)
+  }`;
+}
+
 /** Puts the failures of earlier attempts before those that `error` carries; gives `error`. */
 export function withEarlier(error: Socks5Error, earlier: readonly Socks5Error[]): Socks5Error {
   if (earlier.length > 0) Object.assign(error, { errors: [...earlier, ...error.errors] });
@@ -147,5 +166,6 @@ function classOf(code: Socks5ErrorCode): typeof Socks5Error {
   if (code.startsWith("SOCKS5_PROXY_")) return ProxyError;
   if (code.startsWith("SOCKS5_AUTH_")) return AuthError;
   if (code.startsWith("SOCKS5_TARGET_")) return TargetError;
+  if (code.startsWith("SOCKS5_TLS_")) return TlsError;
   return code.endsWith("TIMEOUT") ? TimeoutError : ClosedError;
 }

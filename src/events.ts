@@ -19,7 +19,13 @@ export type EventDetails =
   | { type: "attempt"; attempt: number }
   /** The tunnel is handed over, after this many attempts: none if a released one was there. */
   | { type: "connected"; attempt: number; reused: boolean }
-  /** An attempt failed; what is next, and after how many milliseconds. */
-  | { type: "failed"; attempt: number; error: Socks5Error; next: "retry" | "failover" | null; delay: number }
+  /** An attempt failed; what is next (`"address"`: the next one of the target), and after how many milliseconds. */
+  | {
+    type: "failed";
+    attempt: number;
+    error: Socks5Error;
+    next: "address" | "retry" | "failover" | null;
+    delay: number;
+  }
   /** The tunnel ended: by its holder, by the peer while idle or broken, by age or number, by `close()`, or it was detached. */
   | { type: "closed"; reason: CloseReason };

@@ -1,6 +1,6 @@
-import { Course } from "./course.ts";
+import { Course, type Next } from "./course.ts";
 import { explain, type Identity } from "./dial.ts";
-import { type Phase, Socks5Error, TargetError, withEarlier } from "./errors.ts";
+import { Socks5Error, TargetError, withEarlier } from "./errors.ts";
 import { GIVE_UP, PROXY_UNFIT, type Rule, ruleFor } from "./policy.ts";
 import type { Proxy } from "./proxy.ts";
 import type { Scope } from "./scope.ts";
@@ -18,15 +18,17 @@ export interface Caller {
 export interface Call<O, T> extends Caller {
   /** Whether bytes of the caller are on their way: whatever fails from then on is final. */
   readonly committed: boolean;
-  /** The proxy of the session that came with the place. */
+  /** The proxy that is not chosen: a session of it came with the place, or it is asked for another address. */
   readonly ready: Proxy | undefined;
   /** Takes a place; a promise if it has to wait, which may find that no attempt is needed. `first`: after a pause. */
   begin(first: boolean): Promise<T | undefined> | undefined;
   identify(proxy: Proxy): Identity;
   attempt(proxy: Proxy, identity: Identity, attempt: number, lastProxy: boolean): Promise<O>;
+  /** Whether the target has another address, which the next attempt is for. */
+  another?(): boolean;
   /** What the attempt opened becomes the caller's. */
   handOver(opened: O): T;
-  failed(proxy: Proxy, attempt: number, error: Socks5Error, next: "retry" | "failover" | null, delay: number): void;
+  failed(proxy: Proxy, attempt: number, error: Socks5Error, next: Next, delay: number): void;
   /** Gives the place back. */
   leave(): void;
   /** It is rejected. */
@@ -66,7 +68,8 @@ export class Failover {
     const course = new Course(this.proxies);
     try {
       for (;;) {
-        const beginning = course.next === "failover" ? undefined : call.begin(course.next === "retry");
+        const begins = course.next === null || course.next === "retry";
+        const beginning = begins ? call.begin(course.next === "retry") : undefined;
         const found = beginning && await beginning;
         if (found !== undefined) return found;
         const proxy = call.ready ?? this.#pick(course.left);
@@ -96,19 +99,34 @@ export class Failover {
 
   /** What comes after a failure, and after how many milliseconds; throws if nothing does. */
   #decide(course: Course, call: Call<unknown, unknown>, proxy: Proxy, { error, rule }: Judgement): number {
+    const pause = this.delay(course.round);
+    const next = this.#next(course, call, proxy, { error, rule }, pause);
+    const delay = next === "retry" ? pause : 0;
+    call.failed(proxy, course.errors.length, error, next, delay);
+    if (next === null || call.scope.ended) throw call.scope.ended ? error : course.furthest;
+    course.goOn(next);
+    return delay;
+  }
+
+  #next(
+    course: Course,
+    call: Call<unknown, unknown>,
+    proxy: Proxy,
+    { error, rule }: Judgement,
+    pause: number,
+  ): Next {
     const { retries, when } = this.#settings;
     const { scope } = call;
-    const { round } = course;
+    if (rule.address && !scope.ended && !call.committed && call.another?.()) {
+      course.errors.push(error);
+      return "address";
+    }
     const again = rule.again !== false && (when === undefined ? rule.again : when(error)) === true;
     course.failed(proxy, error, again);
-    const delay = this.delay(round);
-    const mayRetry = (again || rule.next) && course.hopeful.length > 0 && round < retries && delay < scope.left;
-    const isFinal = scope.ended || call.committed;
-    const next = isFinal ? null : rule.next && course.left.length > 0 ? "failover" : mayRetry ? "retry" : null;
-    call.failed(proxy, course.errors.length, error, next, next === "retry" ? delay : 0);
-    if (next === null || scope.ended) throw scope.ended ? error : furthest(course.errors);
-    course.goOn(next);
-    return next === "retry" ? delay : 0;
+    if (scope.ended || call.committed) return null;
+    if (rule.next && course.left.length > 0) return "failover";
+    const mayRetry = (again || rule.next) && course.hopeful.length > 0 && course.round < retries;
+    return mayRetry && pause < scope.left ? "retry" : null;
   }
 
   /** What was thrown as an error of ours with its rule, remembered; throws what is none. */
@@ -169,15 +187,6 @@ export class Failover {
     health.until = performance.now() + this.#settings.cooldown;
     this.onCool?.(proxy);
   }
-}
-
-const DEPTH: readonly Phase[] = ["pool", "dial", "negotiate", "authenticate", "request", "transfer"];
-
-/** The error that got furthest, the last among equals, with the others. */
-function furthest(errors: readonly Socks5Error[]): Socks5Error {
-  const depth = (error: Socks5Error) => DEPTH.indexOf(error.phase);
-  const best = errors.reduce((a, b) => depth(b) >= depth(a) ? b : a);
-  return withEarlier(best, errors.filter((error) => error !== best));
 }
 
 function endOf(scope: Scope, errors: readonly Socks5Error[]): never {

@@ -1,4 +1,4 @@
-import { type Address, ATYP } from "./address.ts";
+import { type Address, ATYP, decodeHost } from "./address.ts";
 import { Fault, type Socks5ErrorCode } from "./errors.ts";
 import type { Steps } from "./transport.ts";
 
@@ -34,6 +34,11 @@ export class Reply {
   get bndPort(): number {
     const end = replyLength(this.#bytes);
     return this.#bytes[end - 2]! << 8 | this.#bytes[end - 1]!;
+  }
+
+  /** Both as text and number. */
+  get bound(): { hostname: string; port: number } {
+    return { hostname: decodeHost(this.atyp, this.bndAddr), port: this.bndPort };
   }
 }
 

@@ -1,32 +1,39 @@
-import { decodeHost } from "./address.ts";
-import { connError, type Holding, noBytes, type Socks5Conn } from "./connection.ts";
+import {
+  heldError,
+  type Holding,
+  noBytes,
+  type Over,
+  type Socks5Conn,
+  type StartTlsOptions,
+  type Use,
+} from "./connection.ts";
+import { Sending } from "./sending.ts";
 import type { Session } from "./session.ts";
 import { readableOf, writableOf } from "./streams.ts";
 import type { Detached } from "./transport.ts";
 
 /** One holder's hold on a tunnel: once closed, released or detached, nothing more goes through it. */
 export class HeldConn<S> implements Socks5Conn<S> {
-  readonly reused: boolean;
   readonly #tunnel: Session<S>;
   readonly #holding: Holding;
-  readonly #mayRelease: boolean;
-  #over: "closed" | "released" | "detached" | undefined;
+  readonly #use: Use;
+  readonly #sending = new Sending();
+  #over: Over | undefined;
   #reading = false;
   #read: { done(n: number | null): number | null; failed(error: unknown): never } | undefined;
-  #writing = 0;
   #ended = false; // the peer's FIN was read
   #broken = false; // a read failed
-  #closing: Promise<void> | undefined; // our FIN
-  #written = false; // our FIN is sent, or writing failed
-  #writeError: unknown;
   #readable: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
   #writable: WritableStream<Uint8Array> | undefined;
 
-  constructor(tunnel: Session<S>, holding: Holding, use: { reused: boolean; mayRelease: boolean }) {
-    this.reused = use.reused;
-    this.#mayRelease = use.mayRelease;
+  constructor(tunnel: Session<S>, holding: Holding, use: Use) {
     this.#tunnel = tunnel;
     this.#holding = holding;
+    this.#use = use;
+  }
+
+  get reused(): boolean {
+    return this.#use.reused;
   }
 
   get proxy(): string {
@@ -38,8 +45,7 @@ export class HeldConn<S> implements Socks5Conn<S> {
   }
 
   get boundAddress(): { hostname: string; port: number } {
-    const { atyp, bndAddr, bndPort } = this.#tunnel.reply!;
-    return { hostname: decodeHost(atyp, bndAddr), port: bndPort };
+    return this.#tunnel.reply!.bound;
   }
 
   read(p: Uint8Array): Promise<number | null> {
@@ -57,56 +63,68 @@ export class HeldConn<S> implements Socks5Conn<S> {
   async write(p: Uint8Array): Promise<number> {
     if (this.#over !== undefined) throw this.#gone("write to");
     if (!(p instanceof Uint8Array)) throw noBytes(this, "write to", p);
-    if (this.#writeError !== undefined) throw this.#failed("write to", this.#writeError);
-    if (this.#closing !== undefined) throw this.#gone("write to");
-    this.#writing++;
+    if (this.#sending.error !== undefined) throw this.#failed("write to", this.#sending.error);
+    if (this.#sending.isClosed) throw this.#gone("write to");
     try {
-      return await this.#tunnel.conn.write(p);
+      return await this.#sending.write(this.#tunnel.conn, p);
     } catch (error) {
-      throw this.#writeFailed("write to", error);
+      throw this.#failed("write to", error);
     } finally {
-      this.#writing--;
       this.#freeIfOver();
     }
   }
 
-  closeWrite(): Promise<void> {
-    if (this.#over !== undefined) return Promise.reject(this.#gone("close the writing side to"));
-    return this.#closing ??= this.#closeWrite();
+  async closeWrite(): Promise<void> {
+    if (this.#over !== undefined) throw this.#gone("close the writing side to");
+    try {
+      await this.#sending.closeWrite(this.#tunnel.conn);
+    } catch (error) {
+      throw this.#failed("close the writing side to", error);
+    } finally {
+      this.#freeIfOver();
+    }
   }
 
   close(): void {
+    if (this.#over === "taken for TLS") return; // it is another's
     this.#over ??= "closed";
     this.#holding.free("holder");
   }
 
   release(): void {
     if (this.#over !== undefined) return;
-    if (
-      this.#busy || this.#ending || !this.#mayRelease || this.#readable !== undefined || this.#writable !== undefined
-    ) {
-      return this.close();
-    }
+    if (this.#busy || this.#ending || !this.#use.mayRelease || this.#isStreamed) return this.close();
     this.#over = "released";
     this.#holding.release();
   }
 
   detach(): Detached<S> {
-    if (this.#over !== undefined) throw this.#gone("detach from");
+    this.#mustBeAtRest("detach from");
+    const { conn } = this.#tunnel;
     const why = this.reused
       ? "it was used before"
-      : this.#busy
-      ? "a read or a write is pending"
-      : this.#ending || this.#tunnel.closedBy !== undefined
-      ? "it has ended"
-      : this.#tunnel.conn.detach === undefined
-      ? "its transport has no socket to give"
+      : conn.detach === undefined
+      ? `its ${conn.alpnProtocol === undefined ? "transport" : "TLS"} has no socket to give`
       : null;
     if (why !== null) throw new TypeError(`Cannot detach from ${this.target}: ${why}`);
-    const detached = this.#tunnel.conn.detach!();
+    const detached = conn.detach!();
     this.#over = "detached";
     this.#holding.free("detached");
     return detached;
+  }
+
+  async startTls(options: StartTlsOptions = {}): Promise<Socks5Conn<S>> {
+    this.#mustBeAtRest("start TLS with");
+    if (this.#isStreamed) throw new TypeError(`Cannot start TLS with ${this.target}: its streams were used`);
+    const securing = this.#use.secure(this.#tunnel, options);
+    this.#over = "being taken for TLS";
+    await securing.catch((error) => (this.#holding.free("holder"), Promise.reject(error)));
+    this.#over = "taken for TLS";
+    return new HeldConn(this.#tunnel, this.#holding, { ...this.#use, mayRelease: false });
+  }
+
+  get alpnProtocol(): string | null {
+    return this.#tunnel.conn.alpnProtocol ?? null;
   }
 
   ref(): void {
@@ -146,52 +164,35 @@ export class HeldConn<S> implements Socks5Conn<S> {
   }
 
   get #busy(): boolean {
-    return this.#reading || this.#writing > 0;
+    return this.#reading || this.#sending.isBusy;
+  }
+
+  get #isStreamed(): boolean {
+    return this.#readable !== undefined || this.#writable !== undefined;
+  }
+
+  #mustBeAtRest(what: string): void {
+    if (this.#over !== undefined) throw this.#gone(what);
+    const ended = this.#ending || this.#tunnel.closedBy !== undefined;
+    if (!this.#busy && !ended) return;
+    throw new TypeError(`Cannot ${what} ${this.target}: ${ended ? "it has ended" : "a read or a write is pending"}`);
   }
 
   get #ending(): boolean {
-    return this.#ended || this.#broken || this.#closing !== undefined || this.#writeError !== undefined;
-  }
-
-  async #closeWrite(): Promise<void> {
-    try {
-      if (this.#writeError !== undefined) throw this.#writeError;
-      await this.#tunnel.conn.closeWrite();
-      this.#written = true;
-    } catch (error) {
-      throw this.#writeFailed("close the writing side to", error);
-    } finally {
-      this.#freeIfOver();
-    }
+    return this.#ended || this.#broken || this.#sending.isClosed || this.#sending.error !== undefined;
   }
 
   /** A tunnel that is over both ways, or whose reads fail, is of no use to its holder: its place goes to the next. */
   #freeIfOver(): void {
     if (this.#broken) this.#holding.free("peer");
-    else if (this.#ended && this.#written && this.#writing === 0) this.#holding.free("holder");
+    else if (this.#ended && this.#sending.isOver) this.#holding.free("holder");
   }
 
-  /** What the peer sent before may still be read. */
-  #writeFailed(what: string, error: unknown): unknown {
-    const failure = this.#failed(what, error);
-    if (!(failure instanceof TypeError)) {
-      this.#writeError ??= error;
-      this.#written = true;
-    }
-    return failure;
+  #gone(what: string): unknown {
+    return heldError(this, what, this.#over ?? "closed for writing", undefined);
   }
 
-  #gone(what: string): Error {
-    return connError(this, "SOCKS5_CONN_CLOSED", what, `it was ${this.#over ?? "closed for writing"}`);
-  }
-
-  /** What an error of the runtime means to the holder; wrong arguments are none of the connection's. */
   #failed(what: string, cause: unknown): unknown {
-    if (cause instanceof TypeError) return cause;
-    if (this.#over !== undefined) return connError(this, "SOCKS5_CONN_CLOSED", what, `it was ${this.#over}`, cause);
-    if (this.#tunnel.closedBy === "client") {
-      return connError(this, "SOCKS5_CLIENT_CLOSED", what, "the client was closed", cause);
-    }
-    return connError(this, "SOCKS5_CONN_RESET", what, "the connection broke", cause);
+    return heldError(this, what, this.#over, this.#tunnel.closedBy, cause);
   }
 }

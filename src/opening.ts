@@ -4,9 +4,11 @@ import { drive, sent } from "./drive.ts";
 import { Fault } from "./errors.ts";
 import { CMD, type Reply, request } from "./handshake.ts";
 import type { Settings } from "./settings.ts";
+import type { Wish } from "./plan.ts";
 import { patience, type Pipelining } from "./pipelining.ts";
 import type { Proxy } from "./proxy.ts";
 import type { Attempt, Scope } from "./scope.ts";
+import { secure } from "./securing.ts";
 import { Session, turn } from "./session.ts";
 import type { Conn, Steps } from "./transport.ts";
 
@@ -22,8 +24,8 @@ export interface Order {
   readonly scope: Scope;
   readonly target: string;
   readonly address: Address;
-  /** The first bytes for the target, which leave with the request. */
-  readonly data: Uint8Array | undefined;
+  /** The first bytes for the target, which leave with the request, and TLS with it. */
+  readonly wish: Pick<Wish, "data" | "tls">;
   /** Whether they are on their way: whatever fails from then on is final. */
   committed: boolean;
 }
@@ -45,6 +47,13 @@ export class Opening<S> {
     this.#isLast = isLast;
   }
 
+  /** A tunnel, with TLS if it is wanted; over the session that was ready, if there was one. */
+  start(session: Session<S> | undefined): Promise<Session<S>> {
+    const { scope, wish: { tls } } = this.#order;
+    const opening = session === undefined ? this.open() : this.spend(session);
+    return tls === null ? opening : secure(scope, opening, tls, this.#tools.dialler.startTls);
+  }
+
   /** A tunnel over a new connection. */
   open(): Promise<Session<S>> {
     const { settings, pipelining } = this.#tools;
@@ -54,7 +63,7 @@ export class Opening<S> {
 
   /** A tunnel over a session that was ready; one that has died is replaced, unless bytes of the caller were on it. */
   async spend(session: Session<S>): Promise<Session<S>> {
-    const { scope, data } = this.#order;
+    const { scope, wish: { data } } = this.#order;
     scope.attempt.own(session);
     try {
       if (data !== undefined) await scope.run(turn()); // what is written on a dead one is lost
@@ -97,11 +106,14 @@ export class Opening<S> {
 
   async #inSequence(attempt: Attempt): Promise<Session<S>> {
     const session = this.#own(attempt, await dial(attempt, this.#tools.dialler, this.#proxy));
-    return this.#bind(session, await drive(session.conn, this.#handshake(attempt, this.#identity, this.#order.data)));
+    return this.#bind(
+      session,
+      await drive(session.conn, this.#handshake(attempt, this.#identity, this.#order.wish.data)),
+    );
   }
 
   async #atOnce(attempt: Attempt): Promise<Session<S>> {
-    const { scope, address, data } = this.#order;
+    const { scope, address, wish: { data } } = this.#order;
     const identity = certain(this.#identity);
     const begun = performance.now();
     const session = this.#own(attempt, await dial(attempt, this.#tools.dialler, this.#proxy));

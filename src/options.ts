@@ -1,7 +1,7 @@
-import type { Socks5Error } from "./errors.ts";
+import type { Phase, Socks5Error } from "./errors.ts";
 import type { Socks5Event } from "./events.ts";
 import type { Credentials } from "./proxy.ts";
-import type { Transport } from "./transport.ts";
+import type { TlsOptions, Transport } from "./transport.ts";
 
 /**
  * How a client connects. Times are milliseconds; `Infinity` is "no limit" and 0 is 0; a negative number, `NaN` or more
@@ -20,6 +20,11 @@ export interface Socks5Options<S = unknown> {
    * does not take it is asked in sequence on a new connection, and remembered. Default: `"sequential"`.
    */
   handshake?: "sequential" | "pipelined" | undefined;
+  /**
+   * `"local"`: this machine looks up the names of targets, by `transport.lookup`, and the proxy is given their addresses,
+   * one after another (at most 20) until one is reached; never a name. Default: `"proxy"`, the proxy looks them up.
+   */
+  dns?: "proxy" | "local" | undefined;
   /** One connect with all that is in it. Default: 30 000. */
   timeout?: number | undefined;
   /** One dial and handshake; the reply of the proxy may take longer unless another proxy is left to try. Default: 10 000. */
@@ -86,10 +91,20 @@ export interface ConnectOptions {
    * them, without a word. Once they are on their way a failure is final: no retry, no other proxy.
    */
   data?: Uint8Array | undefined;
+  /**
+   * TLS with the target: `true`, or how. The certificate has to be for the target's name. A tunnel that may be reused is
+   * given to connects with the same options alone. Not together with `data`. Default: `false`.
+   */
+  tls?: boolean | TlsOptions | undefined;
 }
 
 /** How a proxy is checked. */
-export interface CheckOptions extends Pick<ConnectOptions, "signal" | "timeout" | "credentials"> {
-  /** Sent to the target, whose answer is then awaited; without it the first byte of the target is awaited for a second. */
+export interface CheckOptions extends Pick<ConnectOptions, "signal" | "timeout" | "credentials" | "tls"> {
+  /**
+   * Sent to the target, whose answer is then awaited; without it the first byte of the target is awaited for a second,
+   * unless `tls` has proved that it is the target.
+   */
   probe?: Uint8Array | undefined;
+  /** Told of each step as it begins, synchronously; what it throws is ignored. */
+  onStep?: ((step: { proxy: string; phase: Exclude<Phase, "pool"> }) => void) | undefined;
 }

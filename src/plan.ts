@@ -4,12 +4,16 @@ import type { UserPass } from "./handshake.ts";
 import type { CheckOptions, ConnectOptions, Socks5Options } from "./options.ts";
 import { encodeCredentials, parseProxy, type Proxy, type ProxySpec } from "./proxy.ts";
 import { cannot, firstBytes, milliseconds, type Settings, settings } from "./settings.ts";
-import type { Transport } from "./transport.ts";
+import type { StartTls } from "./tls.ts";
+import { parseTls } from "./tls_options.ts";
+import type { TlsOptions, Transport } from "./transport.ts";
 
 /** What a client is made of, checked. */
 export interface Plan<S> {
   readonly proxies: readonly Proxy[];
   readonly transport: Transport<S>;
+  /** For a connection whose transport has no TLS. */
+  readonly startTls: StartTls;
   readonly settings: Settings;
   readonly onEvent: ((event: Socks5Event) => void) | undefined;
 }
@@ -19,6 +23,7 @@ export function plan<S>(
   proxy: ProxySpec | readonly ProxySpec[],
   transport: Transport<S>,
   options: Socks5Options<S>,
+  startTls: StartTls,
 ): Plan<S> {
   const proxies = (Array.isArray(proxy) ? proxy : [proxy]).map(parseProxy);
   if (proxies.length === 0) throw new TypeError("Cannot use proxy as a list of proxies: current value is []");
@@ -33,7 +38,10 @@ export function plan<S>(
   if (checked.auth === "required" && proxies.some(({ credentials }) => credentials === null)) {
     throw new TypeError('Cannot use auth as "required": a proxy has no credentials');
   }
-  return { proxies, transport, settings: checked, onEvent };
+  if (checked.dns === "local" && typeof transport.lookup !== "function") {
+    throw new TypeError('Cannot use dns as "local": the transport has no lookup()');
+  }
+  return { proxies, transport, startTls, settings: checked, onEvent };
 }
 
 /** What a connect asks for, checked and encoded at the call. */
@@ -42,18 +50,24 @@ export interface Wish {
   readonly credentials: UserPass | null | undefined;
   readonly data: Uint8Array | undefined;
   readonly reuse: boolean;
+  readonly tls: TlsOptions | null;
   readonly signal: AbortSignal | undefined;
   readonly timeout: number;
 }
 
 /** Checks what a connect was given; throws a `TypeError` or a `RangeError`. */
 export function wish(settings: Settings, targets: Targets, target: Target, options: ConnectOptions): Wish {
-  const { credentials, reuse = false, signal, data, timeout } = options;
+  const { credentials, reuse = false, signal, data, timeout, tls = false } = options;
+  const address = targets.parse(target);
+  if (data !== undefined && tls !== false) {
+    throw new TypeError(cannot("data", "first bytes in the clear", "bytes of a connect with tls"));
+  }
   return {
-    address: targets.parse(target),
+    address,
     credentials: credentials == null ? credentials : encodeCredentials(credentials),
     data: firstBytes(data),
     reuse,
+    tls: parseTls("tls", tls, address.hostname),
     signal,
     timeout: milliseconds("timeout", timeout, settings.timeout),
   };
@@ -65,8 +79,10 @@ export interface CheckPlan {
   readonly target: string | null;
   readonly credentials: UserPass | null | undefined;
   readonly timeout: number;
+  readonly tls: TlsOptions | null;
   readonly probe: Uint8Array | undefined;
   readonly signal: AbortSignal | undefined;
+  readonly onStep: CheckOptions["onStep"];
 }
 
 /** Checks the arguments; throws a `TypeError` or a `RangeError`. */
@@ -76,18 +92,24 @@ export function planCheck(
   target: Target | undefined,
   options: CheckOptions,
 ): CheckPlan {
-  const { credentials, probe, signal } = options;
+  const { credentials, probe, signal, tls = false, onStep } = options;
   const address = target === undefined ? null : targets.parse(target);
   if (probe !== undefined && !(probe instanceof Uint8Array)) {
     throw new TypeError(cannot("probe", "a Uint8Array", typeof probe));
   }
+  if (onStep !== undefined && typeof onStep !== "function") {
+    throw new TypeError(cannot("onStep", "a function", onStep));
+  }
   if (probe !== undefined && address === null) throw new TypeError(cannot("probe", "bytes for a target", "no target"));
+  if (tls !== false && address === null) throw new TypeError(cannot("tls", "TLS with a target", "no target"));
   return {
     address,
     target: address && address.name,
     credentials: credentials == null ? credentials : encodeCredentials(credentials),
     timeout: milliseconds("timeout", options.timeout, settings.timeout),
+    tls: address === null ? null : parseTls("tls", tls, address.hostname),
     probe: probe && new Uint8Array(probe),
     signal,
+    onStep,
   };
 }

@@ -2,6 +2,8 @@ import type { Socks5Error, Socks5ErrorCode } from "./errors.ts";
 
 /** What follows from a failure. */
 export interface Rule {
+  /** Whether another address of the target is tried first, if this client has looked it up. */
+  readonly address: boolean;
   /** Whether another proxy is tried at once. */
   readonly next: boolean;
   /** Whether this one is tried again after a pause; `"when"`: only if `retry.when` says so. */
@@ -11,11 +13,16 @@ export interface Rule {
 }
 
 /** Nothing helps. */
-export const GIVE_UP: Rule = { next: false, again: false, cools: false };
-const PROXY_FAILED: Rule = { next: true, again: true, cools: true };
+export const GIVE_UP: Rule = { address: false, next: false, again: false, cools: false };
+const PROXY_FAILED: Rule = { address: false, next: true, again: true, cools: true };
 /** Another proxy may help, and never this one. */
-export const PROXY_UNFIT: Rule = { next: true, again: false, cools: true };
-const TARGET_FAILED: Rule = { next: true, again: "when", cools: false };
+export const PROXY_UNFIT: Rule = { address: false, next: true, again: false, cools: true };
+const TARGET_FAILED: Rule = { address: true, next: true, again: "when", cools: false };
+/** No other address of the target changes it. */
+const REQUEST_FAILED: Rule = { ...TARGET_FAILED, address: false };
+
+const TLS_HUNG_UP: Socks5ErrorCode = "SOCKS5_TLS_HUNG_UP";
+const TLS_FAILED: Rule = { address: false, next: false, again: "when", cools: false };
 
 /** The policy: until the request is sent a failure is the proxy's, from then on the target's. */
 export const POLICY: Readonly<Record<Socks5ErrorCode, Rule>> = {
@@ -28,15 +35,24 @@ export const POLICY: Readonly<Record<Socks5ErrorCode, Rule>> = {
   SOCKS5_AUTH_NO_METHOD: PROXY_UNFIT,
   SOCKS5_AUTH_REFUSED: PROXY_UNFIT,
   SOCKS5_TARGET_FAILED: TARGET_FAILED,
-  SOCKS5_TARGET_NOT_ALLOWED: TARGET_FAILED,
+  SOCKS5_TARGET_NOT_ALLOWED: REQUEST_FAILED,
   SOCKS5_TARGET_NET_UNREACHABLE: TARGET_FAILED,
   SOCKS5_TARGET_HOST_UNREACHABLE: TARGET_FAILED,
   SOCKS5_TARGET_REFUSED: { ...TARGET_FAILED, next: false },
   SOCKS5_TARGET_TTL_EXPIRED: TARGET_FAILED,
-  SOCKS5_TARGET_BAD_COMMAND: TARGET_FAILED,
+  SOCKS5_TARGET_BAD_COMMAND: REQUEST_FAILED,
   SOCKS5_TARGET_BAD_ADDRESS_TYPE: TARGET_FAILED,
-  SOCKS5_TARGET_UNKNOWN_REPLY: TARGET_FAILED,
+  SOCKS5_TARGET_UNKNOWN_REPLY: REQUEST_FAILED,
   SOCKS5_TARGET_NO_REPLY: TARGET_FAILED,
+  SOCKS5_TARGET_NOT_FOUND: { ...REQUEST_FAILED, next: false },
+  SOCKS5_TLS_UNTRUSTED: TLS_FAILED,
+  SOCKS5_TLS_WRONG_NAME: TLS_FAILED,
+  SOCKS5_TLS_EXPIRED: TLS_FAILED,
+  SOCKS5_TLS_NOT_TLS: TLS_FAILED,
+  SOCKS5_TLS_PLAINTEXT: TLS_FAILED,
+  SOCKS5_TLS_REFUSED: TLS_FAILED,
+  SOCKS5_TLS_HUNG_UP: TLS_FAILED,
+  SOCKS5_TLS_FAILED: TLS_FAILED,
   SOCKS5_TIMEOUT: GIVE_UP,
   SOCKS5_ATTEMPT_TIMEOUT: PROXY_FAILED,
   SOCKS5_CLIENT_CLOSED: GIVE_UP,
@@ -46,7 +62,8 @@ export const POLICY: Readonly<Record<Socks5ErrorCode, Rule>> = {
 
 /** The rule for an error; `perCall`: with credentials of this connect, which no other proxy takes either. */
 export function ruleFor({ code, phase }: Socks5Error, perCall: boolean): Rule {
-  if (code === "SOCKS5_ATTEMPT_TIMEOUT" && phase === "request") return { next: true, again: false, cools: false };
+  if (code === "SOCKS5_ATTEMPT_TIMEOUT" && phase === "request") return { ...TARGET_FAILED, again: false };
+  if (phase === "dial" && code.startsWith("SOCKS5_TLS_")) return code === TLS_HUNG_UP ? PROXY_FAILED : PROXY_UNFIT;
   if (perCall && code.startsWith("SOCKS5_AUTH_")) return GIVE_UP;
   return POLICY[code];
 }

@@ -1,12 +1,19 @@
 import { formatHostPort, isPort, parseHost, splitHostPort } from "./address.ts";
 import type { UserPass } from "./handshake.ts";
-import type { Endpoint } from "./transport.ts";
+import { parseTls } from "./tls_options.ts";
+import type { Endpoint, TlsOptions } from "./transport.ts";
 
 /** User name (1 to 255 bytes of UTF-8) and password (at most 255; absent and empty are the same). */
 export type Credentials = { username: string; password?: string | undefined };
 
-/** `"socks5h://user:pass@host:1080"` (1080 if absent), a URL, or the parts. */
-export type ProxySpec = string | URL | (Endpoint & { credentials?: Credentials | undefined });
+/**
+ * `"socks5h://user:pass@host:1080"` (1080 if absent), a URL, or the parts. `socks5h+tls:` is TLS to the proxy, with options
+ * of its own only in the parts; `"socks5h://user:pass@localhost/run/tor/socks"` is a unix socket, which has no TLS.
+ */
+export type ProxySpec =
+  | string
+  | URL
+  | (Endpoint & { credentials?: Credentials | undefined; tls?: boolean | TlsOptions | undefined });
 
 /** A proxy, checked. */
 export interface Proxy {
@@ -14,6 +21,8 @@ export interface Proxy {
   /** `"host:port"` or the path of the socket: all of it that is ever shown. */
   readonly name: string;
   readonly credentials: UserPass | null;
+  /** How TLS is started with it, with `serverName`; `null`: not at all. */
+  readonly tls: TlsOptions | null;
 }
 
 /** Checks a proxy; throws a `TypeError` or a `RangeError` that shows nothing of it. */
@@ -23,12 +32,9 @@ export function parseProxy(spec: ProxySpec): Proxy {
   if (spec === null || typeof spec !== "object") throw bad("it must be a URL or { hostname, port }");
   if ("username" in spec || "password" in spec) throw bad("user name and password belong into { credentials }");
   const credentials = spec.credentials == null ? null : encodeCredentials(spec.credentials);
-  if (!("path" in spec)) return parseHostPort(spec.hostname, spec.port ?? 1080, credentials);
-  if (typeof spec.path !== "string" || spec.path === "" || spec.path.includes("\0")) throw bad("the path is malformed");
-  if (new TextEncoder().encode(spec.path).length > 107) {
-    throw new RangeError(bad("the path has more than 107 bytes").message);
-  }
-  return { endpoint: { path: spec.path }, name: spec.path, credentials };
+  if (!("path" in spec)) return parseHostPort(spec.hostname, spec.port ?? 1080, credentials, spec.tls);
+  if (spec.tls !== undefined && spec.tls !== false) throw bad("TLS is for a host and port");
+  return parsePath(spec.path, credentials);
 }
 
 /** UNAME and PASSWD as they are sent; throws a `TypeError` or a `RangeError` that shows nothing of them. */
@@ -50,24 +56,52 @@ export function encodeCredentials(credentials: Credentials): UserPass {
 function parseUrl(url: string): Proxy {
   const [, scheme, rest] = /^([a-z][a-z\d+.-]*):\/\/(.*)$/is.exec(url) ?? [];
   if (scheme === undefined) throw bad("the scheme is missing (socks5h://host:port)");
-  if (!/^socks(5h?)?$/i.test(scheme)) throw bad("the scheme must be socks5h, socks5 or socks");
+  const [known, tls] = /^socks(?:5h?(\+tls)?)?$/i.exec(scheme) ?? [];
+  if (known === undefined) throw bad("the scheme must be socks5h, socks5 or socks, or socks5h+tls or socks5+tls");
   const at = rest!.lastIndexOf("@");
   const userInfo = rest!.slice(0, Math.max(at, 0));
   if (/[/?#\\]/.test(userInfo)) throw bad("user name and password must be percent-encoded where they have / ? # or \\");
-  if (/[/?#]./.test(rest!.slice(at + 1))) throw bad("nothing may follow the port");
+  const credentials = userInfo === "" ? null : parseUserInfo(userInfo);
+  const [, path] = /^localhost(\/.+)$/is.exec(rest!.slice(at + 1)) ?? [];
+  if (path !== undefined) {
+    if (tls !== undefined) throw bad("TLS is for a host and port");
+    if (/[\s?#\\]/.test(path)) throw bad("the path must be percent-encoded where it has white space, ? # or \\");
+    const decoded = decode(path);
+    if (/\/\.\.?(\/|$)/.test(decoded)) throw bad("the path has . or .. in it"); // `URL` resolves them, the kernel too
+    return parsePath(decoded, credentials);
+  }
+  if (/[/?#]./.test(rest!.slice(at + 1))) {
+    throw bad("nothing may follow the port, but for the path of a unix socket the host localhost");
+  }
   // `URL` gives IDNA as percent-encoded UTF-8; an escaped ASCII character stays what no host name has
   const host = decode(rest!.slice(at + 1).replace(/\/$/, ""), /(?:%[89a-f][\da-f])+/gi);
   const { hostname, port = 1080 } = splitHostPort(host);
   if (/^[^[]*:/.test(hostname)) throw bad("the port is malformed, or an IPv6 address has no brackets: [::1]:1080");
-  return parseHostPort(hostname, port, userInfo === "" ? null : parseUserInfo(userInfo));
+  return parseHostPort(hostname, port, credentials, tls !== undefined);
 }
 
-function parseHostPort(hostname: string, port: number, credentials: UserPass | null): Proxy {
+/** `sun_path` of Linux has 108 bytes with the zero at the end. */
+function parsePath(path: unknown, credentials: UserPass | null): Proxy {
+  if (typeof path !== "string" || path === "" || /\p{Cc}/u.test(path)) throw bad("the path is malformed");
+  if (new TextEncoder().encode(path).length > 107) {
+    throw new RangeError(bad("the path has more than 107 bytes").message);
+  }
+  return { endpoint: { path }, name: path, credentials, tls: null };
+}
+
+function parseHostPort(
+  hostname: string,
+  port: number,
+  credentials: UserPass | null,
+  tls: boolean | TlsOptions | undefined,
+): Proxy {
   const host = parseHost(hostname);
   if (typeof host === "string") throw bad(host);
   if (typeof port !== "number") throw bad("the port must be a number");
   if (!isPort(port)) throw new RangeError(bad("the port must be 1 to 65535").message);
-  return { endpoint: { hostname: host.hostname, port }, name: formatHostPort(host.hostname, port), credentials };
+  const endpoint = { hostname: host.hostname, port };
+  const name = formatHostPort(host.hostname, port);
+  return { endpoint, name, credentials, tls: parseTls("proxy.tls", tls, host.hostname) };
 }
 
 function parseUserInfo(userInfo: string): UserPass {

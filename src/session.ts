@@ -1,7 +1,8 @@
 import type { Reply } from "./handshake.ts";
 import type { CloseReason, Pooled } from "./place.ts";
 import type { Proxy } from "./proxy.ts";
-import type { Conn } from "./transport.ts";
+import { type StartTls, startTls } from "./tls.ts";
+import type { Conn, TlsOptions } from "./transport.ts";
 
 /**
  * A connection on which method negotiation and authentication are done. After a successful CONNECT it is a tunnel,
@@ -9,7 +10,8 @@ import type { Conn } from "./transport.ts";
  * byte, which becomes the first read of the next holder.
  */
 export class Session<S = unknown> implements Pooled {
-  readonly conn: Conn<S>;
+  /** With TLS another one from then on. */
+  conn: Conn<S>;
   readonly proxy: Proxy;
   /** When the proxy was connected, on the clock of `performance.now()`. */
   readonly openedAt: number = performance.now();
@@ -71,11 +73,31 @@ export class Session<S = unknown> implements Pooled {
     return this.conn.write(p);
   }
 
+  /** Starts TLS with the target: all that is read and written from then on goes through it. */
+  async startTls(options: TlsOptions, fallback: StartTls): Promise<void> {
+    const wire = this.#watch === undefined ? this.conn : this.#watched(this.conn);
+    const secured = await startTls(wire, options, fallback, "target");
+    if (this.closedBy !== undefined) secured.close(); // whoever closed it says why
+    this.conn = secured;
+  }
+
   close(reason: CloseReason = "holder"): void {
     if (this.closedBy !== undefined) return;
     this.closedBy = reason;
     if (reason !== "detached") this.conn.close();
     this.onClosed?.(reason);
+  }
+
+  /** The connection with the byte that a watch took, or will take: no transport knows of it. */
+  #watched(conn: Conn<S>): Conn<S> {
+    return {
+      read: (p) => this.#watch === undefined ? conn.read(p) : this.#readWatched(this.#watch, p),
+      write: (p) => conn.write(p),
+      closeWrite: () => conn.closeWrite(),
+      close: () => conn.close(),
+      ref: () => conn.ref?.(),
+      unref: () => conn.unref?.(),
+    };
   }
 
   async #readWatched(watch: Promise<number | null>, p: Uint8Array): Promise<number | null> {

@@ -1,9 +1,12 @@
-import type { Socks5Error } from "./errors.ts";
+import { cannot, type Socks5Error } from "./errors.ts";
 import type { PoolOptions, RetryOptions, Socks5Options } from "./options.ts";
+
+export { cannot };
 
 /** Options with all defaults, checked. */
 export interface Settings {
   readonly handshake: "sequential" | "pipelined";
+  readonly dns: "proxy" | "local";
   readonly warm: number;
   readonly warmTimeout: number;
   readonly warmIdle: number;
@@ -30,7 +33,7 @@ const MOST_DATA = 65_536; // what the kernels on the way take, although nobody r
 
 /** Checks the options; throws a `TypeError` or a `RangeError` that names the option and what was given. */
 export function settings(options: Omit<Socks5Options, "transport" | "onEvent">): Settings {
-  const { auth = "optional", handshake = "sequential", noDelay = true, keepAlive = true } = options;
+  const { auth = "optional", handshake = "sequential", dns = "proxy", noDelay = true, keepAlive = true } = options;
   const pool: PoolOptions = group("pool", "an object", options.pool);
   const short = typeof options.retry === "number" ? options.retry : undefined;
   const retry: RetryOptions = short === undefined ? group("retry", "a number or an object", options.retry) : {};
@@ -40,6 +43,7 @@ export function settings(options: Omit<Socks5Options, "transport" | "onEvent">):
   if (handshake !== "sequential" && handshake !== "pipelined") {
     throw new TypeError(cannot("handshake", '"sequential" or "pipelined"', handshake));
   }
+  if (dns !== "proxy" && dns !== "local") throw new TypeError(cannot("dns", '"proxy" or "local"', dns));
   if (typeof noDelay !== "boolean") throw new TypeError(cannot("noDelay", "a boolean", noDelay));
   if (retry.when !== undefined && typeof retry.when !== "function") {
     throw new TypeError(cannot("retry.when", "a function", retry.when));
@@ -53,6 +57,7 @@ export function settings(options: Omit<Socks5Options, "transport" | "onEvent">):
   return {
     auth,
     handshake,
+    dns,
     warm,
     warmTimeout,
     warmIdle: milliseconds("pool.warmIdle", pool.warmIdle, 60_000),
@@ -112,10 +117,3 @@ function finite(name: string, value: number): number {
 
 // for what may be a password in a wrong place
 const NOT_SHOWN = { toString: () => "(redacted)" };
-
-/** The message of a wrong argument. */
-export function cannot(name: string, want: string, got: unknown): string {
-  return `Cannot use ${name} as ${want}: current value is ${
-    typeof got === "string" ? JSON.stringify(got) : String(got)
-  }`;
-}

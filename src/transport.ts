@@ -26,6 +26,11 @@ export interface Transport<S = unknown> {
   connect(to: Endpoint, options?: DialOptions): Promise<Conn<S>>;
   /** Whether it uses {@linkcode DialOptions.owner}, so that no signal has to be made for it. */
   readonly usesOwner?: boolean;
+  /**
+   * The IP addresses of a host name, in the order in which they are to be tried; rejects with the runtime's own error, or
+   * with the reason of the signal. For `dns: "local"`; a `Socks5Client` has none.
+   */
+  lookup?(hostname: string, options?: { signal?: AbortSignal | undefined }): Promise<readonly string[]>;
 }
 
 /** An open byte pipe, in the shape of `Deno.Conn`. The first four members are all that a fake needs. */
@@ -54,6 +59,28 @@ export interface Conn<S = unknown> {
   unref?(): void;
   /** Hands over the runtime's own socket; the connection is unusable from then on. */
   detach?(): Detached<S>;
+  /**
+   * Starts TLS and gives the connection that has it; this one is used up from then on, whatever comes of it. Until the
+   * promise settles `close()` ends the attempt. Rejects with the runtime's own error when all is closed, with a
+   * `TypeError` if a read or a write is pending, and if there are bytes that nobody has read.
+   */
+  startTls?(options: TlsOptions): Promise<Conn<S>>;
+  /** What ALPN chose, `null` if nothing; only a connection with TLS has it. */
+  readonly alpnProtocol?: string | null;
+}
+
+/** How TLS is started. What is checked can be widened and never left out. */
+export interface TlsOptions {
+  /** The name or the IP address that the certificate has to be for; a name is sent as SNI. Default: the host. */
+  serverName?: string | undefined;
+  /** Authorities that are trusted besides those of the runtime, each in PEM. */
+  caCerts?: readonly string[] | undefined;
+  /** The client's certificate in PEM, followed by those that sign it; with `key`. */
+  cert?: string | undefined;
+  /** The private key of `cert`, in PEM. */
+  key?: string | undefined;
+  /** What ALPN offers (RFC 7301), in the order of preference. Default: none. */
+  alpnProtocols?: readonly string[] | undefined;
 }
 
 /** "Send these bytes, and go on when so many of the answer are there": the answer begins anew with each message. */

@@ -139,6 +139,10 @@ const broken = (url: string): unknown[] => {
     `${url}/path`,
     `${url}?query`,
     `${url}#fragment`,
+    ...["/a?b", "/../a", "/a%00", "/a b", "/a@b", ":1080/a", `/${"a".repeat(107)}`].map((path) =>
+      url.replace(/@.*/, `@localhost${path}`)
+    ),
+    url.replace(/.*@/, (info) => info.replace("socks5h", "socks5h+tls")).replace(/@.*/, "@localhost/a"),
     `${url}99999`,
     url.replace(/:\d+$/, ":0"),
     url.replace(/:\d+$/, ":"),
@@ -172,6 +176,11 @@ test("nothing that is refused at the door shows user name or password: malformed
     { path: "", credentials: ODD },
     { path: "a\0b", credentials: ODD },
     { credentials: ODD },
+    { path: "/a", credentials: ODD, tls: true },
+    { ...good, credentials: ODD, tls: { key: PLAIN.password } },
+    { ...good, tls: { cert: PLAIN.password, key: PLAIN.password } },
+    { ...good, tls: { caCerts: [PLAIN.password] } },
+    { ...good, tls: PLAIN.password },
   ];
   const urls = specs(good, ODD).concat(specs(good, PLAIN)).filter((it) => typeof it === "string").flatMap(broken);
   const objects = urls.filter((url) => URL.canParse(url as string)).map((url) => new URL(url as string));

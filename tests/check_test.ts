@@ -335,6 +335,20 @@ test("check() of several proxies gives a report for each, in their order, all at
     );
   }));
 
+test("check() tells of each step as it begins, and a listener that throws changes nothing", () =>
+  withTarget(targets.startBanner("220 hello"), (banner) =>
+    withProxy({ credentials: ALICE }, async (proxy) => {
+      const told: unknown[] = [];
+      const onStep: CheckOptions["onStep"] = (step) => {
+        told.push([step, proxy.connections[0]?.request != null]);
+        throw new Error("a fault of the listener");
+      };
+      const step = (phase: string, requested = false) => [{ proxy: `127.0.0.1:${proxy.port}`, phase }, requested];
+      assertEquals((await check(proxy.url, banner.address, { onStep })).verdict, "ok");
+      const early = ["dial", "negotiate", "authenticate", "request"].map((phase) => step(phase));
+      assertEquals(told, [...early, step("transfer", true)]);
+    })));
+
 test("check() needs no place of the pool, takes no idle tunnel and cools no proxy", () =>
   withTarget(
     targets.startBanner("220 hello"),

@@ -442,20 +442,38 @@ for (const [via, options] of Object.entries(TRANSPORTS)) {
   test(`${via}: a proxy on a unix socket, and one on IPv6`, async () => {
     const directory = mkdtempSync(join(tmpdir(), "client-"));
     try {
-      for (const where of [{ path: join(directory, "proxy.sock") }, { hostname: "::1" }]) {
+      for (const where of [{ path: join(directory, "proxy for ü.sock") }, { hostname: "::1" }]) {
         await withEcho({ ...where, credentials: ALICE }, async (proxy, echo) => {
-          const client = new Socks5Client({ ...proxy.endpoint, credentials: ALICE }, options);
-          const conn = await client.connect(echo.address);
-          assertEquals(conn.proxy, where.path ?? `[::1]:${proxy.port}`);
-          await assertEchoes(conn);
-          conn.close();
-          assertEquals(proxy.connections[0]!.credentials, ALICE);
+          const specs = [{ ...proxy.endpoint, credentials: ALICE }, proxy.url, new URL(proxy.url)];
+          for (const [i, spec] of specs.entries()) {
+            const client = new Socks5Client(spec, options);
+            const conn = await client.connect(echo.address);
+            assertEquals(conn.proxy, where.path ?? `[::1]:${proxy.port}`);
+            await assertEchoes(conn);
+            conn.close();
+            assertEquals(proxy.connections[i]!.credentials, ALICE);
+          }
         });
       }
     } finally {
       rmSync(directory, { recursive: true });
     }
   });
+
+  test(`${via}: a name that is looked up here reaches the proxy as an address`, () =>
+    withEcho({}, async (proxy, echo) => {
+      const client = new Socks5Client(proxy.url, { ...options, dns: "local" });
+      const target = `localhost:${new URL(`http://${echo.address}`).port}`;
+      const conn = await client.connect(target, { reuse: true });
+      assertEquals(conn.target, target);
+      await assertEchoes(conn);
+      conn.release();
+      await assertEchoes(await client.connect(target, { reuse: true }).then((conn) => (assert(conn.reused), conn)));
+      const error = await failure(client.connect(`${"x".repeat(64)}.test:80`));
+      assertEquals([error.code, error.phase, error.proxy], ["SOCKS5_TARGET_NOT_FOUND", "lookup", null]);
+      for (const { request } of proxy.connections) assert(request!.atyp === 1 || request!.atyp === 4);
+      await client.close();
+    }));
 }
 
 function repOf(why: string): number {

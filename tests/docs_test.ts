@@ -1,17 +1,21 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { type Block, blocks, docComments, tables } from "./support/markdown.ts";
 import { createMockProxy } from "./support/mock_proxy.ts";
+import { runExample } from "./support/recipes.ts";
+import { certificates } from "./support/certificates.ts";
+import { startSmtp } from "./support/smtp_server.ts";
 import { startEcho, startTarget } from "./support/targets.ts";
 import { test } from "./support/test.ts";
+import { startTls } from "./support/tls_targets.ts";
 
 const root = new URL("../", import.meta.url);
 const runtimes = ["deno", "bun", "node"];
 const runtime = "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node";
-const { name, exports } = JSON.parse(read("deno.json")) as { name: string; exports: Record<string, string> };
+const { name, publish } = JSON.parse(read("deno.json")) as { name: string; publish: { include: string[] } };
+const directories = publish.include.filter((path) => !path.includes(".") && path !== "LICENSE");
 
-const documents = ["README.md", "mod.ts", ...list("src/"), ...list("adapters/")]
+const documents = ["README.md", "mod.ts", ...directories.flatMap((name) => list(`${name}/`))]
   .filter((file) => existsSync(new URL(file, root)))
   .map((file) => ({ file, found: blocks(file.endsWith(".md") ? read(file) : docComments(read(file))) }));
 
@@ -23,7 +27,7 @@ const others = all.length - examples.length - ignored;
 for (const { file, found } of documents) {
   for (const { info, line, code } of found.filter(isExample)) {
     const only = info.filter((word) => runtimes.includes(word));
-    test(`the example in ${file}, line ${line}, runs`, () => runs(code), {
+    test(`the example in ${file}, line ${line}, runs`, () => withProxies(code, runExample), {
       skip: only.length > 0 && !only.includes(runtime) && `it is for ${only.join(" and ")}`,
     });
   }
@@ -36,9 +40,9 @@ test(`examples in docs: ${examples.length} to run, ${ignored} to ignore, ${other
 test("an example that fails is seen, and its imports lead to this tree", async () => {
   const imports = `import * as main from "jsr:${name}@^0.1.0"; import * as node from '${name}/node';`;
   const same = `import * as real from "${new URL("mod.ts", root)}"; import { assert } from "@std/assert";`;
-  await runs(`${imports}\n${same}\nassert(main.Socks5Client === real.Socks5Client && "nodeTransport" in node);`);
+  await runExample(`${imports}\n${same}\nassert(main.Socks5Client === real.Socks5Client && "nodeTransport" in node);`);
   let error: unknown;
-  await runs(`const timeout: number = await Promise.resolve(1);\nthrow new RangeError(\`\${timeout}\`);`)
+  await runExample(`const timeout: number = await Promise.resolve(1);\nthrow new RangeError(\`\${timeout}\`);`)
     .catch((reason) => error = reason);
   assertEquals(String(error), "RangeError: 1");
 });
@@ -99,45 +103,30 @@ function isTypeScript([language]: string[]): boolean {
   return language === "ts" || language === "typescript";
 }
 
-/** Runs an example as a module of its own, which must lie in the tree for its imports to be found. */
-async function runs(code: string): Promise<void> {
-  const directory = mkdtempSync(fileURLToPath(new URL("tests/.docs-", root)));
-  const { log } = console;
-  console.log = () => {};
-  try {
-    const file = `${directory}/example.ts`;
-    await withProxies(code, async (code) => {
-      writeFileSync(file, withOwnImports(code));
-      await import(pathToFileURL(file).href);
-    });
-  } finally {
-    console.log = log;
-    rmSync(directory, { recursive: true });
-  }
-}
-
 /** Lets the proxies that examples speak of be on loopback, and their targets behind them. */
-async function withProxies(code: string, run: (code: string) => Promise<void>): Promise<void> {
+async function withProxies(code: string, run: (code: string) => Promise<unknown>): Promise<void> {
   const web = await startTarget((socket) => socket.once("data", () => socket.end("HTTP/1.0 204 No Content\r\n\r\n")));
+  const secure = await startTls({ certificate: certificates().names }, (socket) => {
+    socket.once("data", () => socket.end("HTTP/1.0 204 No Content\r\n\r\n"));
+  });
+  const mail = await startSmtp([]);
   const echo = await startEcho();
-  const rules = { "example.com:80": web, "echo.example:7": echo, "refused.example:443": { rep: 5 } };
+  const rules = {
+    "example.com:80": web,
+    "example.com:443": secure,
+    "mail.example:587": mail,
+    "echo.example:7": echo,
+    "refused.example:443": { rep: 5 },
+  };
   const proxy = await createMockProxy({ credentials: () => 0, methods: [2, 0], rules });
   try {
-    const here = code.replace(/\bproxy(-two)?\.example:\d+/g, `127.0.0.1:${proxy.port}`);
-    await run(here.replace(/\bdown\.example:\d+/g, "127.0.0.1:1"));
+    const here = code.replace(/\bproxy(-two)?\.example:\d+/g, `127.0.0.1:${proxy.port}`)
+      .replace(/\bdown\.example:\d+/g, "127.0.0.1:1");
+    const trusted = JSON.stringify({ caCerts: [certificates().authority.cert] });
+    await run(here.replace(/\btls: true\b/g, `tls: ${trusted}`).replace(/\.startTls\(\)/g, `.startTls(${trusted})`));
   } finally {
-    for (const it of [proxy, web, echo]) await it.close();
+    for (const it of [proxy, web, secure, mail, echo]) await it.close();
   }
-}
-
-/** Lets the published name of the package lead to this tree. */
-function withOwnImports(code: string): string {
-  const specifier = new RegExp(`(["'])(?:jsr:)?${name}(?:@[^/"']+)?(/[^"']+)?\\1`, "g");
-  return code.replace(specifier, (_match, _quote, path: string = "") => {
-    const entry = exports[`.${path}`];
-    if (entry === undefined) throw new TypeError(`Cannot run the example: ${name}${path} is not exported`);
-    return JSON.stringify(new URL(entry, root).href);
-  });
 }
 
 function list(directory: string): string[] {

@@ -12,6 +12,7 @@ import {
   type Socks5Event,
   TargetError,
   TimeoutError,
+  TlsError,
 } from "../mod.ts";
 import { cannotConnect, Fault, socks5Error, withEarlier } from "../src/errors.ts";
 import { POLICY, ruleFor } from "../src/policy.ts";
@@ -41,9 +42,27 @@ const TABLE: Record<Socks5ErrorCode, { type: typeof Socks5Error; retryable: { [P
   SOCKS5_TARGET_BAD_ADDRESS_TYPE: { type: TargetError, retryable: { request: false } },
   SOCKS5_TARGET_UNKNOWN_REPLY: { type: TargetError, retryable: { request: false } },
   SOCKS5_TARGET_NO_REPLY: { type: TargetError, retryable: { request: false } },
+  SOCKS5_TARGET_NOT_FOUND: { type: TargetError, retryable: { lookup: false } },
+  SOCKS5_TLS_UNTRUSTED: { type: TlsError, retryable: { dial: false, tls: false } },
+  SOCKS5_TLS_WRONG_NAME: { type: TlsError, retryable: { dial: false, tls: false } },
+  SOCKS5_TLS_EXPIRED: { type: TlsError, retryable: { dial: false, tls: false } },
+  SOCKS5_TLS_NOT_TLS: { type: TlsError, retryable: { dial: false, tls: false } },
+  SOCKS5_TLS_PLAINTEXT: { type: TlsError, retryable: { dial: false, tls: false } },
+  SOCKS5_TLS_REFUSED: { type: TlsError, retryable: { dial: false, tls: false } },
+  SOCKS5_TLS_HUNG_UP: { type: TlsError, retryable: { dial: true, tls: false } },
+  SOCKS5_TLS_FAILED: { type: TlsError, retryable: { dial: false, tls: false } },
   SOCKS5_TIMEOUT: {
     type: TimeoutError,
-    retryable: { pool: false, dial: false, negotiate: false, authenticate: false, request: false, transfer: false },
+    retryable: {
+      pool: false,
+      lookup: false,
+      dial: false,
+      negotiate: false,
+      authenticate: false,
+      request: false,
+      tls: false,
+      transfer: false,
+    },
   },
   SOCKS5_ATTEMPT_TIMEOUT: {
     type: TimeoutError,
@@ -51,13 +70,21 @@ const TABLE: Record<Socks5ErrorCode, { type: typeof Socks5Error; retryable: { [P
   },
   SOCKS5_CLIENT_CLOSED: {
     type: ClosedError,
-    retryable: { pool: false, dial: false, negotiate: false, authenticate: false, request: false, transfer: false },
+    retryable: {
+      pool: false,
+      lookup: false,
+      dial: false,
+      negotiate: false,
+      authenticate: false,
+      request: false,
+      transfer: false,
+    },
   },
   SOCKS5_CONN_CLOSED: { type: ClosedError, retryable: { transfer: false } },
   SOCKS5_CONN_RESET: { type: ClosedError, retryable: { transfer: false } },
 };
 
-const CLASSES = [ProxyError, AuthError, TargetError, TimeoutError, ClosedError];
+const CLASSES = [ProxyError, AuthError, TargetError, TlsError, TimeoutError, ClosedError];
 
 test("each code is in the table, and nothing else", () => {
   assertEquals(Object.keys(TABLE).sort(), [...CODES].sort());
@@ -92,7 +119,7 @@ test("each class has a name of its own, which is that of the class", () => {
     assert(error.stack?.startsWith(`${error.name}: why`), error.stack);
     names.set(error.constructor, error.name);
   }
-  assertEquals([...names.values()].sort(), ["AuthError", "ClosedError", "ProxyError", "TargetError", "TimeoutError"]);
+  assertEquals([...names.values()].sort(), CLASSES.map((type) => type.name).sort());
   assertEquals(new Socks5Error("SOCKS5_TIMEOUT", "why", { phase: "dial" }).name, "Socks5Error");
 });
 

@@ -8,13 +8,19 @@ const floors = [
   ["mod.ts"],
   ["adapters/runtime.ts"],
   ["adapters/deno.ts", "adapters/bun.ts", "adapters/node.ts"],
-  ["adapters/bun_conn.ts", "adapters/node_conn.ts"],
-  ["adapters/bun_socket.ts", "adapters/talk.ts"],
+  ["adapters/deno_conn.ts", "adapters/bun_conn.ts", "adapters/node_conn.ts"],
+  ["adapters/bun_tls.ts"],
+  ["adapters/deno_pipe.ts", "adapters/bun_pipe.ts"],
+  ["adapters/tls.ts"],
+  ["adapters/node_pipe.ts"],
+  ["adapters/bun_socket.ts", "adapters/duplex.ts", "adapters/lookup.ts", "adapters/talk.ts"],
+  ["adapters/idle_timer.ts"],
   ["src/lazy.ts"],
   ["src/client.ts"],
-  ["src/check.ts", "src/connecting.ts"],
+  ["src/check.ts", "src/resolving.ts"],
+  ["src/connecting.ts", "src/trial.ts"],
   ["src/opening.ts", "src/warmer.ts"],
-  ["src/failover.ts"],
+  ["src/failover.ts", "src/lookup.ts", "src/securing.ts"],
   ["src/course.ts", "src/dial.ts", "src/plan.ts"],
   ["src/settings.ts"],
   ["src/options.ts"],
@@ -22,29 +28,49 @@ const floors = [
   ["src/pool.ts"],
   ["src/queue.ts", "src/shelf.ts"],
   ["src/held.ts"],
-  ["src/connection.ts", "src/session.ts", "src/streams.ts"],
+  ["src/sending.ts"],
+  ["src/connection.ts"],
+  ["src/session.ts", "src/streams.ts"],
   ["src/place.ts"],
   ["src/scope.ts"],
   ["src/alarm.ts", "src/pipelining.ts"],
   ["src/proxy.ts"],
-  ["src/drive.ts"],
+  ["src/drive.ts", "src/tls.ts", "src/tls_options.ts"],
   ["src/handshake.ts"],
   ["src/address.ts"],
   ["src/transport.ts", "src/errors.ts"],
 ];
 
-// What a file may import, and how. The core is loaded at the first use of a client, an adapter at the first connect;
-// below the core the floors decide alone.
+// What a file may import, and how. The core is loaded at the first use of a client, an adapter at the first connect, TLS
+// when it is started; below those the floors decide alone.
 const doors: { from: RegExp; to: RegExp; kind: Kind }[] = [
   { from: /^mod\.ts$/, to: /^(src\/(?!client\.ts).*|adapters\/runtime\.ts)$/, kind: "value" },
   { from: /^mod\.ts$/, to: /^src\/client\.ts$/, kind: "type" },
   { from: /^adapters\//, to: /^src\/transport\.ts$/, kind: "type" },
+  { from: /^adapters\/runtime\.ts$/, to: /^adapters\/(deno|bun|node|lookup|tls)\.ts$/, kind: "dynamic" },
+  { from: /^adapters\/deno(_\w+)?\.ts$/, to: /^adapters\/(deno_\w+|lookup|tls)\.ts$/, kind: "value" },
+  { from: /^adapters\/bun(_\w+)?\.ts$/, to: /^adapters\/(bun_\w+|lookup|roots|talk|tls)\.ts$/, kind: "value" },
+  { from: /^adapters\/node(_\w+)?\.ts$/, to: /^adapters\/(node_\w+|lookup|talk|tls)\.ts$/, kind: "value" },
+  { from: /^adapters\/tls\.ts$/, to: /^adapters\/(duplex|node_pipe|roots|talk)\.ts$/, kind: "value" },
+  { from: /^adapters\/duplex\.ts$/, to: /^adapters\/idle_timer\.ts$/, kind: "value" },
+  { from: /^adapters\/(?!runtime|talk)/, to: /^node:/, kind: "value" },
   { from: /^adapters\/runtime\.ts$/, to: /^adapters\/(deno|bun|node)\.ts$/, kind: "dynamic" },
+  { from: /^adapters\/runtime\.ts$/, to: /^adapters\/tls\.ts$/, kind: "dynamic" },
   { from: /^adapters\/node\.ts$/, to: /^adapters\/node_conn\.ts$/, kind: "value" },
   { from: /^adapters\/bun\.ts$/, to: /^adapters\/bun_conn\.ts$/, kind: "value" },
-  { from: /^adapters\/bun(_conn)?\.ts$/, to: /^adapters\/bun_socket\.ts$/, kind: "type" },
-  { from: /^adapters\/(bun|node)_conn\.ts$/, to: /^adapters\/talk\.ts$/, kind: "value" },
-  { from: /^adapters\/(deno|bun|node)(_conn)?\.ts$/, to: /^node:/, kind: "value" },
+  { from: /^adapters\/bun(_conn|_pipe|_tls)?\.ts$/, to: /^adapters\/bun_socket\.ts$/, kind: "type" },
+  { from: /^adapters\/(runtime|deno|bun|node)\.ts$/, to: /^adapters\/lookup\.ts$/, kind: "value" },
+  { from: /^adapters\/lookup\.ts$/, to: /^node:dns\/promises$/, kind: "dynamic" },
+  { from: /^adapters\/deno\.ts$/, to: /^adapters\/deno_conn\.ts$/, kind: "value" },
+  { from: /^adapters\/(deno|bun|node)_conn\.ts$/, to: /^adapters\/(deno|bun|node)_pipe\.ts$/, kind: "value" },
+  { from: /^adapters\/(bun_tls|tls)\.ts$/, to: /^adapters\/((bun|node)_pipe|duplex|tls)\.ts$/, kind: "value" },
+  { from: /^adapters\/bun_conn\.ts$/, to: /^adapters\/bun_tls\.ts$/, kind: "dynamic" },
+  { from: /^adapters\/((deno|bun)_pipe|node_conn)\.ts$/, to: /^adapters\/tls\.ts$/, kind: "dynamic" },
+  { from: /^adapters\/(bun_pipe|node_pipe)\.ts$/, to: /^adapters\/talk\.ts$/, kind: "value" },
+  { from: /^adapters\/(bun_tls|tls)\.ts$/, to: /^adapters\/talk\.ts$/, kind: "type" },
+  { from: /^adapters\/((deno|bun|node)(_conn|_pipe)?|bun_tls|tls)\.ts$/, to: /^node:/, kind: "value" },
+  { from: /^adapters\/duplex\.ts$/, to: /^(node:.*|adapters\/idle_timer\.ts)$/, kind: "value" },
+  { from: /^adapters\/idle_timer\.ts$/, to: /^node:timers$/, kind: "value" },
   { from: /^src\/lazy\.ts$/, to: /^src\//, kind: "type" },
   { from: /^src\/lazy\.ts$/, to: /^src\/(address|plan)\.ts$/, kind: "value" },
   { from: /^src\/lazy\.ts$/, to: /^src\/client\.ts$/, kind: "dynamic" },
@@ -60,7 +86,12 @@ test("every file has its place, imports only point down, and none is long", () =
   const root = new URL("../", import.meta.url);
   const list = (directory: string) =>
     readdirSync(new URL(directory, root), { recursive: true, encoding: "utf8" }).map((file) => directory + file);
-  const files = ["mod.ts", ...[...list("src/"), ...list("adapters/")].filter((file) => file.includes(".")).sort()];
+  const { publish } = JSON.parse(readFileSync(new URL("deno.json", root), "utf8"));
+  const directories = publish.include.filter((path: string) => !path.includes(".") && path !== "LICENSE");
+  const files = [
+    "mod.ts",
+    ...directories.flatMap((name: string) => list(`${name}/`)).filter((file: string) => file.includes(".")).sort(),
+  ];
   const sources = Object.fromEntries(files.map((file) => [file, readFileSync(new URL(file, root), "utf8")]));
   assertEquals(faults(sources), []);
   assertEquals(floors.flat().filter((file) => !(file in sources)), [], "places without a file");

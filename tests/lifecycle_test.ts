@@ -11,6 +11,7 @@ import {
   type Socks5Event,
   type Socks5Options,
 } from "../mod.ts";
+import { runtimeStartTls } from "../adapters/runtime.ts";
 import type { LazyCore } from "../src/lazy.ts";
 import { plan } from "../src/plan.ts";
 import type { Transport } from "../src/transport.ts";
@@ -151,7 +152,7 @@ test("retry.when says yes with true alone: a promise is no answer", () =>
 async function unloaded(transport: Transport, options: Socks5Options = {}): Promise<LazyCore<unknown>> {
   const fresh = `../src/lazy.ts?fresh=${fresher++}`;
   const { LazyCore } = await import(fresh) as typeof import("../src/lazy.ts");
-  return new LazyCore(plan("socks5h://proxy", transport, options));
+  return new LazyCore(plan("socks5h://proxy", transport, options, runtimeStartTls));
 }
 
 let fresher = 0;

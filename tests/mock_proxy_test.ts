@@ -608,7 +608,7 @@ test("the mock listens on a unix socket, resets and restarts there too", async (
   try {
     const options = { path: join(directory, "proxy.sock"), faults: [undefined, mock.resetsAt("accept")] };
     await withTargetAndProxy(targets.startEcho, options, async (target, proxy) => {
-      assertEquals([proxy.url, proxy.endpoint], ["", { path: options.path }]);
+      assertEquals([proxy.url, proxy.endpoint], [`socks5h://localhost${options.path}`, { path: options.path }]);
       const client = await openTunnel(proxy, "127.0.0.1", target.port);
       await client.write(mock.ascii("hello"));
       assertEquals(await client.read(5), mock.ascii("hello"));

@@ -14,6 +14,7 @@ function unused(): Transport & { dials: number } {
       this.dials++;
       return Promise.reject(new Error("refused"));
     },
+    lookup: () => Promise.resolve([]),
   };
 }
 
@@ -122,6 +123,11 @@ test("keepAlive and noDelay are booleans, keepAlive also a number of millisecond
   for (const value of [0, 1, "true", null, {}]) refused("noDelay", value, TypeError);
 });
 
+test("dns is proxy or local, and nothing else", () => {
+  for (const value of ["proxy", "local", undefined]) accepted("dns", value);
+  for (const value of ["remote", "", "Local", true, false, null, 1, {}]) refused("dns", value, TypeError);
+});
+
 test("auth is optional or required, and nothing else", () => {
   for (const value of ["optional", undefined]) accepted("auth", value);
   for (const value of ["none", "", "Required", true, null, 2, {}]) refused("auth", value, TypeError);
@@ -168,6 +174,7 @@ test("the defaults are those that the documentation names", () => {
   const defaults = {
     auth: "optional",
     handshake: "sequential",
+    dns: "proxy",
     warm: 0,
     warmTimeout: 20_000,
     warmIdle: 60_000,
@@ -190,6 +197,7 @@ test("the defaults are those that the documentation names", () => {
   const unset = {
     auth: undefined,
     handshake: undefined,
+    dns: undefined,
     noDelay: undefined,
     timeout: undefined,
     retry: undefined,
@@ -210,6 +218,7 @@ test("each option goes where it belongs, 0 and Infinity too", () => {
     const all = settings({
       auth: "required",
       handshake: "pipelined",
+      dns: "local",
       noDelay: false,
       keepAlive: n,
       timeout: n + 1,
@@ -230,6 +239,7 @@ test("each option goes where it belongs, 0 and Infinity too", () => {
     assertEquals<unknown>(rest, {
       auth: "required",
       handshake: "pipelined",
+      dns: "local",
       warm: n,
       warmTimeout: n + 1_000,
       warmIdle: n + 10,
@@ -298,6 +308,13 @@ test("connect() and check() reject bad credentials before any I/O and show nothi
     }
   }
   assertEquals(transport.dials, 0);
+});
+
+test("check() takes a function to tell of its steps", async () => {
+  for (const onStep of [null, "dial", {}]) {
+    const error = await thrownBy(new Socks5Client("socks5h://proxy").check(undefined, { onStep } as CheckOptions));
+    assertStringIncludes(error.message, "Cannot use onStep as a function: current value is ");
+  }
 });
 
 test("check() takes a probe of bytes, and only for a target", async () => {

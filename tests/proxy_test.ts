@@ -104,6 +104,108 @@ test("a proxy URL with a path, a query or a fragment is refused", () => {
   }
 });
 
+test("a unix socket is the path of a URL whose host is localhost, as curl writes it", () => {
+  const cases: [string, string][] = [
+    ["socks5h://localhost/run/tor/socks", "/run/tor/socks"],
+    ["socks5://LocalHost/run/tor/socks", "/run/tor/socks"],
+    ["socks://u:p@localhost/run/tor/socks", "u:p at /run/tor/socks"],
+    ["socks5h://u%40:@localhost/a", "u@: at /a"],
+    ["socks5h://@localhost/a", "/a"],
+    ["socks5h://localhost/run/with%20space%3F%23%5C%40%2525", "/run/with space?#\\@%25"],
+    ["socks5h://localhost/m%C3%BCnchen/%E2%82%AC", "/münchen/€"],
+    ["socks5h://localhost/münchen", "/münchen"],
+    ["socks5h://localhost/100%/%zz", "/100%/%zz"],
+    ["socks5h://localhost//run//x", "//run//x"],
+    ["socks5h://localhost/.x/..y/z...", "/.x/..y/z..."],
+    ["socks5h://localhost/a:1080", "/a:1080"],
+    [`socks5h://localhost/${"x".repeat(106)}`, `/${"x".repeat(106)}`],
+    [`socks5h://localhost/${"%C3%BC".repeat(53)}`, `/${"ü".repeat(53)}`],
+    ["socks5h://localhost/", "localhost:1080"],
+    ["socks5h://localhost:9/", "localhost:9"],
+  ];
+  for (const [url, expected] of cases) {
+    assertEquals(outcome(url), expected, url);
+    assertEquals(parseProxy(new URL(url)), parseProxy(url), url);
+  }
+});
+
+test("a URL of a unix socket that is anything else is refused, and shows nothing", () => {
+  const cases: [string, string][] = [
+    ["localhost:1080/run/x", "nothing may follow the port"],
+    ["host/run/x", "nothing may follow the port, but for the path of a unix socket the host localhost"],
+    ["localhost./run/x", "nothing may follow the port"],
+    ["127.0.0.1/run/x", "nothing may follow the port"],
+    ["[::1]/run/x", "nothing may follow the port"],
+    ["%6cocalhost/run/x", "nothing may follow the port"],
+    ["/run/x", "nothing may follow the port"],
+    ["localhost/../x", "the path has . or .. in it"],
+    ["localhost/a/./x", "the path has . or .. in it"],
+    ["localhost/a/..", "the path has . or .. in it"],
+    ["localhost/a/%2e%2E/x", "the path has . or .. in it"],
+    ["localhost/a%2F..%2Fx", "the path has . or .. in it"],
+    ["localhost/a%00b", "the path is malformed"],
+    ["localhost/%00", "the path is malformed"],
+    ["localhost/a%0Ab", "the path is malformed"],
+    ["localhost/a%1b[2Jb", "the path is malformed"],
+    ["localhost/a?b", "must be percent-encoded"],
+    ["localhost/a#b", "must be percent-encoded"],
+    ["localhost/a?", "must be percent-encoded"],
+    ["localhost/a\\b", "must be percent-encoded"],
+    ["localhost/a b", "must be percent-encoded"],
+    ["localhost/a\n", "must be percent-encoded"],
+    ["localhost\\run", "a character that no host name has"],
+    ["localhost?/run", "nothing may follow the port"],
+    ["localhost#/run", "nothing may follow the port"],
+    ["localhost/a@b", "must be percent-encoded"],
+  ];
+  for (const [rest, wrong] of cases) {
+    for (const url of [`socks5h://${rest}`, `socks5h://canary:s3cr3t@${rest}`]) {
+      const error = assertThrows(() => parseProxy(url), TypeError, wrong);
+      assert(error.message.endsWith(": current value is (redacted)"), error.message);
+      for (const part of ["canary", "s3cr3t", "run/x"]) assert(!inspect(error).includes(part), `${part} is shown`);
+    }
+  }
+  for (const path of [`${"x".repeat(107)}`, "%C3%BC".repeat(54), "€".repeat(36)]) {
+    for (const spec of [`socks5h://u:p@localhost/${path}`, new URL(`socks5h://localhost/${path}`)]) {
+      assertThrows(() => parseProxy(spec), RangeError, "the path has more than 107 bytes");
+    }
+  }
+});
+
+test("a URL says with +tls that TLS is spoken with the proxy, which is the name that its certificate is for", () => {
+  const cases: [string, string, string][] = [
+    ["socks5+tls://Proxy.test", "proxy.test:1080", "proxy.test"],
+    ["socks5h+tls://u:p@proxy.test.:443", "u:p at proxy.test.:443", "proxy.test"],
+    ["SOCKS5H+TLS://münchen.test", "xn--mnchen-3ya.test:1080", "xn--mnchen-3ya.test"],
+    ["socks5+tls://192.0.2.7", "192.0.2.7:1080", "192.0.2.7"],
+    ["socks5+tls://[2001:DB8::7]:9", "[2001:db8::7]:9", "2001:db8::7"],
+    ["socks5h+tls://localhost/", "localhost:1080", "localhost"],
+  ];
+  for (const [url, expected, serverName] of cases) {
+    assertEquals([outcome(url), parseProxy(url).tls], [expected, { serverName }], url);
+    assertEquals(parseProxy(new URL(url)), parseProxy(url), url);
+  }
+  for (const url of ["socks5h://h", "socks5://h", "socks://h", "socks5h://localhost/a"]) {
+    assertEquals(parseProxy(url).tls, null);
+  }
+  for (const scheme of ["socks+tls", "socks5+ssl", "socks5+tls+tls", "socks5tls", "tls+socks5", "+tls", "socks4+tls"]) {
+    assertThrows(() => parseProxy(`${scheme}://h`), TypeError, scheme === "+tls" ? "is missing" : "the scheme must be");
+  }
+});
+
+test("the parts of a proxy may have options of TLS, for a host and port only", () => {
+  const tls = { serverName: "other.test" };
+  assertEquals(parseProxy({ hostname: "h", port: 9, tls: true }).tls, { serverName: "h" });
+  assertEquals(parseProxy({ hostname: "h", port: 9, tls }).tls, tls);
+  for (const none of [false, undefined]) assertEquals(parseProxy({ hostname: "h", port: 9, tls: none }).tls, null);
+  assertEquals(parseProxy({ path: "/a", tls: false }).tls, null);
+  const wrong = "Cannot use proxy as SOCKS5 proxy, TLS is for a host and port: current value is (redacted)";
+  assertThrows(() => parseProxy({ path: "/a", tls: true }), TypeError, wrong);
+  assertThrows(() => parseProxy({ path: "/a", tls }), TypeError, wrong);
+  assertThrows(() => parseProxy("socks5h+tls://localhost/a"), TypeError, wrong);
+  assertThrows(() => parseProxy({ hostname: "h", port: 9, tls: { key: "k" } }), TypeError, "Cannot use proxy.tls.key");
+});
+
 test("what only seems to be user name and password is refused", () => {
   for (const url of ["proxy.test/x@evil.test", "u:p/x@proxy.test", "proxy.test?@evil.test", "a#@b", "a\\@b", "/@b"]) {
     assertThrows(() => parseProxy(`socks5h://${url}`), TypeError, "must be percent-encoded where they have");
@@ -195,7 +297,7 @@ test("a proxy of a wrong type is refused", () => {
   for (const spec of [{}, [], ["socks5h://a"], { host: "a", port: 9 }, { hostname: 5, port: 9 }, { hostname: null }]) {
     assertThrows(() => parseProxy(spec as unknown as ProxySpec), TypeError, "the host name is missing");
   }
-  for (const path of ["", "a\0b", "\0a", 5, null, undefined, ["/a"]]) {
+  for (const path of ["", "a\0b", "\0a", "a\nb", 5, null, undefined, ["/a"]]) {
     assertThrows(() => parseProxy({ path } as unknown as ProxySpec), TypeError, "the path is malformed");
   }
 });
@@ -256,6 +358,7 @@ test("a parsed proxy keeps nothing of what it was given", () => {
     endpoint: { hostname: "h", port: 9 },
     name: "h:9",
     credentials: { uname: utf8("u"), passwd: utf8("p") },
+    tls: null,
   });
 });
 

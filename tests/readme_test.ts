@@ -55,13 +55,20 @@ test("the README's table of options has the lowest values of the code", () => {
 
 test("the README's table of errors has each code, with its class and whether it is retryable", () => {
   assertEquals(codes.map((row) => code(row["Code"]!)).sort(), Object.keys(POLICY).sort());
-  const phases: Phase[] = ["pool", "dial", "negotiate", "authenticate", "request", "transfer"];
+  const phases: Phase[] = ["pool", "lookup", "dial", "negotiate", "authenticate", "request", "tls", "transfer"];
   for (const row of codes) {
     const name = code(row["Code"]!) as Socks5ErrorCode;
     const errors = phases.map((phase) => socks5Error(name, "", { phase }));
     assertEquals(code(row["Class"]!), errors[0]!.name, name);
     const not = errors.filter((error) => !error.retryable).map((error) => error.phase);
-    const said = not.length === phases.length ? "no" : not.length === 0 ? "yes" : `yes, but in phase \`${not.join()}\``;
+    const those = errors.filter((error) => error.retryable).map((error) => error.phase);
+    const said = those.length === 0
+      ? "no"
+      : not.length === 0
+      ? "yes"
+      : those.length === 1
+      ? `yes, in phase \`${those.join()}\` alone`
+      : `yes, but in phase \`${not.join()}\``;
     assertEquals(row["`retryable`"], said, name);
   }
 });

@@ -367,6 +367,15 @@ testWith(real.tor, "negotiates with and without credentials, also on its unix so
   }
 });
 
+testWith(real.tor, "is reached by the URL of its unix socket", async ({ proxy: { path = "" } }) => {
+  for (const url of [`socks5h://localhost${path}`, `socks5h://any:isolates@localhost${path}`]) {
+    await withClient(url, {}, async (client) => {
+      const [report] = await client.check();
+      assertEquals([report!.verdict, report!.proxy], ["ok", path]);
+    });
+  }
+});
+
 testWith(real.tor, "is silent about a name while it has no circuit, which ends in the timeout", async ({ client }) => {
   const error = await assertRejects(() => client.connect("example.test:80", { timeout: 200 }), TimeoutError);
   assertEquals([error.code, error.phase], ["SOCKS5_TIMEOUT", "request"]);

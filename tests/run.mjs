@@ -39,7 +39,8 @@ const runners = {
   deno: {
     std: online ? "@std from its registry" : "stand-ins for @std, whose registry is not reached",
     args: [
-      ...["test", "--allow-all", "--no-check", ...denoFlags(online)],
+      // the libraries that the integrations are tried with are those that npm installed
+      ...["test", "--allow-all", "--no-check", "--node-modules-dir=manual", ...denoFlags(online)],
       ...(options.coverage ? [`--coverage=${coverageDir}`, "--coverage-raw-data-only"] : []),
     ],
     summary: /^(ok|FAILED) \|.*$/m,

@@ -6,6 +6,7 @@ import { test } from "./support/test.ts";
 
 const REASON = new Error("the caller's own reason");
 const TIMEOUT = 5_000;
+const TARGET = "example.test:80";
 const NO_POINT = 0;
 
 /** What happens to a connect at one of its suspension points. */
@@ -27,6 +28,10 @@ interface Scene {
   options?: Socks5Options;
   chain?: boolean;
   before?: (client: Socks5Client) => Promise<void>;
+  addresses?: string[];
+  /** Whether the connections have TLS. */
+  tls?: boolean;
+  connect?: (client: Socks5Client, signal: AbortSignal) => Promise<Socks5Conn>;
 }
 
 const reuse = async (client: Socks5Client): Promise<void> => {
@@ -53,6 +58,23 @@ const SCENES: Record<string, Scene> = {
     },
   },
   "a connect that takes the place of an idle tunnel": { options: { pool: { maxOpen: 1 } }, before: reuse },
+  "a connect to the second address of a name": {
+    options: { dns: "local", retry: 0 },
+    addresses: ["192.0.2.1", "192.0.2.2"],
+    script: () => {
+      const good = socks5();
+      return (conn, written) => written.length === 10 && written[7] === 1 ? conn.push(5, 5) : good(conn, written);
+    },
+  },
+  "a connect with TLS": { tls: true, connect: (client, signal) => client.connect(TARGET, { signal, tls: true }) },
+  "a connect with TLS to the proxy": { tls: true, proxies: ["socks5+tls://a"] },
+  "TLS on a tunnel that is open": {
+    tls: true,
+    async connect(client, signal) {
+      const conn = await client.connect(TARGET, { signal });
+      return await conn.startTls({ signal });
+    },
+  },
   "a connect through a chain of two": { chain: true, script: () => socks5({ hops: 2 }) },
 };
 
@@ -61,6 +83,8 @@ async function run(clock: Clock, scene: Scene, action: Action, point: number, wh
   const transport = new FakeTransport((scene.script ?? socks5)());
   transport.cancels = endedBy !== "nothing";
   transport.usesOwner = endedBy === "owner";
+  transport.addresses = scene.addresses ?? [];
+  if (scene.tls) transport.onTls = () => {};
   const controller = new AbortController();
   const listeners = countListeners(controller.signal);
   const options = { timeout: TIMEOUT, ...scene.options, transport };
@@ -78,7 +102,8 @@ async function run(clock: Clock, scene: Scene, action: Action, point: number, wh
   if (when === "before") transport.onPoint = act;
   else transport.onPassed = async (n) => (await turns(when), act(n));
   let settlements = 0;
-  const connecting = client.connect("example.test:80", { signal: controller.signal });
+  const { connect = (client, signal) => client.connect(TARGET, { signal }) } = scene;
+  const connecting = connect(client, controller.signal);
   const count = () => settlements++;
   connecting.then(count, count);
   const outcome: Socks5Conn | Socks5Error | Error = await clock.settle(

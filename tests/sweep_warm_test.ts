@@ -75,6 +75,11 @@ const SCENES: Record<string, Scene> = {
     script: () => oneWrite((it) => it.reset()),
     points: 7,
   },
+  "a connect to a name that is looked up here, with a session": {
+    warm: true,
+    options: { pool: { warm: 1 }, dns: "local" },
+    points: 3,
+  },
   "a connect with data": { connect: { data: DATA }, points: 5 },
   "a connect with data on a released tunnel": { released: true, connect: { data: DATA, reuse: true }, points: 1 },
 };

@@ -1,4 +1,4 @@
-import type { Conn, Detached, DialOptions, Endpoint, Transport } from "../../src/transport.ts";
+import type { Conn, Detached, DialOptions, Endpoint, TlsOptions, Transport } from "../../src/transport.ts";
 import type { Pair, Peer } from "./peer.ts";
 
 /** What the other end of a {@linkcode FakeConn} does with what it is sent. */
@@ -10,7 +10,7 @@ export class FakeTransport implements Transport<FakeConn> {
   readonly conns: FakeConn[] = [];
   /** Where they were opened to. */
   readonly endpoints: Endpoint[] = [];
-  /** How many suspension points were passed: each connect, read, write and closeWrite is one. */
+  /** How many suspension points were passed: each connect, lookup, read, write and closeWrite is one. */
   points = 0;
   /** Called at each point while the caller waits; what it throws is the outcome of the call. */
   onPoint: (point: number, what: string) => void = () => {};
@@ -20,8 +20,14 @@ export class FakeTransport implements Transport<FakeConn> {
   cancels = true;
   /** Whether it is given an owner instead of a signal. */
   usesOwner = false;
+  /** What each name comes to. */
+  addresses: readonly string[] = ["192.0.2.1"];
+  /** The names that were looked up, in order. */
+  readonly lookups: string[] = [];
   /** Called for each connect; connects wait while its promise does. */
   onConnect: (attempt: number) => void | Promise<void> = () => {};
+  /** Called when TLS is started, with what it throws as the outcome; without it connections have no TLS. */
+  onTls: ((options: TlsOptions, conn: FakeConn) => void) | undefined;
   readonly #script: Script;
 
   constructor(script: Script) {
@@ -30,7 +36,7 @@ export class FakeTransport implements Transport<FakeConn> {
 
   /** How many connections are open. */
   get open(): number {
-    return this.conns.filter((conn) => !conn.closed).length;
+    return this.conns.filter((conn) => !conn.closed && !conn.detached).length;
   }
 
   async connect(to: Endpoint, { signal, owner }: DialOptions = {}): Promise<FakeConn> {
@@ -39,6 +45,12 @@ export class FakeTransport implements Transport<FakeConn> {
     const conn = new FakeConn(this, this.#script);
     this.conns.push(conn);
     return conn;
+  }
+
+  async lookup(hostname: string, { signal }: { signal?: AbortSignal | undefined } = {}): Promise<readonly string[]> {
+    this.lookups.push(hostname);
+    await this.#cancelled(this.point("lookup"), signal);
+    return this.addresses;
   }
 
   /** One suspension point: the caller waits here. */
@@ -84,6 +96,7 @@ type Reading = { p: Uint8Array; resolve: (n: number | null) => void; reject: (re
 
 /** A connection without a socket; `push`, `end` and `reset` are its other end. */
 export class FakeConn implements Conn<FakeConn> {
+  readonly line: object;
   /** All that was written. */
   written: number[] = [];
   /** How many calls of `write` there were. */
@@ -96,6 +109,9 @@ export class FakeConn implements Conn<FakeConn> {
   detached = false;
   shut = false;
   refs: boolean[] = [];
+  /** What ALPN chose: the first that was offered. */
+  alpnProtocol?: string | null;
+  startTls?: (options: TlsOptions) => Promise<FakeConn>;
   /** Called when any of the above changes. */
   onChange: () => void = () => {};
   readonly #transport: FakeTransport;
@@ -104,9 +120,12 @@ export class FakeConn implements Conn<FakeConn> {
   #end: { error?: Error } | undefined;
   #reading: Reading | undefined;
 
-  constructor(transport: FakeTransport, script: Script) {
+  /** `line` stands for what is between both ends, and stays when TLS is started on it. */
+  constructor(transport: FakeTransport, script: Script, line: object = {}) {
     this.#transport = transport;
     this.#script = script;
+    this.line = line;
+    if (transport.onTls !== undefined) this.startTls = (options) => this.#startTls(options, transport.onTls!);
   }
 
   async read(p: Uint8Array): Promise<number | null> {
@@ -160,6 +179,21 @@ export class FakeConn implements Conn<FakeConn> {
     return { socket: this, head: Uint8Array.from(this.#inbox.splice(0)) };
   }
 
+  async #startTls(options: TlsOptions, onTls: NonNullable<FakeTransport["onTls"]>): Promise<FakeConn> {
+    this.#check();
+    if (this.#reading) throw new TypeError("Cannot start TLS: a read is pending");
+    if (this.#inbox.length > 0) throw Object.assign(new Error("unread"), { code: "ERR_UNREAD_PLAINTEXT" });
+    await this.#transport.point("tls");
+    this.#check();
+    onTls(options, this);
+    this.detached = true;
+    const secured = new FakeConn(this.#transport, this.#script, this.line);
+    secured.alpnProtocol = options.alpnProtocols?.[0] ?? null;
+    secured.detach = undefined as never;
+    this.#transport.conns.push(secured);
+    return secured;
+  }
+
   /** Sends. */
   push(...bytes: number[]): void {
     for (const byte of bytes) this.#inbox.push(byte);
@@ -206,18 +240,18 @@ export class FakeConn implements Conn<FakeConn> {
  */
 export function socks5({ target = () => {}, hops = 1 }: { target?: Script; hops?: number } = {}): Script {
   const next = hops > 1 ? socks5({ target, hops: hops - 1 }) : target;
-  const steps = new WeakMap<FakeConn, "greeting" | "auth" | "request" | "open">();
+  const steps = new WeakMap<object, "greeting" | "auth" | "request" | "open">();
   return (conn, written) => {
-    const step = steps.get(conn) ?? "greeting";
+    const step = steps.get(conn.line) ?? "greeting";
     if (step === "greeting") {
       const auth = written.includes(2, 2);
-      steps.set(conn, auth ? "auth" : "request");
+      steps.set(conn.line, auth ? "auth" : "request");
       conn.push(5, auth ? 2 : 0);
     } else if (step === "auth") {
-      steps.set(conn, "request");
+      steps.set(conn.line, "request");
       conn.push(1, 0);
     } else if (step === "request") {
-      steps.set(conn, "open");
+      steps.set(conn.line, "open");
       conn.push(5, 0, 0, 1, 0, 0, 0, 0, 0, 0);
     } else next(conn, written);
   };

@@ -6,7 +6,7 @@ export type Message = "greeting" | "password" | "request";
 /** What a {@linkcode stream} does; whatever is left out stays right. */
 export interface StreamOptions {
   /** Answers a message in its own way: `false` leaves it to the right answer. */
-  answer?: (message: Message, conn: FakeConn) => boolean | void;
+  answer?: (message: Message, conn: FakeConn, bytes: readonly number[]) => boolean | void;
   /** What the target does with bytes that come behind the handshake. */
   target?: Script;
 }
@@ -69,7 +69,7 @@ export function stream({ answer = () => false, target = () => {} }: StreamOption
       const bytes = line.rest.splice(0, length);
       const wantsPassword = message === "greeting" && bytes.includes(2, 2);
       line.next = message === "request" ? "open" : wantsPassword ? "password" : "request";
-      if (answer(message, conn) === true) continue;
+      if (answer(message, conn, bytes) === true) continue;
       conn.push(...(wantsPassword ? [5, 2] : ANSWERS[message]));
     }
     if (line.next === "open" && line.rest.length > 0) target(conn, Uint8Array.from(line.rest.splice(0)));

@@ -68,7 +68,7 @@ export interface MockConnection {
 
 /** A SOCKS5 server on loopback for tests: it proxies CONNECT, errs on demand and keeps a log. */
 export interface MockProxy extends AsyncDisposable {
-  /** "socks5h://user:password@127.0.0.1:1080"; empty on a unix socket. */
+  /** "socks5h://user:password@127.0.0.1:1080", "socks5h://user:password@localhost/path" on a unix socket. */
   readonly url: string;
   readonly hostname: string;
   readonly port: number;
@@ -116,8 +116,8 @@ class LoopbackProxy implements MockProxy {
 
   get url(): string {
     const { path, credentials } = this.#options;
-    if (path !== undefined) return "";
-    const url = new URL(`socks5h://${this.hostname.includes(":") ? `[${this.hostname}]` : this.hostname}:${this.port}`);
+    const host = `${this.hostname.includes(":") ? `[${this.hostname}]` : this.hostname}:${this.port}`;
+    const url = new URL(`socks5h://${path === undefined ? host : `localhost${encodeURI(path)}`}`);
     if (typeof credentials === "object") {
       url.username = encodeURIComponent(credentials.username);
       url.password = encodeURIComponent(credentials.password ?? "");

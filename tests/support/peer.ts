@@ -57,13 +57,18 @@ export interface Listener {
   close(): Promise<void>;
 }
 
+/** The other end that a server has at hand; `raw` is the socket under one with TLS. */
+export function peerOf(socket: Socket, raw: Socket = socket): Peer {
+  return new SocketPeer(socket, raw);
+}
+
 /** Listens on a free port of `hostname`, or on the path of a unix socket. */
 export async function listen(
   at: { hostname: string } | { path: string } = { hostname: "127.0.0.1" },
 ): Promise<Listener> {
   const peers: Peer[] = [];
   let taken = 0;
-  const server = createServer({ allowHalfOpen: true }, (socket) => peers.push(new SocketPeer(socket)));
+  const server = createServer({ allowHalfOpen: true }, (socket) => peers.push(peerOf(socket)));
   server.listen("path" in at ? at : { host: at.hostname, port: 0 });
   await once(server, "listening");
   const address = server.address();
@@ -129,14 +134,16 @@ const server = createServer().listen({ port: 0, host: "127.0.0.1", backlog: 1 },
 
 class SocketPeer implements Peer {
   #socket: Socket;
+  #raw: Socket;
   #chunks: Uint8Array[] = [];
   #length = 0;
   #ended = false;
   #waiting: (() => void)[] = [];
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, raw: Socket) {
     this.#socket = socket;
-    socket.setNoDelay(true); // or what Nagle holds back is lost to a reset
+    this.#raw = raw;
+    raw.setNoDelay(true); // or what Nagle holds back is lost to a reset
     const wake = () => this.#waiting.splice(0).forEach((waiter) => waiter());
     socket.on("data", (chunk: Uint8Array) => {
       this.#chunks.push(chunk);
@@ -152,6 +159,7 @@ class SocketPeer implements Peer {
   }
 
   write(bytes: Uint8Array): Promise<void> {
+    if (bytes.length === 0) return Promise.resolve(); // with TLS Deno never says that it is done
     return new Promise((resolve, reject) => this.#socket.write(bytes, (error) => error ? reject(error) : resolve()));
   }
 
@@ -160,7 +168,7 @@ class SocketPeer implements Peer {
   }
 
   reset(): void {
-    this.#socket.resetAndDestroy();
+    this.#raw.resetAndDestroy();
   }
 
   pause(): void {
@@ -192,7 +200,7 @@ class SocketPeer implements Peer {
 
   inKernel(): number {
     if (!existsSync("/proc/net/tcp")) return 0;
-    const ports = [this.#socket.localPort, this.#socket.remotePort].map((port) => port!.toString(16).toUpperCase());
+    const ports = [this.#raw.localPort, this.#raw.remotePort].map((port) => port!.toString(16).toUpperCase());
     let sum = 0;
     for (const row of readFileSync("/proc/net/tcp", "utf8").split("\n")) {
       const [, local = "", remote = "", , queues = ""] = row.trim().split(/\s+/);

@@ -2,7 +2,7 @@ import process from "node:process";
 import { spawn, type SpawnOptions } from "node:child_process";
 import { accessSync, closeSync, constants, openSync, readdirSync, readFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
-import { delimiter, join } from "node:path";
+import { basename, delimiter, join } from "node:path";
 import type { Endpoint } from "../../src/transport.ts";
 
 /** A program that we started, with all that it forks. */
@@ -21,7 +21,7 @@ export function findProgram(name: string): string | undefined {
 
 /** Starts a program in a directory, where its output goes too. */
 export function startProcess(program: string, args: readonly string[], directory: string): Process {
-  const log = openSync(join(directory, `${program}.log`), "w");
+  const log = openSync(join(directory, `${basename(program)}.log`), "w");
   // a group of its own, so that what it forks can be killed with it; no pipes, so that it keeps nothing of ours open
   const env = { ...process.env, TMPDIR: directory };
   const options: SpawnOptions = { cwd: directory, env, detached: true, stdio: ["ignore", log, log] };

@@ -31,6 +31,8 @@ export interface RealProxy extends AsyncDisposable {
   readonly port: number;
   /** "socks5h://user:password@127.0.0.1:1080". */
   readonly url: string;
+  /** Where its files are while it runs. */
+  readonly directory: string | undefined;
   /** Its unix socket, if it has one too. */
   readonly path: string | undefined;
   readonly credentials: { username: string; password: string } | undefined;
@@ -49,6 +51,8 @@ export interface Recipe {
   credentials?: { username: string; password: string };
   /** The name of a unix socket that it opens too. */
   socket?: string;
+  /** Whether it can be used. Default: whether it answers a SOCKS5 greeting. */
+  isReady?(at: { hostname: string; port: number }): Promise<boolean>;
   /** Starts what belongs to it and gives the proxy itself. */
   launch(place: Place): Promise<Process> | Process;
 }
@@ -105,6 +109,9 @@ function proxyOf(recipe: Recipe, first: Life): RealProxy {
     hostname: "127.0.0.1",
     port,
     url: `socks5h://${who}127.0.0.1:${port}`,
+    get directory() {
+      return life?.directory;
+    },
     get path() {
       return socket && life && join(life.directory, socket);
     },
@@ -133,7 +140,9 @@ async function startOnce(port: number, recipe: Recipe): Promise<Life> {
   const directory = mkdtempSync(join(tmpdir(), "socks5-"));
   const at = { hostname: "127.0.0.1", port };
   const processes: Process[] = [];
+  let proxy: Process | undefined;
   const clear = async () => {
+    await proxy?.kill(); // it may have its own way to end
     await Promise.all(processes.map((it) => it.kill()));
     rmSync(directory, { recursive: true, force: true });
   };
@@ -158,9 +167,10 @@ async function startOnce(port: number, recipe: Recipe): Promise<Life> {
     },
   };
   try {
-    const proxy = await recipe.launch(place);
+    proxy = await recipe.launch(place);
     const method = recipe.credentials ? 2 : 0;
-    await proxy.until(() => answers(at, Uint8Array.of(5, 1, method), Uint8Array.of(5, method)));
+    const greets = () => answers(at, Uint8Array.of(5, 1, method), Uint8Array.of(5, method));
+    await proxy.until(() => recipe.isReady?.(at) ?? greets());
     return { port, directory, end };
   } catch (error) {
     const logs = logsOf(directory);

@@ -1,8 +1,8 @@
 import process from "node:process";
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { answers, freePort, type Process } from "./real_process.ts";
+import { freePort, type Process } from "./real_process.ts";
 import { type Place, program, type RealProgram } from "./real_program.ts";
+import { greets, startSshd } from "./sshd.ts";
 
 const ALICE = { username: "alice", password: "open sesame" };
 const ACCOUNT = {
@@ -49,29 +49,11 @@ export const danteWithAccount: RealProgram = program({
 export const sshD: RealProgram = program({
   name: "ssh -D",
   programs: ["ssh", "sshd", "ssh-keygen"],
-  async launch({ directory, port, start, run, write }) {
-    if (isRoot) mkdirSync("/run/sshd", { recursive: true, mode: 0o755 });
-    for (const key of ["host", "user"]) {
-      await run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key);
-    }
+  async launch(place) {
+    const { port, start } = place;
     const sshPort = await freePort();
-    const config = write(
-      "sshd_config",
-      `ListenAddress 127.0.0.1:${sshPort}
-       HostKey ${directory}/host
-       AuthorizedKeysFile ${directory}/user.pub
-       PidFile none
-       StrictModes no
-       UsePAM no
-       UseDNS no
-       PasswordAuthentication no
-       PermitRootLogin yes
-       AllowTcpForwarding yes
-      `,
-    );
-    const server = start("sshd", "-D", "-e", "-f", config);
-    const at = { hostname: "127.0.0.1", port: sshPort };
-    await server.until(() => answers(at, new Uint8Array(0), new TextEncoder().encode("SSH-2.0")));
+    const server = await startSshd(place, sshPort);
+    await server.until(() => greets({ hostname: "127.0.0.1", port: sshPort }));
     const options = [
       "ExitOnForwardFailure=yes",
       "StrictHostKeyChecking=no",

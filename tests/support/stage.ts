@@ -16,9 +16,9 @@ export async function withProxy(options: MockProxyOptions, use: (proxy: MockProx
 }
 
 /** Runs `use` with a target, which nobody may be connected to in the end. */
-export async function withTarget(
-  starting: Promise<Target>,
-  use: (target: Target) => Promise<void>,
+export async function withTarget<T extends Target>(
+  starting: Promise<T>,
+  use: (target: T) => Promise<void>,
 ): Promise<void> {
   const target = await starting;
   try {

@@ -1,0 +1,188 @@
+import { Buffer } from "node:buffer";
+import { nextTick } from "node:process";
+import { Duplex } from "node:stream";
+import { IdleTimer } from "./idle_timer.ts";
+import type { Conn } from "../src/transport.ts";
+
+/** How a {@linkcode ConnDuplex} behaves. */
+export interface ConnDuplexOptions {
+  /** Whether the writing side stays open after the peer's end. Default: `false`, as with a `net.Socket`. */
+  allowHalfOpen?: boolean | undefined;
+  /** How many bytes may be waiting on each side, as with every stream of `node:stream`. Default: that of the runtime. */
+  highWaterMark?: number | undefined;
+}
+
+const LEAST = 4096;
+const MOST = 65536;
+
+/**
+ * A stream over a connection that is opened once, by the first of `connect()`, a read, a write or `end()`. It has those
+ * members of a `net.Socket` that libraries use, and is the owner of the connection: `destroy()` closes it.
+ */
+export class ConnDuplex extends Duplex {
+  /** Whether the connection is being opened. */
+  connecting = false;
+  readonly #open: (signal: AbortSignal) => Promise<Conn>;
+  readonly #abort = new AbortController();
+  readonly #idle = new IdleTimer(() => this.emit("timeout"));
+  readonly #got = (n: number | null): void => this.#received(n);
+  readonly #fail = (error: unknown): void => void this.destroy(error as Error);
+  #opening: Promise<Conn> | undefined;
+  #conn: Conn | undefined;
+  #unref = false;
+  #size = LEAST;
+  #into: Buffer | undefined;
+
+  /**
+   * Opens nothing yet.
+   *
+   * @param open Opens the connection; the signal aborts when the stream is destroyed before. What it opens nevertheless
+   * is closed.
+   */
+  constructor(open: (signal: AbortSignal) => Promise<Conn>, options: ConnDuplexOptions = {}) {
+    const { allowHalfOpen = false, highWaterMark } = options;
+    super({ allowHalfOpen, ...(highWaterMark !== undefined && { highWaterMark }) });
+    this.#open = open;
+  }
+
+  /** Opens the connection. Takes and ignores what `net.Socket.connect` takes, but for the listener at the end. */
+  connect(...args: unknown[]): this {
+    const listener = args.at(-1);
+    if (typeof listener === "function") this.once("connect", listener as () => void);
+    this.#opened().catch(this.#fail);
+    return this;
+  }
+
+  /** The milliseconds of {@linkcode setTimeout}, 0 for none. */
+  get timeout(): number {
+    return this.#idle.timeout;
+  }
+
+  /** Emits `timeout` when for so long no byte has come or gone; 0 stops that. It does not close, as with `net.Socket`. */
+  setTimeout(timeout: number, listener?: () => void): this {
+    this.#idle.set(this.destroyed ? 0 : timeout);
+    if (listener && timeout > 0) this.once("timeout", listener);
+    else if (listener) this.off("timeout", listener);
+    return this;
+  }
+
+  /** Does nothing: TCP_NODELAY is a matter of the client's `noDelay`. */
+  setNoDelay(_noDelay?: boolean): this {
+    return this;
+  }
+
+  /** Does nothing: TCP keep-alive is a matter of the client's `keepAlive`. */
+  setKeepAlive(_enable?: boolean, _initialDelay?: number): this {
+    return this;
+  }
+
+  /** Lets the connection keep the process alive again. */
+  ref(): this {
+    this.#unref = false;
+    this.#conn?.ref?.();
+    return this;
+  }
+
+  /** Lets the process end although the connection is open; counts also for one that is opened later. */
+  unref(): this {
+    this.#unref = true;
+    this.#conn?.unref?.();
+    return this;
+  }
+
+  /** Ends the writing side, and closes once all is written. */
+  destroySoon(): void {
+    if (this.writable) this.end();
+    if (this.writableFinished) this.destroy();
+    else this.once("finish", () => this.destroy());
+  }
+
+  /** For `node:stream`. */
+  override _read(n: number): void {
+    const into = this.#into = Buffer.allocUnsafe(Math.min(n || LEAST, this.#size));
+    const conn = this.#conn;
+    if (conn) conn.read(into).then(this.#got, this.#fail);
+    else this.#opened().then((conn) => conn.read(into)).then(this.#got, this.#fail);
+  }
+
+  /** For `node:stream`. */
+  override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
+    this.#send(chunk).then(() => done(), done);
+  }
+
+  /** For `node:stream`: what is written while another write waits leaves together. */
+  override _writev(chunks: { chunk: Buffer }[], done: (error?: Error | null) => void): void {
+    this._write(Buffer.concat(chunks.map(({ chunk }) => chunk)), "", done);
+  }
+
+  /** For `node:stream`. */
+  override _final(done: (error?: Error | null) => void): void {
+    this.#opened().then((conn) => conn.closeWrite()).then(() => done(), done);
+  }
+
+  /** For `node:stream`. */
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.connecting = false;
+    this.#idle.set(0);
+    this.#abort.abort(error ?? undefined);
+    this.#conn?.close();
+    done(error);
+  }
+
+  #opened(): Promise<Conn> {
+    return this.#opening ??= this.#connect();
+  }
+
+  // in parts, so that the idle timer sees that a large chunk gets on
+  async #send(chunk: Buffer): Promise<void> {
+    const conn = this.#conn ?? await this.#opened();
+    for (let i = 0; i < chunk.length; i += MOST) {
+      this.#idle.rearm();
+      await conn.write(chunk.length > MOST ? chunk.subarray(i, i + MOST) : chunk);
+    }
+    this.#idle.rearm();
+  }
+
+  async #connect(): Promise<Conn> {
+    this.#abort.signal.throwIfAborted();
+    this.connecting = true;
+    this.#idle.rearm();
+    const conn = await this.#open(this.#abort.signal);
+    if (this.destroyed) {
+      conn.close();
+      throw this.#abort.signal.reason;
+    }
+    this.#conn = conn;
+    this.connecting = false;
+    this.#idle.rearm();
+    if (this.#unref) conn.unref?.();
+    // outside of the promise, so that what a listener throws is none of the connection's errors; before the first byte
+    await new Promise<void>((resolve) => nextTick(() => this.#tell(resolve)));
+    return conn;
+  }
+
+  #tell(told: () => void): void {
+    try {
+      if (!this.destroyed) this.emit("connect");
+      if (!this.destroyed) this.emit("ready");
+    } finally {
+      told();
+    }
+  }
+
+  #received(n: number | null): void {
+    const into = this.#into!;
+    this.#into = undefined;
+    if (this.destroyed) return;
+    if (n === null) {
+      this.push(null);
+      this.read(0); // so that the end is seen by who reads nothing, as with a net.Socket
+      return;
+    }
+    this.#idle.rearm();
+    // few bytes are to hold no large buffer, many are to come in few reads
+    if (n === into.length) this.#size = Math.min(2 * this.#size, MOST);
+    else if (n < this.#size / 4) this.#size = Math.max(this.#size / 2, LEAST);
+    this.push(into.subarray(0, n));
+  }
+}

@@ -1,0 +1,23 @@
+/**
+ * The addresses of a host name as the system knows them, its hosts file included, in its order. None of the runtimes can
+ * cancel that: an abort rejects at once, and what comes is dropped.
+ */
+export async function lookup(
+  hostname: string,
+  { signal }: { signal?: AbortSignal | undefined } = {},
+): Promise<string[]> {
+  signal?.throwIfAborted();
+  const { lookup } = await import("node:dns/promises");
+  let abort: (() => void) | undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => reject(signal!.reason);
+    signal?.addEventListener("abort", abort);
+    if (signal?.aborted) abort();
+  });
+  try {
+    const found = await Promise.race([lookup(hostname, { all: true, verbatim: true }), aborted]);
+    return found.map(({ address }) => address).filter((address) => !address.includes("%")); // a zone is of use here alone
+  } finally {
+    signal?.removeEventListener("abort", abort!);
+  }
+}

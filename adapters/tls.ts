@@ -1,0 +1,177 @@
+import { setImmediate } from "node:timers";
+import { isIP, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { versions } from "node:process";
+import * as tls from "node:tls";
+import type { Conn, TlsOptions } from "../src/transport.ts";
+import { ConnDuplex } from "./duplex.ts";
+import { NodePipe } from "./node_pipe.ts";
+import type { Securing } from "./talk.ts";
+
+/** Starts TLS with `node:tls` over any connection, which is used up from then on; closing it ends the attempt. */
+export async function startTlsOver(conn: Conn, options: TlsOptions): Promise<Conn> {
+  try {
+    const stream = new ConnDuplex(() => Promise.resolve(conn), { allowHalfOpen: true });
+    return await startOver(stream, options).started;
+  } catch (error) {
+    conn.close();
+    throw error;
+  }
+}
+
+/** The same, as an attempt that can be ended. */
+export function startOverPipe(conn: Conn, options: TlsOptions): Securing {
+  return { started: startTlsOver(conn, options), close: () => conn.close() };
+}
+
+/** Starts TLS with `node:tls` over a stream. */
+export function startOver(stream: Duplex, options: TlsOptions): Securing {
+  return new TlsPipe(stream, options);
+}
+
+class TlsPipe extends NodePipe implements Securing {
+  readonly started: Promise<Conn>;
+  #isStarted = false;
+  #below: ConnDuplex | undefined; // Bun and Deno do not tell it to wait
+  #draining: Promise<void> | undefined;
+
+  constructor(stream: Duplex, options: TlsOptions) {
+    super();
+    const { serverName = "localhost", alpnProtocols } = options;
+    const socket = tls.connect({
+      socket: stream as Socket,
+      host: serverName,
+      ...(isIP(serverName) === 0 && { servername: serverName }),
+      ...(alpnProtocols?.length && { ALPNProtocols: [...alpnProtocols] }),
+      secureContext: contextOf(options),
+      // whatever the environment says; Deno would not tell why, so there it is done below
+      rejectUnauthorized: !versions.deno,
+      allowHalfOpen: true,
+    } as tls.ConnectionOptions);
+    this.own(socket, true);
+    stream.on("error", () => {}); // the socket tells it, too
+    if (stream instanceof ConnDuplex) this.#below = stream;
+    this.started = new Promise((resolve, reject) => {
+      socket.once("secureConnect", () => {
+        const error = trustError(socket) ?? nameError(serverName, socket.getPeerCertificate());
+        if (error) return void socket.destroy(error);
+        this.#isStarted = true;
+        resolve(this);
+      });
+      socket.once("error", reject).once("close", () => reject(this.failure()));
+    });
+  }
+
+  get alpnProtocol(): string | null {
+    return (this.socket as unknown as tls.TLSSocket).alpnProtocol || null;
+  }
+
+  override async write(p: Uint8Array): Promise<number> {
+    const n = await super.write(p);
+    await this.#taken();
+    return n;
+  }
+
+  override async closeWrite(): Promise<void> {
+    await super.closeWrite();
+    await this.#taken();
+  }
+
+  async #taken(): Promise<void> {
+    if (!this.#below?.writableNeedDrain) return;
+    this.writes++;
+    await (this.#draining ??= drained(this.#below));
+    this.#draining = undefined;
+    this.writes--;
+    if (this.gone || this.socket.destroyed) throw this.failure();
+  }
+
+  // Node tells of an alert of the peer as of an error, and then of an end
+  protected override failed(error: Error): void {
+    this.socket.destroy(error);
+  }
+
+  protected override received(bytes: Uint8Array): boolean {
+    const goesOn = super.received(bytes);
+    if (!goesOn) this.#below?.pause();
+    return goesOn;
+  }
+
+  protected override readOn(): void {
+    super.readOn();
+    this.#below?.resume();
+  }
+
+  // with what TLS 1.3 sends behind the handshake still unread, the system resets, and what was written may be lost
+  protected override destroy(): void {
+    const { socket } = this;
+    if (!this.#isStarted || this.writes > 0 || socket.writableLength > 0) return super.destroy();
+    this.broke();
+    socket.end();
+    setImmediate(() => setImmediate(() => socket.destroy()));
+  }
+
+  startTls(options: TlsOptions): Promise<Conn> {
+    return this.secure(options, () => Promise.resolve(startOver));
+  }
+}
+
+/** Why a certificate is not trusted, with the codes of Node. */
+function trustError(socket: tls.TLSSocket): Error | undefined {
+  if (socket.authorized) return undefined;
+  const { valid_from, valid_to } = socket.getPeerCertificate();
+  const now = Date.now();
+  const code = now > Date.parse(valid_to)
+    ? "CERT_HAS_EXPIRED"
+    : now < Date.parse(valid_from)
+    ? "CERT_NOT_YET_VALID"
+    : codeOf(socket.authorizationError);
+  return Object.assign(new Error("The certificate is not trusted"), { code });
+}
+
+/** An error, or its code alone. */
+function codeOf(error: unknown): string {
+  return (error as { code?: string } | null)?.code ?? String(error);
+}
+
+/** Why a certificate is not for that name: its common name does not count, and old versions of Bun do not check. */
+export function nameError(serverName: string, cert: object): Error | undefined {
+  return tls.checkServerIdentity(serverName, { ...cert, subject: undefined } as unknown as tls.PeerCertificate);
+}
+
+/** Those authorities and the ones of the runtime. */
+export function trusted(caCerts: readonly string[]): string[] {
+  return [...(tls.getCACertificates?.("default") ?? tls.rootCertificates), ...caCerts];
+}
+
+/** The contexts that were made last: each has a store of all authorities. */
+const contexts = new Map<string, tls.SecureContext>();
+
+function contextOf({ caCerts = [], cert, key }: TlsOptions): tls.SecureContext {
+  const id = JSON.stringify([caCerts, cert, key]);
+  let context = contexts.get(id);
+  if (!context) {
+    context = tls.createSecureContext({
+      ...(caCerts.length > 0 && !versions.deno && { ca: trusted(caCerts) }),
+      ...(cert !== undefined && { cert }),
+      ...(key !== undefined && { key }),
+    });
+    // Deno reads a long list for each connection anew, for 25 ms
+    if (versions.deno) {
+      for (const pem of caCerts) (context.context as { addCACert(pem: string): void }).addCACert(pem);
+    }
+    if (contexts.size >= 20) contexts.delete(contexts.keys().next().value!);
+    contexts.set(id, context);
+  }
+  return context;
+}
+
+function drained(stream: Duplex): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      stream.off("drain", done).off("close", done);
+      resolve();
+    };
+    stream.on("drain", done).on("close", done);
+  });
+}

@@ -1,0 +1,70 @@
+import { splitHostPort } from "./address.ts";
+import type { Alarm } from "./alarm.ts";
+import { heldError, type StartTlsOptions } from "./connection.ts";
+import { timedOut } from "./dial.ts";
+import { Fault, socks5Error } from "./errors.ts";
+import { Scope } from "./scope.ts";
+import type { Session } from "./session.ts";
+import { milliseconds } from "./settings.ts";
+import type { StartTls } from "./tls.ts";
+import { parseTls } from "./tls_options.ts";
+import type { TlsOptions } from "./transport.ts";
+
+/** Starts TLS on a tunnel that is not handed over yet, within the attempt that opened it: for as long as the scope has. */
+export async function secure<S>(
+  scope: Scope,
+  opening: Promise<Session<S>>,
+  options: TlsOptions,
+  fallback: StartTls,
+): Promise<Session<S>> {
+  const tunnel = await opening;
+  scope.attempt.enter("tls");
+  scope.attempt.own(tunnel);
+  scope.extend(Infinity);
+  await scope.run(tunnel.startTls(options, fallback));
+  return tunnel;
+}
+
+/** What starting TLS on a tunnel that somebody holds takes. */
+export interface Securing {
+  readonly alarm: Alarm<Scope>;
+  readonly startTls: StartTls;
+  readonly timeout: number;
+}
+
+/**
+ * Starts TLS on a tunnel that somebody holds, with a deadline and a signal of its own. Throws at once what is wrong
+ * with the options; closes the tunnel if TLS does not come about.
+ */
+export function secureHeld(tunnel: Session, options: StartTlsOptions, securing: Securing): Promise<void> {
+  const { proxy: { name: proxy }, target } = tunnel;
+  const tls = parseTls("tls", options, splitHostPort(target).hostname.replace(/^\[|\]$/g, ""))!;
+  const { signal, timeout } = options;
+  const ms = milliseconds("timeout", timeout, securing.timeout);
+  const scope = new Scope(securing.alarm, signal, ms, {
+    timedOut: (deadline, phase) => timedOut(deadline, ms, phase, proxy, target),
+  });
+  return withinScope();
+
+  function meaning(thrown: unknown): unknown {
+    if (tunnel.closedBy !== undefined) {
+      return heldError({ proxy, target }, "start TLS with", "closed", tunnel.closedBy, thrown);
+    }
+    if (!(thrown instanceof Fault)) return thrown;
+    const message = `Cannot start TLS with ${target} through ${proxy}: ${thrown.message}`;
+    return socks5Error(thrown.code, message, { phase: "tls", proxy, target, cause: thrown.cause });
+  }
+
+  async function withinScope(): Promise<void> {
+    try {
+      scope.begin(Infinity);
+      await secure(scope, Promise.resolve(tunnel), tls, securing.startTls);
+      scope.throwIfOver();
+      scope.give();
+    } catch (thrown) {
+      const error = scope.over === undefined ? meaning(thrown) : scope.over.reason;
+      scope.end(error);
+      throw error;
+    }
+  }
+}
