@@ -8,16 +8,17 @@ import { denoFlags, reachesStd, root, run, runtimes } from "./support/tools.mjs"
 
 const { values: options } = parseArgs({ options: { "no-suite": { type: "boolean", default: false } } });
 const { deno, bun, node } = runtimes;
-const { exports } = JSON.parse(readFileSync(join(root, "deno.json"), "utf8"));
+const { exports, publish } = JSON.parse(readFileSync(join(root, "deno.json"), "utf8"));
 const std = denoFlags(await reachesStd());
-const code = ["mod.ts", "adapters", "src"];
+const code = publish.include.filter((path) => path === "mod.ts" || (!path.includes(".") && path !== "LICENSE"));
+const silent = code.filter((path) => path !== "cli");
 
 const results = [];
 const scratch = mkdtempSync(join(tmpdir(), "socks5-"));
 try {
   await step("format", deno, ["fmt", "--check"]);
   await step("lint", deno, ["lint"]);
-  await step("lint: the package does not print", deno, ["lint", "--rules-include=no-console", ...code]);
+  await step("lint: the package does not print", deno, ["lint", "--rules-include=no-console", ...silent]);
   await step("types", deno, ["check", "--quiet", ...std, ...code, "tests", "examples"]);
   await step("types of the examples in docs", deno, ["check", "--quiet", "--doc-only", ...std, ...docs()]);
   await step("docs of every export", deno, ["doc", "--lint", ...Object.values(exports)]);
@@ -63,8 +64,8 @@ async function tarball() {
   const install = ["install", "--no-audit", "--no-fund", "--prefer-offline", tgz, "@types/node@24"];
   if (await step("npm install of the tarball", "npm", install, { cwd: npm })) {
     await step("types of the tarball", deno, ["check", "--quiet", "types.ts"], { cwd: npm });
-    await used(machineNode(), npm);
-    await used(node, npm);
+    const present = [machineNode(), node];
+    for (const runtime of [...present, ...await otherNodes(present)]) await used(runtime, npm);
   }
   const bunDir = consumer("bun");
   if (await step("bun add of the tarball", bun, ["add", tgz], { cwd: bunDir })) await used(bun, bunDir);
@@ -76,6 +77,23 @@ async function used(runtime, cwd) {
   const expected = `connected on ${name}`;
   await step(`import on ${name}`, runtime, ["import.mjs"], { cwd, expected });
   await step(`require on ${name}`, runtime, ["require.cjs"], { cwd, expected });
+  await step(`fetch on ${name}`, runtime, ["fetch.mjs"], { cwd, expected: `fetched on ${name}` });
+}
+
+/** Those Nodes that are supported and not present, oldest first. */
+async function otherNodes(present) {
+  const versions = await Promise.all(present.map(async (path) => (await run(path, ["--version"])).output.slice(1, 3)));
+  const nodes = [];
+  for (const version of ["20", "22", "24", "26"].filter((it) => !versions.includes(it))) {
+    const cwd = join(scratch, `node-${version}`);
+    mkdirSync(cwd);
+    writeFileSync(join(cwd, "package.json"), '{ "private": true, "allowScripts": { "node": true } }');
+    const install = ["install", "--no-audit", "--no-fund", `node@${version}`];
+    if (await step(`npm install of Node ${version}`, "npm", install, { cwd })) {
+      nodes.push(join(cwd, "node_modules/.bin/node"));
+    }
+  }
+  return nodes;
 }
 
 /** A project of somebody who uses the package. */

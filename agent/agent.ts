@@ -1,0 +1,111 @@
+import { Agent, type ClientRequest, type ClientRequestArgs } from "node:http";
+import { Agent as HttpsAgent, type AgentOptions } from "node:https";
+import type { Duplex } from "node:stream";
+import { setImmediate } from "node:timers";
+import { ConnDuplex } from "../adapters/duplex.ts";
+import type { Socks5Client } from "../mod.ts";
+import { cannot } from "../src/settings.ts";
+import { identity } from "./identity.ts";
+import { type SecureOptions, secureOver, Sessions } from "./secure.ts";
+
+/** The options of `https.Agent`: those of `http.Agent`, and those of TLS, which count for `https:` requests. */
+export type Socks5AgentOptions = AgentOptions;
+
+/** What `node:http` gives to {@linkcode Socks5Agent.addRequest}. */
+type Asked = ClientRequestArgs & SecureOptions;
+
+// Stands for "none was given", which lets node:http leave it out of the Host header, as it does with an agent's own port
+const NO_PORT = -1;
+
+/**
+ * An agent for requests of `node:http` and of `node:https`, and of the libraries on top of them. Every connection goes
+ * through the proxy; nothing goes around it. What fails is the `error` of the request: a `Socks5Error`, if it was the
+ * way to the target.
+ *
+ * Connections are kept for the next request to the same place (`keepAlive` is on by default, as with the global agents;
+ * an idle one lets the process end). They are never shared between `http:` and `https:` nor between different options of
+ * TLS. One agent is one identity: for other credentials make another client and another agent.
+ *
+ * The proxy resolves names: `lookup`, `family` and `localAddress` have nothing to say here. An idle connection counts as
+ * an open one of the client (`pool.maxOpen`).
+ *
+ * A request that is aborted cancels the handshake. Its `timeout` bounds the handshake too, in place of the client's.
+ *
+ * @example A request with a limit
+ * ```ts
+ * import { request } from "node:http";
+ * import { Socks5Client } from "jsr:@x/socks5";
+ * import { Socks5Agent } from "jsr:@x/socks5/agent";
+ *
+ * const agent = new Socks5Agent(new Socks5Client("socks5h://user:pass@proxy.example:1080"), { maxSockets: 10 });
+ * const asked = request("http://example.com/", { agent, timeout: 5_000 });
+ * await new Promise((resolve, reject) => asked.on("response", resolve).on("error", reject).end());
+ * agent.destroy();
+ * ```
+ */
+export class Socks5Agent extends Agent {
+  readonly #client: Pick<Socks5Client, "connect">;
+  readonly #sessions: Sessions;
+
+  /**
+   * Opens nothing yet.
+   *
+   * @param client What connects: a `Socks5Client`, or something else with its `connect`. Closing it stays with the caller.
+   * @param options Those of `https.Agent`.
+   * @throws {TypeError} If the client has no `connect`.
+   */
+  constructor(client: Pick<Socks5Client, "connect">, options: Socks5AgentOptions = {}) {
+    if (typeof client?.connect !== "function") throw new TypeError(cannot("client", "a Socks5Client", typeof client));
+    super({ ...options, keepAlive: options.keepAlive ?? true });
+    this.#client = client;
+    this.#sessions = new Sessions(options.maxCachedSessions ?? 100);
+    // both kinds of requests look at these: without a protocol each takes the agent for one of its own
+    Object.assign(this, { protocol: undefined, defaultPort: NO_PORT });
+  }
+
+  /** For `node:http`, which calls it with each request. */
+  addRequest(request: ClientRequest, options: ClientRequestArgs): void {
+    const { protocol } = request;
+    const usual = protocol === "https:" ? 443 : 80;
+    const port = Number(options.port) === NO_PORT ? usual : Number(options.port);
+    if (port === Number(options.port) && port === usual) withoutPort(request, options, `:${port}`);
+    const base = Agent.prototype as unknown as { addRequest(request: ClientRequest, options: ClientRequestArgs): void };
+    base.addRequest.call(this, request, { ...options, protocol, port });
+  }
+
+  /** For `node:http`: the name of those connections that may serve each other's requests. */
+  override getName(options: ClientRequestArgs = {}): string {
+    if (options.protocol !== "https:") return `http:${super.getName(options)}`;
+    const { ALPNProtocols, checkServerIdentity, secureContext } = options as SecureOptions;
+    const more = [ALPNProtocols?.toString(), identity(checkServerIdentity), identity(secureContext)];
+    return `https:${HttpsAgent.prototype.getName.call(this as unknown as HttpsAgent, options)}:${more.join(":")}`;
+  }
+
+  /** For `node:http`: a connection through the proxy, with TLS for `https:`. */
+  override createConnection(options: ClientRequestArgs): Duplex {
+    const { host, port, socketPath, timeout } = options;
+    // the client says that there is no way to a path
+    const target = socketPath ? { path: socketPath } : { hostname: host ?? "localhost", port: Number(port) };
+    const stream = new ConnDuplex((signal) => this.#client.connect(target, { signal, timeout: timeout || undefined }));
+    if (options.protocol === "https:") return secureOver(stream, options as Asked, this.#sessions);
+    // not at once: setTimeout() of a request would wait for the end of what it is to limit
+    setImmediate(() => stream.connect());
+    return stream;
+  }
+
+  /** Closes what is in use and what is idle. */
+  override destroy(): void {
+    // lists of their own: node:http takes what closes out of its own ones
+    for (const kept of [this.sockets, this.freeSockets]) {
+      for (const socket of Object.values(kept).flat()) socket?.destroy();
+    }
+  }
+}
+
+/** A Host header that node:http made says the port, unless it is the agent's: but the usual one is to be left out. */
+function withoutPort(request: ClientRequest, { headers }: ClientRequestArgs, port: string): void {
+  const host = request.getHeader("host");
+  const isGiven = headers && Object.keys(headers).some((name) => name.toLowerCase() === "host");
+  if (request.headersSent || isGiven || typeof host !== "string" || !host.endsWith(port)) return;
+  request.setHeader("Host", host.slice(0, -port.length));
+}

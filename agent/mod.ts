@@ -1,0 +1,58 @@
+/**
+ * A SOCKS5 proxy for what takes an agent or a stream: `node:http` and the libraries on top of it, and clients of other
+ * protocols that let one bring the stream.
+ *
+ * @example Requests through a proxy
+ * ```ts
+ * import { get, type IncomingMessage } from "node:http";
+ * import { Socks5Client } from "jsr:@x/socks5";
+ * import { Socks5Agent } from "jsr:@x/socks5/agent";
+ *
+ * const client = new Socks5Client("socks5h://user:pass@proxy.example:1080");
+ * const agent = new Socks5Agent(client); // for http: and https:
+ * const response = await new Promise<IncomingMessage>((resolve, reject) => {
+ *   get("http://example.com/", { agent }, resolve).on("error", reject);
+ * });
+ * console.log(response.resume().statusCode);
+ * agent.destroy();
+ * ```
+ *
+ * @module
+ */
+import { ConnDuplex, type ConnDuplexOptions } from "../adapters/duplex.ts";
+import type { Conn } from "../src/transport.ts";
+
+export type { ConnDuplex, ConnDuplexOptions } from "../adapters/duplex.ts";
+export type { Conn, Detached, Step, Steps } from "../src/transport.ts";
+export { Socks5Agent, type Socks5AgentOptions } from "./agent.ts";
+
+/**
+ * A stream for libraries that let one bring the connection. It opens once, when it is first used, has the members of a
+ * `net.Socket` that libraries use, and closes what it opened when it is destroyed.
+ *
+ * @param open Opens the connection, such as `(signal) => client.connect(target, { signal })`. The signal aborts when the
+ * stream is destroyed before it is open.
+ * @returns A stream that ends both ways on the peer's end, as a `net.Socket`, unless `allowHalfOpen` is set. What goes
+ * wrong is one `error` event, then `close`.
+ * @throws {TypeError} If `open` is not a function.
+ *
+ * @example A stream to an echo
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { Socks5Client } from "jsr:@x/socks5";
+ * import { toDuplex } from "jsr:@x/socks5/agent";
+ *
+ * const client = new Socks5Client("socks5h://user:pass@proxy.example:1080");
+ * const stream = toDuplex((signal) => client.connect("echo.example:7", { signal }), { allowHalfOpen: true });
+ * stream.end("ping");
+ * let echo = "";
+ * for await (const chunk of stream) echo += chunk;
+ * assertEquals(echo, "ping");
+ * ```
+ */
+export function toDuplex(open: (signal: AbortSignal) => Promise<Conn>, options?: ConnDuplexOptions): ConnDuplex {
+  if (typeof open !== "function") {
+    throw new TypeError(`Cannot use open as a function that opens a connection: current value is ${typeof open}`);
+  }
+  return new ConnDuplex(open, options);
+}

@@ -1,0 +1,96 @@
+/**
+ * The command line: `socks5 check`, `serve`, `forward` and `connect`.
+ *
+ * ```sh
+ * deno run -A jsr:@x/socks5/cli check socks5h://127.0.0.1:9050 example.com:443
+ * node node_modules/@x/socks5/cli/mod.js check socks5h://127.0.0.1:9050 example.com:443
+ * ```
+ *
+ * @example As a function
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { main } from "jsr:@x/socks5/cli";
+ *
+ * assertEquals(await main(["check", "socks5h://user:pass@proxy.example:1080", "--json"]), 0);
+ * ```
+ *
+ * @module
+ */
+import { realpathSync } from "node:fs";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { check } from "./check.ts";
+import { connect } from "./connect.ts";
+import { HELP, VERSION } from "./help.ts";
+import { type CliIo, processIo } from "./io.ts";
+import { EXIT, outcomeOf, UsageError } from "./outcome.ts";
+import { shown } from "./proxies.ts";
+import { forward, serve } from "./serve.ts";
+import { type Given, given, nearest, type OptionKinds } from "./usage.ts";
+
+export type { CliIo, CliOutput } from "./io.ts";
+export type { Stdout } from "./stdout.ts";
+
+/**
+ * Runs one command and gives what the process should end with; never rejects. `socks5 --help` has the table.
+ *
+ * @param args As they follow the name of the program.
+ * @param io Default: the streams, the environment and the signals of this process.
+ */
+export async function main(args: readonly string[], io: CliIo = processIo()): Promise<number> {
+  try {
+    return await run(args, io);
+  } catch (error) {
+    const { code, line } = outcomeOf(error);
+    if (line !== null) await io.stderr.write(`socks5: ${line}\n`).catch(() => {});
+    return code;
+  }
+}
+
+type Command = { options: OptionKinds; run(given: Given, io: CliIo): Promise<number> };
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  check: { options: { json: "flag", repeat: "value", probe: "value", tls: "flag", timeout: "value" }, run: check },
+  serve: { options: { port: "value", verbose: "flag" }, run: serve },
+  forward: { options: { verbose: "flag" }, run: forward },
+  connect: { options: { timeout: "value" }, run: connect },
+};
+
+async function run([name = "", ...args]: readonly string[], io: CliIo): Promise<number> {
+  if (["-V", "--version", "version"].includes(name)) return await print(io, `socks5 ${VERSION}\n`);
+  if (["-h", "--help", "help"].includes(name)) return await print(io, HELP[(args[0] ?? "") as ""] ?? HELP[""]);
+  if (name === "") throw new UsageError("give a command: check, serve, forward or connect");
+  if (!Object.hasOwn(COMMANDS, name)) {
+    const shown = /^[\w-]{1,30}$/.test(name) ? `${name.startsWith("-") ? "option" : "command"} ${name}` : "command";
+    throw new UsageError(`unknown ${shown}${nearest(name, Object.keys(COMMANDS))}`);
+  }
+  if (args.some((arg) => arg === "-h" || arg === "--help")) return await print(io, HELP[name as "check"]);
+  const command = COMMANDS[name]!;
+  return await command.run(given(name, args, command.options), io);
+}
+
+async function print({ stdout }: CliIo, text: string): Promise<number> {
+  await stdout.write(text);
+  return EXIT.ok!;
+}
+
+/** Node has `import.meta.main` since 22.18 and 24.2. */
+function isMain(): boolean {
+  if (typeof import.meta.main === "boolean") return import.meta.main;
+  const [, program = ""] = process.argv;
+  try {
+    return realpathSync(program) === fileURLToPath(import.meta.url);
+  } catch {
+    return false; // started without a file
+  }
+}
+
+if (isMain()) {
+  const args = process.argv.slice(2);
+  // Deno and Node write it over the arguments, which all users of the machine can read
+  process.title = `socks5 ${shown(args)}`;
+  if ("Bun" in globalThis && shown(args) !== args.join(" ")) {
+    process.stderr.write("socks5: on Bun the list of processes shows the password; SOCKS5_PROXY hides it\n");
+  }
+  main(args).then((code) => process.exit(code));
+}

@@ -1,0 +1,58 @@
+import type { Socks5Client } from "../mod.ts";
+import type { Socks5Conn } from "../src/connection.ts";
+import type { ConnectOptions } from "../src/options.ts";
+import { parseTls } from "../src/tls_options.ts";
+import type { TlsOptions } from "../src/transport.ts";
+
+/** What connects: a client, or whatever does as one does. */
+export type Connects = Pick<Socks5Client, "connect">;
+
+/** How TLS is done with a target. The certificate of the target has to be for the host of the URL. */
+export type FetchTls = Pick<TlsOptions, "caCerts" | "cert" | "key">;
+
+/** The HTTP stack of a runtime, which connects by means of a client and in no other way. */
+export interface Way {
+  /** The runtime's own fetch; `source` is the body that the request was made with, if it was not one already. */
+  send(request: Request, source: unknown): Promise<Response>;
+  /** Ends what is in flight with that reason, and resolves when nothing is left. */
+  close(reason: Error): Promise<void>;
+}
+
+/** The parts of a URL that say where to connect to, as `URL` and undici have them. */
+export interface UrlParts {
+  /** `"http:"` or `"https:"`. */
+  protocol: string;
+  hostname: string;
+  /** Empty for that of the protocol. */
+  port: string;
+}
+
+/** Connects to the host of a URL, with TLS for HTTPS. */
+export async function connectTo(
+  client: Connects,
+  tls: FetchTls,
+  { protocol, hostname, port }: UrlParts,
+  options: ConnectOptions,
+): Promise<Socks5Conn> {
+  const secure = protocol === "https:";
+  const conn = await client.connect({ hostname, port: Number(port || (secure ? 443 : 80)) }, options);
+  // not by an option of connect(), which one that knows nothing of TLS would leave out
+  return secure ? await conn.startTls({ ...tls, alpnProtocols: ["http/1.1"], signal: options.signal }) : conn;
+}
+
+/** Throws a `TypeError` if it does not connect. */
+export function checkConnects(client: Connects): void {
+  if (typeof client?.connect !== "function") {
+    throw new TypeError("Cannot use client as what connects: it has no connect()");
+  }
+}
+
+/** A copy of the options; throws a `TypeError` that shows nothing of a key. */
+export function parseFetchTls(options: FetchTls = {}): FetchTls {
+  const tls = { ...parseTls("tls", options, "localhost") };
+  for (const name of ["serverName", "alpnProtocols"] as const) {
+    if ((options as TlsOptions)[name] === undefined) delete tls[name];
+    else throw new TypeError(`Cannot use tls.${name}: it is a matter of the URL, or of the HTTP stack`);
+  }
+  return tls;
+}

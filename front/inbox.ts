@@ -1,0 +1,94 @@
+import { Buffer } from "node:buffer";
+import type { Conn } from "../src/transport.ts";
+
+/** Bytes as they come: a chunk counts until the next call; `null` is the end. */
+export interface Source {
+  next(): Promise<Uint8Array | null>;
+}
+
+/** What was received breaks the rules of its protocol. */
+export class Malformed extends Error {}
+
+/** What was received is longer than allowed. */
+export class TooLong extends Malformed {}
+
+/** What a connection receives, chunk by chunk in one buffer. */
+export function sourceOf(conn: Conn): Source {
+  const buffer = new Uint8Array(65536);
+  return {
+    async next() {
+      const n = await conn.read(buffer);
+      return n === null ? null : buffer.subarray(0, n);
+    },
+  };
+}
+
+/** Takes bytes, lines and sections of lines from a source. */
+export class Inbox implements Source {
+  readonly #source: Source;
+  #rest: Uint8Array = new Uint8Array();
+
+  constructor(source: Source) {
+    this.#source = source;
+  }
+
+  /** Whether nothing is there that nobody took. */
+  get empty(): boolean {
+    return this.#rest.length === 0;
+  }
+
+  /** At least one byte and at most `most`, or `null` at the end. */
+  async next(most: number = Infinity): Promise<Uint8Array | null> {
+    const chunk = this.empty ? await this.#source.next() : this.#rest;
+    if (chunk === null) return null;
+    this.#rest = chunk.length > most ? chunk.subarray(most) : new Uint8Array();
+    return chunk.length > most ? chunk.subarray(0, most) : chunk;
+  }
+
+  /** The next byte, which is left there; `null` at the end. */
+  async peek(): Promise<number | null> {
+    if (this.empty) this.#rest = await this.#source.next() ?? this.#rest;
+    return this.#rest[0] ?? null;
+  }
+
+  /** So many bytes. */
+  async exactly(n: number): Promise<Uint8Array> {
+    const bytes = new Uint8Array(n);
+    for (let have = 0; have < n;) {
+      const chunk = await this.next(n - have);
+      if (chunk === null) throw new Malformed("it ends too early");
+      bytes.set(chunk, have);
+      have += chunk.length;
+    }
+    return bytes;
+  }
+
+  /** The lines up to an empty one, all together at most so many bytes; `null` if it ends before the first. */
+  async section(most: number): Promise<string[] | null> {
+    const lines: string[] = [];
+    for (let left = most;;) {
+      const line = await this.line(left);
+      if (line === null && lines.length === 0) return null;
+      if (line === null) throw new Malformed("it ends too early");
+      if (line === "") return lines;
+      lines.push(line);
+      left -= line.length + 2;
+    }
+  }
+
+  /** A line of at most so many bytes, without its CR LF, a character for each byte; a CR may be in it. `null`: the end. */
+  async line(most: number): Promise<string | null> {
+    for (let line = "";;) {
+      const chunk = await this.next();
+      if (chunk === null && line === "") return null;
+      if (chunk === null) throw new Malformed("it ends too early");
+      const end = chunk.indexOf(0x0a) + 1 || chunk.length;
+      this.#rest = chunk.subarray(end);
+      line += Buffer.from(chunk.buffer, chunk.byteOffset, end).toString("latin1");
+      if (line.length > most + 2) throw new TooLong("a line is too long");
+      if (!line.endsWith("\n")) continue;
+      if (!line.endsWith("\r\n")) throw new Malformed("a line does not end in CR LF");
+      return line.slice(0, -2);
+    }
+  }
+}

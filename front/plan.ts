@@ -1,0 +1,82 @@
+import { type Address, parseHost, parseTarget, type Target } from "../src/address.ts";
+import { type Credentials, encodeCredentials } from "../src/proxy.ts";
+import { cannot, milliseconds } from "../src/settings.ts";
+import { type Gate, gateFor } from "./gate.ts";
+
+/** How a front listens and what it lets in. */
+export interface FrontOptions {
+  /** Where it listens: `"127.0.0.1"` (default), `"::1"` or `"localhost"`; anything else only with `credentials` of its own. */
+  hostname?: string | undefined;
+  /** Default: 0, a free one. */
+  port?: number | undefined;
+  /**
+   * What clients of the front must present, as HTTP `Proxy-Authorization: Basic` or by RFC 1929. `"forward"`: whatever
+   * they present is presented to the SOCKS5 proxy, on a connection of its own, instead of the client's credentials.
+   * Default: nothing is asked for.
+   */
+  credentials?: Credentials | "forward" | undefined;
+  /** The one target of all connections, as with `ssh -L`: nothing is parsed, and nobody asked for credentials. */
+  target?: Target | undefined;
+  /** Milliseconds that a client has for the head of a request, or for its SOCKS5 handshake. Default: 10 000. */
+  headTimeout?: number | undefined;
+  /** The longest head of a request, of an answer to a plain one, or of its trailers, in bytes. Default: 65 536. */
+  maxHead?: number | undefined;
+}
+
+/** Options with all defaults, checked. */
+export interface Plan {
+  readonly hostname: string;
+  readonly port: number;
+  readonly gate: Gate;
+  readonly target: Address | undefined;
+  readonly headTimeout: number;
+  readonly maxHead: number;
+}
+
+// names below localhost may be anybody's, if a server of names says so
+const SAFE = /^(127\.[\d.]+|::1|localhost)$/;
+
+/** Checks the options; throws a `TypeError` or a `RangeError` that names the option and what was given. */
+export function planFor(options: FrontOptions): Plan {
+  const { port = 0, credentials, maxHead = 65_536 } = options;
+  const hostname = parsedHostname(options.hostname ?? "127.0.0.1");
+  if (credentials !== undefined && credentials !== "forward") checkCredentials(credentials);
+  if (!SAFE.test(hostname) && (credentials === undefined || credentials === "forward")) {
+    const want = `a loopback name (127.0.0.1, ::1, localhost) unless clients must present { username, password }`;
+    throw new TypeError(cannot("hostname", want, hostname));
+  }
+  if (typeof port !== "number") throw new TypeError(cannot("port", "a number", port));
+  if (!(Number.isInteger(port) && port >= 0 && port <= 65535)) throw new RangeError(cannot("port", "0 to 65535", port));
+  if (typeof maxHead !== "number") throw new TypeError(cannot("maxHead", "a number of bytes", maxHead));
+  if (!(Number.isInteger(maxHead) && maxHead >= 1_024 && maxHead <= 2 ** 24)) {
+    throw new RangeError(cannot("maxHead", "1024 to 16777216 bytes", maxHead));
+  }
+  const target = options.target === undefined ? undefined : parseTarget(options.target);
+  if (target !== undefined && credentials !== undefined) {
+    throw new TypeError(cannot("credentials", "undefined, since with a target nobody is asked", "(redacted)"));
+  }
+  if (target !== undefined && target.port === port && isLoopback(target.hostname)) {
+    throw new TypeError(cannot("target", "another place than the front itself", target.name));
+  }
+  const headTimeout = milliseconds("headTimeout", options.headTimeout, 10_000);
+  return { hostname, port, gate: gateFor(credentials), target, headTimeout, maxHead };
+}
+
+/** Whether a canonical host name is one of this machine's loopback. */
+export function isLoopback(hostname: string): boolean {
+  return /^(127\.[\d.]+|::1|(.+\.)?localhost\.?)$/.test(hostname);
+}
+
+function parsedHostname(hostname: string): string {
+  const host = parseHost(hostname);
+  if (typeof host === "string") throw new TypeError(cannot("hostname", `a place to listen on, ${host}`, hostname));
+  return host.hostname;
+}
+
+/** As SOCKS5 and HTTP can both carry them. */
+function checkCredentials(credentials: Credentials): void {
+  encodeCredentials(credentials);
+  if (credentials.username.includes(":")) {
+    throw new TypeError(cannot("credentials", "a user name without a colon, which HTTP cannot carry", "(redacted)"));
+  }
+}

@@ -1,0 +1,110 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { withFetch } from "./support/fetch_stage.ts";
+import type { MockFault, MockStep } from "./support/mock_proxy.ts";
+import { test } from "./support/test.ts";
+import type { Answer } from "./support/fetch_web.ts";
+
+const hello: Answer = (_, response) => response.end("hello");
+const reason = new RangeError("a reason of the caller's own");
+
+const steps: [what: string, step: MockStep, fault: Partial<MockFault>, schemes: string[]][] = [
+  ["of the greeting", "negotiate", { answer: new Uint8Array() }, ["http", "https"]],
+  ["of the password", "authenticate", { answer: new Uint8Array() }, ["http", "https"]],
+  ["of the request", "request", { answer: new Uint8Array() }, ["http", "https"]],
+  ["of TLS", "request", {}, ["https"]],
+];
+
+for (const [what, step, fault, schemes] of steps) {
+  for (const scheme of schemes) {
+    test(`an abort in the step ${what} rejects ${scheme} with the reason and ends the handshake`, async () => {
+      const faults = [{ at: step, then: "silence" as const, ...fault }];
+      const proxy = { credentials: { username: "a", password: "b" }, faults };
+      await withFetch(hello, { proxy }, async ({ fetch, proxy }) => {
+        const abort = new AbortController();
+        const fetching = fetch(`${scheme}://a.test/`, { signal: abort.signal }).catch((error) => error);
+        await proxy.until(() => proxy.connections[0]?.step === step);
+        abort.abort(reason);
+        assertEquals(await fetching, reason);
+        await proxy.until(() => proxy.open === 0);
+      });
+    }, { skip: what === "of TLS" && "Deno" in globalThis && "Deno leaves it open when TlsConn.close() interrupts it" });
+  }
+}
+
+test("an abort while the answer is awaited closes the connection", async () => {
+  await withFetch(() => {}, {}, async ({ fetch, proxy, web }) => {
+    const abort = new AbortController();
+    const fetching = fetch("http://a.test/", { signal: abort.signal }).catch((error) => error);
+    await web.until(() => web.seen.length === 1);
+    abort.abort(reason);
+    assertEquals(await fetching, reason);
+    await proxy.until(() => proxy.open === 0);
+  });
+});
+
+test("an abort in the middle of a body closes the connection", async () => {
+  await withFetch((_, response) => response.write("the beginning"), {}, async ({ fetch, proxy }) => {
+    const abort = new AbortController();
+    const response = await fetch("http://a.test/", { signal: abort.signal });
+    const reader = response.body!.getReader();
+    await reader.read();
+    const reading = reader.read().catch((error) => error);
+    abort.abort(reason);
+    assertEquals(await reading, reason);
+    await proxy.until(() => proxy.open === 0);
+  });
+});
+
+test("an abort in the middle of what is sent closes the connection", async () => {
+  await withFetch(() => {}, {}, async ({ fetch, proxy, web }) => {
+    const abort = new AbortController();
+    const up = new TransformStream<Uint8Array, Uint8Array>();
+    const init = { method: "POST", body: up.readable, duplex: "half", signal: abort.signal } as RequestInit;
+    const fetching = fetch("http://a.test/", init).catch((error) => error);
+    const writer = up.writable.getWriter();
+    await writer.write(new TextEncoder().encode("the beginning"));
+    await web.until(() => web.seen.length === 1);
+    abort.abort(reason);
+    assertEquals(await fetching, reason);
+    await proxy.until(() => proxy.open === 0);
+    await writer.close().catch(() => {});
+  });
+});
+
+test("a body that is cancelled closes the connection", async () => {
+  await withFetch((_, response) => response.write("the beginning"), {}, async ({ fetch, proxy }) => {
+    const response = await fetch("http://a.test/");
+    await response.body!.cancel();
+    await proxy.until(() => proxy.open === 0);
+  });
+});
+
+test("what was aborted before opens nothing", async () => {
+  await withFetch(hello, {}, async ({ fetch, proxy }) => {
+    const error = await fetch("http://a.test/", { signal: AbortSignal.abort(reason) }).catch((error) => error);
+    assertEquals([error, proxy.connections.length], [reason, 0]);
+  });
+});
+
+test("a signal of a Request counts, and so does a timeout", async () => {
+  await withFetch(() => {}, {}, async ({ fetch, proxy }) => {
+    const request = new Request("http://a.test/", { signal: AbortSignal.timeout(50) });
+    const error = await assertRejects(() => fetch(request), Error);
+    assertEquals(error.name, "TimeoutError");
+    await proxy.until(() => proxy.open === 0);
+  });
+});
+
+test("an abort is no matter of another request to the same host", async () => {
+  const faults = [{ at: "request" as const, answer: new Uint8Array(), then: "silence" as const }];
+  await withFetch(hello, { proxy: { faults } }, async ({ fetch, proxy }) => {
+    const abort = new AbortController();
+    const aborted = fetch("http://a.test/", { signal: abort.signal }).catch((error) => error);
+    await proxy.until(() => proxy.connections[0]?.step === "request");
+    const other = fetch("http://a.test/").then((response) => response.text());
+    assertEquals(await other, "hello");
+    abort.abort(reason);
+    assertEquals(await aborted, reason);
+    assertEquals(await (await fetch("http://a.test/")).text(), "hello");
+  });
+});

@@ -1,0 +1,187 @@
+import { assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { execFile } from "node:child_process";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { createFetch } from "../fetch/mod.ts";
+import { Socks5Client } from "../mod.ts";
+import { createMockProxy, type MockProxy } from "./support/mock_proxy.ts";
+import { startSilent, type Target } from "./support/targets.ts";
+import { test } from "./support/test.ts";
+import { startWeb, type Web } from "./support/fetch_web.ts";
+
+const runtime = "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node";
+const here = { NO_PROXY: "127.0.0.1,localhost,::1,.test" };
+
+type Environment = { env?: Record<string, string>; late?: Record<string, string> };
+
+const environments: Record<string, (trap: string) => Environment> = {
+  "nothing": () => ({}),
+  "NO_PROXY with *": () => ({ env: { NO_PROXY: "*" } }),
+  "NO_PROXY with the hosts": () => ({ env: here }),
+  "no_proxy with the hosts": () => ({ env: { no_proxy: here.NO_PROXY } }),
+  "NO_PROXY set later": () => ({ late: here }),
+  "NO_PROXY set later to *": () => ({ late: { NO_PROXY: "*", no_proxy: "*" } }),
+  "another HTTP_PROXY": (trap) => ({ env: proxies(trap) }),
+  "another HTTP_PROXY, set later": (trap) => ({ late: proxies(trap) }),
+  "another HTTP_PROXY, which Node heeds": (trap) => ({ env: { ...proxies(trap), NODE_USE_ENV_PROXY: "1" } }),
+  "NO_PROXY, which Node heeds": (trap) => ({ env: { ...proxies(trap), ...here, NODE_USE_ENV_PROXY: "1" } }),
+};
+
+for (const [name, environment] of Object.entries(environments)) {
+  test(`with ${name} in the environment all goes through the proxy, and without that nothing goes`, async () => {
+    await withPlaces(async ({ web, proxy, trap }) => {
+      const { env, late } = environment(`http://127.0.0.1:${trap.port}`);
+      const urls = urlsOf(web);
+      const targets = [`127.0.0.1:${web.port}`, `localhost:${web.port}`, `::1:${web.port}`, "a.test:80", "b.test:80"];
+
+      const through = await fetched(proxy, urls, env, late);
+      assertEquals(through, urls.map(() => "hello"));
+      const asked = new Set(proxy.connections.map(({ request }) => `${request?.hostname}:${request?.port}`));
+      assertEquals(
+        [...asked].sort(),
+        [...targets, `localhost:${web.port}`].sort().filter((it, i, all) => it !== all[i - 1]),
+      );
+      assertEquals(web.accepted, proxy.connections.length);
+
+      const { accepted } = web;
+      await proxy.stop();
+      const down = await fetched(proxy, urls, env, late);
+      assertEquals(down, urls.map(() => "TypeError SOCKS5_PROXY_UNREACHABLE"));
+      assertEquals([web.accepted, trap.accepted], [accepted, 0]);
+    });
+  });
+}
+
+test("a fetch that was replaced is not taken for the runtime's own", async () => {
+  const { fetch } = globalThis;
+  const client = new Socks5Client("socks5h://127.0.0.1:1", { retry: 0 });
+  let asked = 0;
+  globalThis.fetch = (() => Promise.resolve(new Response(`direct ${++asked}`))) as never;
+  try {
+    if (runtime === "bun") { // which has its own in another place, too
+      const own = createFetch(client);
+      assertEquals(await own("http://a.test/").catch((error) => error.cause.code), "SOCKS5_PROXY_UNREACHABLE");
+      await own.close();
+      assertEquals(asked, 0);
+    } else {
+      assertThrows(() => createFetch(client), TypeError, "Cannot use fetch as");
+    }
+  } finally {
+    globalThis.fetch = fetch;
+  }
+});
+
+const missing: [runtime: string, member: string, value: unknown][] = [
+  ["Deno", "createHttpClient", undefined],
+  ["Bun", "FetchSession", undefined],
+  ["Bun", "FetchSession", class {}],
+];
+
+for (const [name, member, value] of missing) {
+  const object = (globalThis as Record<string, unknown>)[name] as object | undefined;
+  test(`${name} with ${value ? "another" : "no"} ${member} is refused`, () => {
+    const before = Object.getOwnPropertyDescriptor(object, member)!;
+    Object.defineProperty(object, member, { value });
+    try {
+      const client = new Socks5Client("socks5h://127.0.0.1:1");
+      assertThrows(() => createFetch(client), TypeError, `Cannot use ${name} as`);
+    } finally {
+      Object.defineProperty(object, member, before);
+    }
+  }, { skip: object === undefined && `it is about ${name}` });
+}
+
+for (const hook of ["dispatcher", "client", "proxy", "unix", "session", "tls", "agent", "protocol"]) {
+  test(`init.${hook} is refused, and on a Request it counts nothing`, async () => {
+    await withPlaces(async ({ web, proxy }) => {
+      const fetch = createFetch(new Socks5Client(proxy.url, { retry: 0 }));
+      const url = `http://127.0.0.1:${web.port}/`;
+      const error = await fetch(url, { [hook]: {} } as RequestInit).catch((error) => error);
+      assertMatch(String(error), new RegExp(`^TypeError: Cannot use init.${hook}`));
+      const request = Object.assign(new Request(url), { [hook]: hook === "proxy" ? false : "/nowhere" });
+      assertEquals(await (await fetch(request)).text(), "hello");
+      assertEquals([proxy.connections.length, web.accepted], [1, 1]);
+      await fetch.close();
+    });
+  });
+}
+
+const denoOnly = { skip: runtime !== "deno" && "it is about Deno" } as const;
+
+test("Deno looks no name up", async () => {
+  await withPlaces(async ({ web, proxy }) => {
+    // a name that leads to what is denied is refused as soon as it is looked up
+    const flags = ["--allow-env", "--allow-net", `--deny-net=127.0.0.1:${web.port}`];
+    assertEquals(await fetched(proxy, [`http://localhost:${web.port}/`], {}, {}, flags), ["hello"]);
+  });
+}, denoOnly);
+
+test("Deno needs the permissions for loopback and for NO_PROXY", async () => {
+  await withPlaces(async ({ web, proxy }) => {
+    const net = "--allow-net=127.0.0.1";
+    const env = { NO_PROXY: "*" };
+    const urls = urlsOf(web).slice(0, 2);
+    assertEquals(await fetched(proxy, urls, env, {}, [net, "--allow-env=NO_PROXY,no_proxy"]), ["hello", "hello"]);
+    const error = await fetched(proxy, urls, env, {}, [net]).catch((error) => String(error));
+    assertMatch(String(error), /TypeError: Cannot use Deno's permissions as .*--allow-env=NO_PROXY,no_proxy/);
+  });
+}, denoOnly);
+
+interface Places {
+  web: Web;
+  proxy: MockProxy;
+  /** What must not be connected to. */
+  trap: Target;
+}
+
+async function withPlaces(use: (places: Places) => Promise<void>): Promise<void> {
+  const web = await startWeb((request, response) => {
+    const location = `http://localhost:${web.port}/`;
+    if (request.url === "/redirect") response.writeHead(302, { location }).end();
+    else response.end("hello");
+  });
+  const proxy = await createMockProxy({ rules: () => ({ port: web.port }) });
+  const trap = await startSilent();
+  try {
+    await use({ web, proxy, trap });
+  } finally {
+    await proxy.close();
+    await trap.close();
+    await web.close();
+  }
+}
+
+function urlsOf({ port }: Web): string[] {
+  return [
+    `http://127.0.0.1:${port}/`,
+    `http://localhost:${port}/`,
+    `http://[::1]:${port}/`,
+    "http://a.test/",
+    "http://b.test/redirect",
+  ];
+}
+
+function proxies(url: string): Record<string, string> {
+  const names = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+  return Object.fromEntries(names.map((name) => [name, url]));
+}
+
+/** What a process of the same runtime gets. */
+function fetched(
+  proxy: MockProxy,
+  urls: string[],
+  env: Record<string, string> = {},
+  late: Record<string, string> = {},
+  flags = ["--allow-env", "--allow-net"],
+): Promise<string[]> {
+  const program = fileURLToPath(new URL("./support/fetch_program.ts", import.meta.url));
+  const deno = ["run", "--quiet", "--no-prompt", "--no-check", "--no-lock", ...flags];
+  const args = [...(runtime === "deno" ? deno : []), program, proxy.url, JSON.stringify(late), ...urls];
+  const options = { env: { ...process.env, ...env }, timeout: 20_000 };
+  return new Promise((resolve, reject) => {
+    execFile(process.execPath, args, options, (error, stdout, stderr) => {
+      if (error) reject(new Error(`${error.message}\n${stderr}`));
+      else resolve(JSON.parse(stdout));
+    });
+  });
+}

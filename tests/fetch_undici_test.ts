@@ -1,0 +1,135 @@
+import { assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
+import { createRequire } from "node:module";
+import { createConnector, createFetch, type UndiciConnector } from "../fetch/mod.ts";
+import { ProxyError, Socks5Client, TlsError } from "../mod.ts";
+import { certificates } from "./support/certificates.ts";
+import { causeOf, withFetch } from "./support/fetch_stage.ts";
+import { test } from "./support/test.ts";
+import type { Answer } from "./support/fetch_web.ts";
+
+/** What of undici is used. */
+interface Undici {
+  Agent: new (options: { connect: UndiciConnector }) => Dispatcher;
+  MockAgent: new () => Dispatcher;
+  ProxyAgent: new (url: string) => Dispatcher;
+  fetch(url: string, init: { dispatcher: Dispatcher; signal?: AbortSignal }): Promise<Response>;
+  request(url: string, options: { dispatcher: Dispatcher }): Promise<{ body: { text(): Promise<string> } }>;
+  setGlobalDispatcher(dispatcher: Dispatcher): void;
+}
+type Dispatcher = { close(): Promise<void>; destroy(): Promise<void> };
+
+const runtime = "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node";
+const onNode = { skip: runtime !== "node" && "undici is for Node" } as const;
+const { authority, names } = certificates();
+const hello: Answer = (_, response) => response.end("hello");
+const require = createRequire(import.meta.url);
+
+for (const version of [6, 7, 8]) {
+  const undici = () => require(`undici${version}`) as Undici;
+
+  test(`undici ${version} of one's own goes through the proxy and keeps its connections`, async () => {
+    const { Agent, fetch, request } = undici();
+    await withFetch(hello, {}, async ({ client, proxy, web }) => {
+      const dispatcher = new Agent({ connect: createConnector(client) });
+      for (let i = 0; i < 3; i++) {
+        assertEquals(await (await fetch("http://a.test:81/", { dispatcher })).text(), "hello");
+        await settled();
+        assertEquals(await (await request("http://a.test:81/", { dispatcher })).body.text(), "hello");
+        await settled();
+      }
+      assertEquals(web.seen.map(({ connection }) => connection), [0, 0, 0, 0, 0, 0]);
+      assertEquals(proxy.connections.map(({ request }) => `${request?.hostname}:${request?.port}`), ["a.test:81"]);
+      await dispatcher.close();
+      await proxy.until(() => proxy.open === 0);
+    });
+  }, onNode);
+
+  test(
+    `undici ${version} of one's own speaks HTTPS through the proxy, with the certificate of the host alone`,
+    async () => {
+      const { Agent, fetch, request } = undici();
+      await withFetch(hello, { tls: names }, async ({ client, proxy, web }) => {
+        const dispatcher = new Agent({ connect: createConnector(client, { tls: { caCerts: [authority.cert] } }) });
+        assertEquals(await (await fetch("https://example.com/", { dispatcher })).text(), "hello");
+        assertEquals(await (await request("https://target.example:444/", { dispatcher })).body.text(), "hello");
+        assertInstanceOf(await causeOf(fetch("https://other.example/", { dispatcher })), TlsError);
+        await assertRejects(() => request("https://other.example/", { dispatcher }), TlsError);
+        assertEquals([web.seen.length, web.seen[1]!.headers.host], [2, "target.example:444"]);
+        await dispatcher.close();
+        await proxy.until(() => proxy.open === 0);
+      });
+    },
+    onNode,
+  );
+
+  test(`undici ${version} of one's own fails without the proxy, and its abort leaves nothing`, async () => {
+    const { Agent, fetch, request } = undici();
+    const faults = [{ at: "request" as const, answer: new Uint8Array(), then: "silence" as const }];
+    await withFetch(hello, { proxy: { faults } }, async ({ client, proxy, web }) => {
+      const dispatcher = new Agent({ connect: createConnector(client) });
+      const abort = new AbortController();
+      const fetching = fetch("http://a.test/", { dispatcher, signal: abort.signal }).catch((error) => error.name);
+      await proxy.until(() => proxy.connections[0]?.step === "request");
+      abort.abort();
+      assertEquals(await fetching, "AbortError");
+      await dispatcher.destroy(); // undici would go on connecting, for the next request
+      await proxy.stop();
+      const down = new Agent({ connect: createConnector(client) });
+      const url = `http://127.0.0.1:${web.port}/`;
+      assertInstanceOf(await causeOf(fetch(url, { dispatcher: down })), ProxyError);
+      await assertRejects(() => request(url, { dispatcher: down }), ProxyError);
+      assertEquals(web.accepted, 0);
+      await down.close();
+      await proxy.start();
+    });
+  }, onNode);
+
+  test(
+    `createFetch() takes none of undici ${version} that somebody made the global dispatcher, or its Agent`,
+    async () => {
+      const { Agent, MockAgent, ProxyAgent, setGlobalDispatcher } = undici();
+      const symbols = [1, 2].map((n) => Symbol.for(`undici.globalDispatcher.${n}`));
+      void globalThis.Headers; // loads Node's own
+      const before = symbols.map((symbol) => Object.getOwnPropertyDescriptor(globalThis, symbol));
+      await withFetch(hello, {}, async ({ client, proxy, web }) => {
+        const agents = [new ProxyAgent("http://127.0.0.1:1"), new MockAgent(), new Agent({ connect: () => {} })];
+        for (const agent of agents) {
+          setGlobalDispatcher(agent);
+          try {
+            // what works goes through the proxy all the same, and what does not is refused
+            const { accepted } = web;
+            const { length } = proxy.connections;
+            const own = createFetch(client);
+            assertEquals(await (await own("http://a.test/")).text(), "hello");
+            await own.close();
+            assertEquals([web.accepted - accepted, proxy.connections.length - length], [1, 1]);
+          } catch (error) {
+            assertInstanceOf(error, TypeError);
+            assertEquals(
+              error.message.split(",")[0]?.startsWith("Cannot use fetch as Node's own"),
+              true,
+              error.message,
+            );
+          } finally {
+            symbols.forEach((symbol, i) => before[i] && Object.defineProperty(globalThis, symbol, before[i]));
+            await agent.close();
+          }
+        }
+      });
+    },
+    onNode,
+  );
+}
+
+test("createConnector() refuses what is no client, what are no options, and Bun", () => {
+  const client = new Socks5Client("socks5h://127.0.0.1");
+  assertThrows(() => createConnector({} as never), TypeError, "connect()");
+  assertThrows(() => createConnector(client, { tls: { caCerts: ["none"] } }), TypeError, "tls.caCerts");
+  if (runtime === "bun") assertThrows(() => createConnector(client), TypeError, "Bun");
+  else createConnector(client);
+});
+
+/** Lets undici see that a connection is free, for which it waits a turn. */
+function settled(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 10));
+}

@@ -1,0 +1,81 @@
+import process from "node:process";
+import { execFileSync } from "node:child_process";
+import { chownSync, existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { answers, findProgram, listens } from "./real_process.ts";
+import { program, type RealProgram } from "./real_program.ts";
+import { greets, startSshd } from "./sshd.ts";
+
+const isRoot = process.getuid?.() === 0;
+const account = { username: "tester", password: "sesame of the server" };
+
+/** redis-server that wants a password. */
+export const redis: RealProgram = program({
+  name: "redis-server",
+  programs: ["redis-server"],
+  credentials: account,
+  isReady: listens,
+  launch: ({ directory, port, start }) =>
+    start(
+      "redis-server",
+      ...["--bind", "127.0.0.1", "--port", `${port}`, "--dir", directory, "--requirepass", account.password],
+      ...["--save", "", "--appendonly", "no"],
+    ),
+});
+
+/** PostgreSQL that wants a password, with a database `postgres`, and without a unix socket. */
+export const postgres: RealProgram = program({
+  name: "PostgreSQL",
+  programs: isRoot ? ["setpriv"] : [],
+  obstacle: postgresBin() === undefined && "PostgreSQL is not installed",
+  credentials: account,
+  isReady: (at) => answers(at, Uint8Array.of(0, 0, 0, 8, 4, 210, 22, 47), Uint8Array.of(0x4e)), // SSLRequest: N
+  async launch({ directory, port, start, run, write }) {
+    const bin = postgresBin()!;
+    const asUser = isRoot ? ["setpriv", ...userPostgres(directory), "--"] : [];
+    const password = write("password", account.password);
+    const data = join(directory, "data");
+    const as = (program: string, ...args: string[]) =>
+      [...asUser, join(bin, program), ...args] as [string, ...string[]];
+    const initdb = ["-A", "scram-sha-256", "-U", account.username, "--pwfile", password, "--no-sync", "--locale=C"];
+    await run(...as("initdb", "-D", data, ...initdb));
+    const settings = ["-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "shared_buffers=1MB"];
+    const server = start(...as("postgres", "-D", data, "-h", "127.0.0.1", "-p", `${port}`, ...settings));
+    return {
+      ...server,
+      // in order: what is killed leaves shared memory behind
+      async kill() {
+        await run(...as("pg_ctl", "stop", "-D", data, "-m", "immediate")).catch(() => {});
+        await server.kill();
+      },
+    };
+  },
+});
+
+/** sshd that takes the key `user` in its directory, from the user who runs the tests. */
+export const sshd: RealProgram = program({
+  name: "sshd",
+  programs: ["sshd", "ssh-keygen"],
+  credentials: { username: execFileSync("id", ["-un"], { encoding: "utf8" }).trim(), password: "" },
+  isReady: greets,
+  launch: (place) => startSshd(place, place.port),
+});
+
+/** Debian keeps the programs of each version in a directory of its own. */
+function postgresBin(): string | undefined {
+  const beside = findProgram("initdb");
+  if (beside) return join(beside, "..");
+  const versions = "/usr/lib/postgresql";
+  try {
+    return readdirSync(versions).map((it) => join(versions, it, "bin")).find((it) => existsSync(join(it, "initdb")));
+  } catch {
+    return undefined;
+  }
+}
+
+/** PostgreSQL does not run as root: gives it the directory and says who it is to be. */
+function userPostgres(directory: string): string[] {
+  const [uid, gid] = ["-u", "-g"].map((which) => Number(execFileSync("id", [which, "postgres"])));
+  chownSync(directory, uid!, gid!);
+  return ["--reuid", `${uid}`, "--regid", `${gid}`, "--clear-groups"];
+}
