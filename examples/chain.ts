@@ -1,12 +1,12 @@
 // A chain of two proxies: deno run --allow-net=127.0.0.1 examples/chain.ts
 import { Socks5Client } from "../mod.ts";
-import { createMockProxy } from "../tests/support/mock_proxy.ts";
+import { createTestProxy } from "../testing/mod.ts";
 import { startBanner } from "../tests/support/targets.ts";
 
 // a server that greets and two proxies on loopback, so that it runs anywhere
 const server = await startBanner("Hello through two proxies!");
-const near = await createMockProxy({ credentials: { username: "alice", password: "secret" } });
-const far = await createMockProxy({ rules: { "example.test:7": { port: server.port } } });
+const near = await createTestProxy({ credentials: { username: "alice", password: "secret" } });
+const far = await createTestProxy({ rules: { "example.test:7": { port: server.port } } });
 
 // a client is a transport: what it opens are connections to the far proxy, through the near one
 const client = new Socks5Client(far.url, { transport: new Socks5Client(near.url) });

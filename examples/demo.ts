@@ -4,12 +4,11 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import process from "node:process";
 import { type Conn, Socks5Client, Socks5Error, type Socks5Event } from "../mod.ts";
-import { claimsSuccess, closesAt, createMockProxy, type MockFault } from "../tests/support/mock_proxy.ts";
-import type { MockProxy, MockProxyOptions } from "../tests/support/mock_proxy.ts";
+import { createTestProxy, type TestFault, type TestProxy, type TestProxyOptions } from "../testing/mod.ts";
 import { bar, heading, milliseconds, paint, row, type Style, WIDTH } from "./support/terminal.ts";
 
 const ROUND_TRIP = 60; // milliseconds
-const FAR_AWAY: MockFault = { at: ["negotiate", "authenticate", "request"], wait: ROUND_TRIP };
+const FAR_AWAY: TestFault = { fault: "wait", at: ["negotiate", "authenticate", "request"], for: ROUND_TRIP };
 const CREDENTIALS = { username: "alice", password: "open sesame" };
 const TARGET = "example.test:80";
 const REQUEST = new TextEncoder().encode("GET / HTTP/1.1\r\nHost: example.test\r\n\r\n");
@@ -18,7 +17,7 @@ const STYLES = { ok: "green", failed: "red", skipped: "dim" } as const;
 
 const started = performance.now();
 const site = await startSite();
-const proxies: MockProxy[] = [];
+const proxies: TestProxy[] = [];
 try {
   const { deno, bun, node } = process.versions;
   const runtime = deno ? `Deno ${deno}` : bun ? `Bun ${bun}` : `Node ${node}`;
@@ -43,7 +42,7 @@ try {
   site.closeAllConnections();
 }
 
-async function showHandshake(proxy: MockProxy): Promise<void> {
+async function showHandshake(proxy: TestProxy): Promise<void> {
   heading("1  Handshake", "client.check(target) goes through all of it and tells how long each step took.");
   const client = new Socks5Client(proxy.url);
   const [report] = await client.check(TARGET, { probe: REQUEST });
@@ -58,7 +57,7 @@ async function showHandshake(proxy: MockProxy): Promise<void> {
   }
 }
 
-async function showRequest(proxy: MockProxy): Promise<void> {
+async function showRequest(proxy: TestProxy): Promise<void> {
   heading("2  Request", "client.connect(target) gives a two-way connection; the proxy looks the name up.");
   const begun = performance.now();
   const client = new Socks5Client(proxy.url, { onEvent: tell });
@@ -71,7 +70,7 @@ async function showRequest(proxy: MockProxy): Promise<void> {
   assert.equal(page, `hello to ${hostname}:${port}`);
 }
 
-async function showReuse(proxy: MockProxy): Promise<void> {
+async function showReuse(proxy: TestProxy): Promise<void> {
   heading("3  Reuse", "With { reuse: true }, conn.release() keeps the tunnel for the next connect().");
   const client = new Socks5Client(proxy.url);
   let longest = 0;
@@ -90,14 +89,16 @@ async function showReuse(proxy: MockProxy): Promise<void> {
 
 async function showRetry(): Promise<void> {
   heading("4  Retry", "The proxy hangs up on the first attempt; connect() pauses and tries again.");
-  const moody = await startProxy({ faults: ({ index }) => index === 0 ? closesAt("negotiate") : FAR_AWAY });
+  const moody = await startProxy({
+    faults: ({ index }) => index === 0 ? { fault: "close", at: "negotiate" } : FAR_AWAY,
+  });
   const client = new Socks5Client(moody.url, { retry: { minDelay: 500 }, onEvent: tell });
   const conn = await client.connect(TARGET);
   conn.close();
   assert.equal(client.stats().retries, 1);
 }
 
-async function showFailover(proxy: MockProxy): Promise<void> {
+async function showFailover(proxy: TestProxy): Promise<void> {
   heading("5  Failover", "The first of two proxies is dead; the second connect() passes it over.");
   const dead = await startDeadProxy();
   const client = new Socks5Client([dead.url, proxy.url], { onEvent: tell });
@@ -111,13 +112,13 @@ async function showFailover(proxy: MockProxy): Promise<void> {
   note("", "", `client.stats(): ${first.proxy} rests for ${(first.cooldown / 1000).toFixed(1)} s more`, "dim");
 }
 
-async function showCheck(proxy: MockProxy): Promise<void> {
+async function showCheck(proxy: TestProxy): Promise<void> {
   heading("6  Check", "Which of these proxies works? Only a byte that came from the target proves it.");
   const candidates = {
     "good": proxy,
     "other password": await startProxy({ credentials: { username: "bob" } }),
     "web server": { hostname: "127.0.0.1", port: portOf(site) },
-    "empty promise": await startProxy({ faults: () => claimsSuccess("close") }),
+    "empty promise": await startProxy({ faults: { fault: "false-success" } }),
     "dead": await startDeadProxy(),
   };
   const specs = Object.values(candidates).map(({ hostname, port }) => ({ hostname, port, credentials: CREDENTIALS }));
@@ -136,7 +137,7 @@ async function showCheck(proxy: MockProxy): Promise<void> {
   assert.deepEqual(verdicts, ["ok", "auth-refused", "not-socks5", "unproven", "proxy-down"]);
 }
 
-async function showError(proxy: MockProxy): Promise<void> {
+async function showError(proxy: TestProxy): Promise<void> {
   heading("7  Error", "One proxy is dead and one cannot reach the target: what got furthest is thrown.");
   const dead = await startDeadProxy();
   const client = new Socks5Client([dead.url, proxy.url]);
@@ -193,15 +194,15 @@ async function startSite(): Promise<Server> {
 }
 
 /** A proxy that knows two names, of which one leads to the web server. */
-async function startProxy(options: MockProxyOptions = {}): Promise<MockProxy> {
+async function startProxy(options: TestProxyOptions = {}): Promise<TestProxy> {
   const rules = { [TARGET]: { port: portOf(site) }, "closed.test:80": { rep: 5 } };
-  const proxy = await createMockProxy({ credentials: CREDENTIALS, rules, faults: () => FAR_AWAY, ...options });
+  const proxy = await createTestProxy({ credentials: CREDENTIALS, rules, faults: FAR_AWAY, ...options });
   proxies.push(proxy);
   return proxy;
 }
 
 /** A proxy that was there a moment ago. */
-async function startDeadProxy(): Promise<MockProxy> {
+async function startDeadProxy(): Promise<TestProxy> {
   const proxy = await startProxy();
   await proxy.stop();
   return proxy;

@@ -4,13 +4,13 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import process from "node:process";
 import { Socks5Client } from "../mod.ts";
-import { createMockProxy } from "../tests/support/mock_proxy.ts";
+import { createTestProxy } from "../testing/mod.ts";
 
 // a web server and a proxy on loopback, so that it runs anywhere
 const server = createServer((_request, response) => response.end("Hello through the tunnel!\n"));
 await once(server.listen(0, "127.0.0.1"), "listening");
 const { port } = server.address() as AddressInfo;
-const proxy = await createMockProxy({
+const proxy = await createTestProxy({
   credentials: { username: "alice", password: "secret" },
   rules: { "example.test:80": { port } },
 });

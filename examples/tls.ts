@@ -3,7 +3,7 @@ import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { createServer } from "node:tls";
 import { Socks5Client, TlsError } from "../mod.ts";
-import { createMockProxy } from "../tests/support/mock_proxy.ts";
+import { createTestProxy } from "../testing/mod.ts";
 import { CERTIFICATE, KEY } from "./support/certificate.ts";
 
 // a TLS server and a proxy on loopback, so that it runs anywhere
@@ -13,7 +13,7 @@ const server = createServer({ key: KEY, cert: CERTIFICATE, ALPNProtocols: ["hell
 server.on("tlsClientError", (_, socket) => socket.destroy());
 await once(server.listen(0, "127.0.0.1"), "listening");
 const { port } = server.address() as AddressInfo;
-const proxy = await createMockProxy({ rules: { "example.test:443": { port }, "other.test:443": { port } } });
+const proxy = await createTestProxy({ rules: { "example.test:443": { port }, "other.test:443": { port } } });
 
 const client = new Socks5Client(proxy.url);
 try {

@@ -10,7 +10,7 @@ import { promisify } from "node:util";
 import { Socks5Agent, type Socks5AgentOptions } from "../agent/mod.ts";
 import { Socks5Client, Socks5Error } from "../mod.ts";
 import { certificates } from "./support/certificates.ts";
-import { type MockFault, type MockStep, refusesPassword, repliesWith, silentAt } from "./support/mock_proxy.ts";
+import type { TestFault, TestProxyOptions, TestStep } from "../testing/mod.ts";
 import { eventually } from "./support/real_process.ts";
 import { digestOf, payload, startSilent } from "./support/targets.ts";
 import { test } from "./support/test.ts";
@@ -76,8 +76,11 @@ for (const [protocol, get] of Object.entries(kinds)) {
     });
   });
 
-  for (const step of ["accept", "negotiate", "authenticate", "request"] satisfies MockStep[]) {
-    const proxy = { credentials: { username: "user", password: "pass" }, faults: () => silentAt(step) };
+  for (const step of ["accept", "negotiate", "authenticate", "request"] satisfies TestStep[]) {
+    const proxy = {
+      credentials: { username: "user", password: "pass" },
+      faults: { fault: "silence" as const, at: step },
+    };
 
     test(`${protocol} a request that is aborted while the proxy is silent (${step}) leaves nothing open`, async () => {
       await withWeb({ proxy }, async ({ agent, client, proxy, plain, secure }) => {
@@ -124,13 +127,13 @@ for (const [protocol, get] of Object.entries(kinds)) {
     });
   });
 
-  const refusals: [what: string, fault: MockFault, name: string, code: string][] = [
-    ["the proxy refuses the password", refusesPassword(1), "AuthError", "SOCKS5_AUTH_REFUSED"],
-    ["the target refuses", repliesWith(5), "TargetError", "SOCKS5_TARGET_REFUSED"],
+  const refusals: [what: string, fault: TestFault, name: string, code: string][] = [
+    ["the proxy refuses the password", { fault: "refuse-password", status: 1 }, "AuthError", "SOCKS5_AUTH_REFUSED"],
+    ["the target refuses", { fault: "refuse", rep: 5 }, "TargetError", "SOCKS5_TARGET_REFUSED"],
   ];
   for (const [what, fault, name, code] of refusals) {
     test(`${protocol} ${what}: the request fails with that`, async () => {
-      const proxy = { credentials: { username: "user", password: "pass" }, faults: () => fault };
+      const proxy = { credentials: { username: "user", password: "pass" }, faults: fault };
       await withWeb({ proxy }, async ({ agent }) => {
         const error = await errorOf(get(url, { agent }));
         assertInstanceOf(error, Socks5Error);
@@ -342,7 +345,7 @@ test("https: an aborted request cancels the handshake of TLS, too", async () => 
 });
 
 test("the timeout of the agent counts, and that of setTimeout() is told", async () => {
-  const proxy = { faults: () => silentAt("request") };
+  const proxy: TestProxyOptions = { faults: { fault: "silence", at: "request" } };
   await withWeb({ proxy, agent: { timeout: 50 } }, async ({ agent }) => {
     assertEquals((await errorOf(get("http://example.com/", { agent }))).code, "SOCKS5_TIMEOUT");
   });

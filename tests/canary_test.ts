@@ -12,8 +12,8 @@ import {
   type Target,
 } from "../mod.ts";
 import { FakeTransport, type Script, socks5 } from "./support/fake.ts";
-import * as mock from "./support/mock_proxy.ts";
-import type { MockFault, MockProxy } from "./support/mock_proxy.ts";
+import * as testing from "../testing/mod.ts";
+import type { TestFault, TestProxy } from "../testing/mod.ts";
 import { startEcho } from "./support/targets.ts";
 import { test } from "./support/test.ts";
 
@@ -248,34 +248,34 @@ async function watch(
 const per = (credentials: Credentials | undefined) => credentials && { credentials };
 
 /** What a real proxy does wrong; the wrong password is sent before most of it. */
-const faults: [what: string, fault: MockFault][] = [
-  ...(["accept", "negotiate", "authenticate", "request"] as const).flatMap((at): [string, MockFault][] => [
-    [`closes at ${at}`, mock.closesAt(at)],
-    [`resets at ${at}`, mock.resetsAt(at)],
-    [`is silent at ${at}`, mock.silentAt(at)],
+const faults: [what: string, fault: TestFault][] = [
+  ...(["accept", "negotiate", "authenticate", "request"] as const).flatMap((at): [string, TestFault][] => [
+    [`closes at ${at}`, { fault: "close", at }],
+    [`resets at ${at}`, { fault: "reset", at }],
+    [`is silent at ${at}`, { fault: "silence", at }],
   ]),
-  ["is an HTTP server", mock.answersHttp()],
-  ["is an SSH server", mock.speaksSsh()],
-  ["is a TLS server", mock.answersTlsAlert()],
-  ["is a SOCKS4 server", mock.answersSocks4()],
-  ["chooses a method that was not offered", mock.choosesMethod(1)],
-  ["accepts no method", mock.choosesMethod(0xff)],
-  ["refuses the password", mock.refusesPassword(1)],
-  ["cuts the status", mock.cutsAt("authenticate", 1)],
-  ["cuts the reply", mock.cutsAt("request", 7)],
-  ["sends an unknown ATYP", mock.answersAt("request", mock.encodeReply({ atyp: 9 }), "close")],
-  ["sends a malformed reply", mock.answersAt("request", mock.encodeReply({ ver: 4 }), "close")],
-  ...[1, 2, 3, 4, 5, 6, 7, 8, 9, 0xff].map((rep): [string, MockFault] => [`replies ${rep}`, mock.repliesWith(rep)]),
+  ["is an HTTP server", { fault: "http" }],
+  ["is an SSH server", { fault: "ssh" }],
+  ["is a TLS server", { fault: "tls" }],
+  ["is a SOCKS4 server", { fault: "socks4" }],
+  ["chooses a method that was not offered", { fault: "method", method: 1 }],
+  ["accepts no method", { fault: "method", method: 0xff }],
+  ["refuses the password", { fault: "refuse-password", status: 1 }],
+  ["cuts the status", { fault: "cut", at: "authenticate", length: 1 }],
+  ["cuts the reply", { fault: "cut", at: "request", length: 7 }],
+  ["sends an unknown ATYP", { fault: "reply", reply: { atyp: 9 }, then: "close" }],
+  ["sends a malformed reply", { fault: "reply", reply: { ver: 4 }, then: "close" }],
+  ...[1, 2, 3, 4, 5, 6, 7, 8, 9, 0xff].map((rep): [string, TestFault] => [`replies ${rep}`, { fault: "refuse", rep }]),
   [
     "says its password back as its own status",
-    mock.answersAt("authenticate", new TextEncoder().encode(PLAIN.password), "close"),
+    { fault: "answer", at: "authenticate", bytes: new TextEncoder().encode(PLAIN.password), then: "close" },
   ],
 ];
 
 for (const [what, fault] of faults) {
   test(`a real proxy that ${what} brings nothing to light`, async () => {
     const options = { attemptTimeout: 200, timeout: 1_000 };
-    const proxy = await mock.createMockProxy({
+    const proxy = await testing.createTestProxy({
       methods: [2],
       credentials: () => 0,
       rules: { [TARGET]: { port: 1 } },
@@ -301,7 +301,7 @@ for (const [what, fault] of faults) {
 
 test("tunnels show nothing of how they came about: in use, idle, reused, ended, broken, closed, detached", async () => {
   const echo = await startEcho();
-  const proxy = await mock.createMockProxy({ methods: [2], credentials: () => 0 });
+  const proxy = await testing.createTestProxy({ methods: [2], credentials: () => 0 });
   for (const own of [undefined, OWN]) {
     for (const spec of [...specs(proxy, PLAIN), ...specs(proxy, ODD)]) {
       await watch(spec, {}, async (client, show) => {
@@ -338,12 +338,12 @@ test("tunnels show nothing of how they came about: in use, idle, reused, ended, 
 });
 
 test("a refused connection, an abort, a timeout, a wait, close() and the hops of a chain show nothing", async () => {
-  const silent = await mock.createMockProxy({
-    faults: () => mock.silentAt("request"),
+  const silent = await testing.createTestProxy({
+    faults: { fault: "silence", at: "request" },
     methods: [2],
     credentials: () => 0,
   });
-  const proxy = await mock.createMockProxy({ methods: [2], credentials: () => 0 });
+  const proxy = await testing.createTestProxy({ methods: [2], credentials: () => 0 });
   const refused = { hostname: "127.0.0.1", port: 1 };
   const thrown = (promise: Promise<unknown>) =>
     promise.then(() => assert(false, "it succeeded"), (error: unknown) => error);
@@ -373,7 +373,7 @@ test("a refused connection, an abort, a timeout, a wait, close() and the hops of
       await inner.close();
     }
   }
-  for (const it of [silent, proxy] as MockProxy[]) {
+  for (const it of [silent, proxy] as TestProxy[]) {
     await it.until(() => it.open === 0);
     await it.close();
   }

@@ -12,8 +12,8 @@ import {
   TimeoutError,
 } from "../mod.ts";
 import { bytes, readAll, readFull, text } from "./support/contract.ts";
-import * as mock from "./support/mock_proxy.ts";
-import type { MockFault, MockProxy, MockProxyOptions, MockStep } from "./support/mock_proxy.ts";
+import * as testing from "../testing/mod.ts";
+import type { TestFault, TestProxy, TestProxyOptions, TestStep } from "../testing/mod.ts";
 import { assertEchoes, failure, withTarget } from "./support/stage.ts";
 import * as targets from "./support/targets.ts";
 import { test } from "./support/test.ts";
@@ -23,9 +23,9 @@ const REFUSED = "127.0.0.1:1";
 const REASON = new Error("the caller's own reason");
 
 /** Runs `use` with a proxy for each of `options`, the nearest first, at which nothing may be open in the end. */
-async function withHops(options: MockProxyOptions[], use: (...hops: MockProxy[]) => Promise<void>): Promise<void> {
+async function withHops(options: TestProxyOptions[], use: (...hops: TestProxy[]) => Promise<void>): Promise<void> {
   const hops = await Promise.all(options.map((it, i) => {
-    return mock.createMockProxy({ credentials: { username: `user ${i}`, password: `pw:${i}` }, ...it });
+    return testing.createTestProxy({ credentials: { username: `user ${i}`, password: `pw:${i}` }, ...it });
   }));
   try {
     await use(...hops);
@@ -46,7 +46,7 @@ function chain<S>(hops: readonly (ProxySpec | ProxySpec[])[], options: Socks5Opt
 }
 
 const inUse = (clients: Socks5Client[]) => clients.map((client) => client.stats().inUse);
-const name = ({ hostname, port }: MockProxy) => `${hostname}:${port}`;
+const name = ({ hostname, port }: TestProxy) => `${hostname}:${port}`;
 
 for (const length of [2, 3]) {
   test(`a chain of ${length} proxies: each gets its own credentials and is asked for the next`, () =>
@@ -76,7 +76,7 @@ for (const length of [2, 3]) {
 test("a chain asks the earlier hop for the name of the next, and gives names and addresses on as they are", () =>
   withTarget(targets.startEcho(), async (echo) => {
     const rules = (target: string) => target === "second.test:1080" ? { port: second.port } : undefined;
-    let second!: MockProxy;
+    let second!: TestProxy;
     await withHops([{ rules }, { rules: { "xn--bcher-kva.test:80": echo } }], async (first, other) => {
       second = other;
       const credentials = { username: "user 1", password: "pw:1" };
@@ -89,9 +89,9 @@ test("a chain asks the earlier hop for the name of the next, and gives names and
 
 test("a chain carries much both ways at once, byte-wise answers, and a banner glued to the reply", () =>
   withTarget(targets.startExchange(1 << 20), async (exchange) => {
-    const banner = mock.gluesToReply(bytes("220 "));
+    const banner: TestFault = { fault: "glued", bytes: "220 " };
     await withHops(
-      [{ faults: () => mock.bytewise() }, { faults: () => mock.bytewise() }, { faults: () => banner }],
+      [{ faults: { fault: "slow" } }, { faults: { fault: "slow" } }, { faults: banner }],
       async (...hops) => {
         const conn = await chain(hops.map(({ url }) => url))[2]!.connect(exchange.address);
         const [got] = await Promise.all([readFull(conn, 4 + (1 << 20)), conn.write(targets.payload(1 << 20))]);
@@ -105,13 +105,18 @@ test("a chain carries much both ways at once, byte-wise answers, and a banner gl
 
 const payload = targets.payload(1 << 20);
 
-const innerFaults: [what: string, fault: MockFault, code: Socks5ErrorCode, attempts: number][] = [
-  ["a refused password", mock.refusesPassword(1), "SOCKS5_AUTH_REFUSED", 1],
-  ["no acceptable method", mock.choosesMethod(0xff), "SOCKS5_AUTH_NO_METHOD", 1],
-  ["an HTTP server", mock.answersHttp(), "SOCKS5_PROXY_NOT_SOCKS5", 1],
-  ["a method that was not offered", mock.choosesMethod(1), "SOCKS5_PROXY_BAD_METHOD", 1],
-  ["a malformed reply", mock.answersAt("request", Uint8Array.of(9, 9), "close"), "SOCKS5_PROXY_BAD_REPLY", 1],
-  ["a hang-up, after its own two retries", mock.closesAt("negotiate"), "SOCKS5_PROXY_HUNG_UP", 3],
+const innerFaults: [what: string, fault: TestFault, code: Socks5ErrorCode, attempts: number][] = [
+  ["a refused password", { fault: "refuse-password", status: 1 }, "SOCKS5_AUTH_REFUSED", 1],
+  ["no acceptable method", { fault: "method", method: 0xff }, "SOCKS5_AUTH_NO_METHOD", 1],
+  ["an HTTP server", { fault: "http" }, "SOCKS5_PROXY_NOT_SOCKS5", 1],
+  ["a method that was not offered", { fault: "method", method: 1 }, "SOCKS5_PROXY_BAD_METHOD", 1],
+  [
+    "a malformed reply",
+    { fault: "answer", at: "request", bytes: Uint8Array.of(9, 9), then: "close" },
+    "SOCKS5_PROXY_BAD_REPLY",
+    1,
+  ],
+  ["a hang-up, after its own two retries", { fault: "close", at: "negotiate" }, "SOCKS5_PROXY_HUNG_UP", 3],
 ];
 
 for (const [what, fault, code, attempts] of innerFaults) {
@@ -152,14 +157,14 @@ test("a nearest hop that cannot be reached passes unchanged too", async () => {
 
 const unreachable: [
   what: string,
-  rule: mock.MockRule | undefined,
-  fault: MockFault | undefined,
+  rule: testing.TestRule | undefined,
+  fault: TestFault | undefined,
   code: Socks5ErrorCode,
 ][] = [
   ["is refused", undefined, undefined, "SOCKS5_TARGET_REFUSED"],
   ["is not allowed", { rep: 2 }, undefined, "SOCKS5_TARGET_NOT_ALLOWED"],
   ["is unreachable", { rep: 4 }, undefined, "SOCKS5_TARGET_HOST_UNREACHABLE"],
-  ["gets no reply", undefined, mock.closesAt("request"), "SOCKS5_TARGET_NO_REPLY"],
+  ["gets no reply", undefined, { fault: "close", at: "request" }, "SOCKS5_TARGET_NO_REPLY"],
 ];
 
 for (const [what, rule, fault, code] of unreachable) {
@@ -209,15 +214,20 @@ test("when no outer proxy is reached through the inner hop, its error passes unc
   }));
 
 // the tunnel through the inner hop is to the outer proxy what a socket is: how it ends is the outer proxy's
-const outerFaults: [what: string, fault: MockFault, code: Socks5ErrorCode, phase: string][] = [
-  ["hangs up", mock.closesAt("negotiate"), "SOCKS5_PROXY_HUNG_UP", "negotiate"],
-  ["resets", mock.resetsAt("negotiate"), "SOCKS5_PROXY_HUNG_UP", "negotiate"],
-  ["resets on the password", mock.resetsAt("authenticate"), "SOCKS5_PROXY_HUNG_UP", "authenticate"],
-  ["refuses the password", mock.refusesPassword(1), "SOCKS5_AUTH_REFUSED", "authenticate"],
-  ["is an HTTP server", mock.answersHttp(), "SOCKS5_PROXY_NOT_SOCKS5", "negotiate"],
-  ["refuses the target", mock.repliesWith(4), "SOCKS5_TARGET_HOST_UNREACHABLE", "request"],
-  ["refuses the target and resets", mock.repliesWith(4, "reset"), "SOCKS5_TARGET_HOST_UNREACHABLE", "request"],
-  ["resets instead of a reply", mock.resetsAt("request"), "SOCKS5_TARGET_NO_REPLY", "request"],
+const outerFaults: [what: string, fault: TestFault, code: Socks5ErrorCode, phase: string][] = [
+  ["hangs up", { fault: "close", at: "negotiate" }, "SOCKS5_PROXY_HUNG_UP", "negotiate"],
+  ["resets", { fault: "reset", at: "negotiate" }, "SOCKS5_PROXY_HUNG_UP", "negotiate"],
+  ["resets on the password", { fault: "reset", at: "authenticate" }, "SOCKS5_PROXY_HUNG_UP", "authenticate"],
+  ["refuses the password", { fault: "refuse-password", status: 1 }, "SOCKS5_AUTH_REFUSED", "authenticate"],
+  ["is an HTTP server", { fault: "http" }, "SOCKS5_PROXY_NOT_SOCKS5", "negotiate"],
+  ["refuses the target", { fault: "refuse", rep: 4 }, "SOCKS5_TARGET_HOST_UNREACHABLE", "request"],
+  [
+    "refuses the target and resets",
+    { fault: "refuse", rep: 4, then: "reset" },
+    "SOCKS5_TARGET_HOST_UNREACHABLE",
+    "request",
+  ],
+  ["resets instead of a reply", { fault: "reset", at: "request" }, "SOCKS5_TARGET_NO_REPLY", "request"],
 ];
 
 for (const [what, fault, code, phase] of outerFaults) {
@@ -242,8 +252,9 @@ const STEPS = ["accept", "negotiate", "authenticate", "request"] as const;
 for (const hop of [0, 1, 2]) {
   test(`abort at each step of hop ${hop} rejects with the caller's reason and leaves nothing at any hop`, async () => {
     for (const at of STEPS) {
-      const gate = mock.createGate();
-      const faulty = (i: number) => i === hop ? { faults: () => mock.waitsAt(at, gate.pass) } : {};
+      const gate = testing.createGate();
+      const faulty = (i: number): TestProxyOptions =>
+        i === hop ? { faults: { fault: "wait", at, for: gate.pass } } : {};
       await withHops([faulty(0), faulty(1), faulty(2)], async (...hops) => {
         const clients = chain(hops.map(({ url }) => url));
         const controller = new AbortController();
@@ -259,8 +270,9 @@ for (const hop of [0, 1, 2]) {
 
   test(`close() of the outer client while hop ${hop} is silent leaves nothing at any hop`, async () => {
     for (const at of STEPS) {
-      const gate = mock.createGate();
-      const faulty = (i: number) => i === hop ? { faults: () => mock.waitsAt(at, gate.pass) } : {};
+      const gate = testing.createGate();
+      const faulty = (i: number): TestProxyOptions =>
+        i === hop ? { faults: { fault: "wait", at, for: gate.pass } } : {};
       await withHops([faulty(0), faulty(1), faulty(2)], async (...hops) => {
         const clients = chain(hops.map(({ url }) => url));
         const connecting = failure(clients[2]!.connect(TARGET));
@@ -275,7 +287,7 @@ for (const hop of [0, 1, 2]) {
 
   test(`the timeout of the outer client counts for hop ${hop} too`, async () => {
     await Promise.all(STEPS.map(async (at) => {
-      const faulty = (i: number) => i === hop ? { faults: () => mock.silentAt(at as MockStep) } : {};
+      const faulty = (i: number): TestProxyOptions => i === hop ? { faults: { fault: "silence", at } } : {};
       await withHops([faulty(0), faulty(1), faulty(2)], async (...hops) => {
         const clients = chain(hops.map(({ url }) => url));
         const error = await failure(clients[2]!.connect(TARGET, { timeout: 1_000 }));
@@ -291,7 +303,7 @@ test("an inner hop's own attemptTimeout passes unchanged, the outer client's goe
   withTarget(
     targets.startEcho(),
     (echo) =>
-      withHops([{}, { faults: () => mock.silentAt("negotiate") }, {}], async (first, silent, third) => {
+      withHops([{}, { faults: { fault: "silence", at: "negotiate" } }, {}], async (first, silent, third) => {
         const impatient = new Socks5Client(silent.url, { attemptTimeout: 300, retry: 0 });
         const error = await failure(new Socks5Client(first.url, { transport: impatient }).connect(echo.address));
         assertEquals([error.code, error.proxy, error.target], ["SOCKS5_ATTEMPT_TIMEOUT", name(silent), name(first)]);
@@ -307,9 +319,9 @@ test("an inner hop's own attemptTimeout passes unchanged, the outer client's goe
 
 test("close() of the inner client ends what goes through it: connects, tunnels in use and idle ones", () =>
   withTarget(targets.startEcho(), async (echo) => {
-    const gate = mock.createGate();
+    const gate = testing.createGate();
     await withHops(
-      [{}, { faults: ({ index }) => index === 2 ? mock.waitsAt("request", gate.pass) : undefined }],
+      [{}, { faults: ({ index }) => index === 2 ? { fault: "wait", at: "request", for: gate.pass } : undefined }],
       async (first, second) => {
         const gone = Promise.withResolvers<string>();
         const inner = new Socks5Client(first.url);

@@ -18,8 +18,8 @@ import {
 } from "../mod.ts";
 import { bytes } from "./support/contract.ts";
 import { FakeTransport, socks5 } from "./support/fake.ts";
-import * as mock from "./support/mock_proxy.ts";
-import type { MockProxyOptions } from "./support/mock_proxy.ts";
+import * as testing from "../testing/mod.ts";
+import type { TestProxyOptions } from "../testing/mod.ts";
 import { withProxy, withTarget } from "./support/stage.ts";
 import * as targets from "./support/targets.ts";
 import { test } from "./support/test.ts";
@@ -67,7 +67,7 @@ const message = ({ steps }: CheckReport, phase: string) => steps.find((step) => 
 /** What a proxy or target does, what the report says, and what the message of the failed step ends with. */
 interface Row {
   what: string;
-  proxy?: MockProxyOptions;
+  proxy?: TestProxyOptions;
   target?: Target | null;
   options?: CheckOptions & { client?: Socks5Options };
   verdict: CheckReport["verdict"];
@@ -76,7 +76,7 @@ interface Row {
   why: string;
 }
 
-const bad = (what: string, fault: mock.MockFault, rest: Omit<Row, "what" | "proxy">): Row => {
+const bad = (what: string, fault: testing.TestFault, rest: Omit<Row, "what" | "proxy">): Row => {
   return { what, proxy: { rules: RULES, faults: () => fault }, ...rest };
 };
 
@@ -85,22 +85,22 @@ const notSocks5 = { verdict: "not-socks5", code: "SOCKS5_PROXY_NOT_SOCKS5", step
 const refused = { verdict: "auth-refused", code: "SOCKS5_AUTH_REFUSED", steps: "ok ok failed - -" } as const;
 const unproven = { verdict: "unproven", steps: "ok ok - ok failed" } as const;
 const late = { client: { attemptTimeout: 300 } };
-const password = (fault: mock.MockFault): MockProxyOptions => ({ credentials: ALICE, faults: () => fault });
+const password = (fault: testing.TestFault): TestProxyOptions => ({ credentials: ALICE, faults: () => fault });
 
 const rows: Row[] = [
-  bad("hangs up at once", mock.closesAt("accept"), {
+  bad("hangs up at once", { fault: "close", at: "accept" }, {
     ...down,
     why: "the proxy closed the connection in the handshake",
   }),
-  bad("hangs up on the greeting", mock.closesAt("negotiate"), {
+  bad("hangs up on the greeting", { fault: "close", at: "negotiate" }, {
     ...down,
     why: "the proxy closed the connection in the handshake",
   }),
-  bad("resets on the greeting", mock.resetsAt("negotiate"), {
+  bad("resets on the greeting", { fault: "reset", at: "negotiate" }, {
     ...down,
     why: "the proxy broke the connection in the handshake",
   }),
-  bad("is silent", mock.silentAt("negotiate"), {
+  bad("is silent", { fault: "silence", at: "negotiate" }, {
     ...down,
     code: "SOCKS5_ATTEMPT_TIMEOUT",
     options: late,
@@ -108,7 +108,7 @@ const rows: Row[] = [
   }),
   {
     what: "is silent on the password",
-    proxy: password(mock.silentAt("authenticate")),
+    proxy: password({ fault: "silence", at: "authenticate" }),
     verdict: "proxy-down",
     code: "SOCKS5_ATTEMPT_TIMEOUT",
     steps: "ok ok failed - -",
@@ -117,27 +117,27 @@ const rows: Row[] = [
   },
   {
     what: "resets on the password",
-    proxy: password(mock.resetsAt("authenticate")),
+    proxy: password({ fault: "reset", at: "authenticate" }),
     ...down,
     steps: "ok ok failed - -",
     why: "the proxy broke the connection in the handshake",
   },
-  bad("is an HTTP server", mock.answersHttp(), { ...notSocks5, why: 'an HTTP server answered ("HT", 48 54)' }),
-  bad("is an SSH server", mock.speaksSsh(), { ...notSocks5, why: 'an SSH server answered ("SS", 53 53)' }),
-  bad("is a TLS server", mock.answersTlsAlert(), { ...notSocks5, why: "a TLS server answered (15 03)" }),
-  bad("is a SOCKS4 server", mock.answersSocks4(), { ...notSocks5, why: "a SOCKS4 server answered (00 5B)" }),
-  bad("chooses a method that was not offered", mock.choosesMethod(1), {
+  bad("is an HTTP server", { fault: "http" }, { ...notSocks5, why: 'an HTTP server answered ("HT", 48 54)' }),
+  bad("is an SSH server", { fault: "ssh" }, { ...notSocks5, why: 'an SSH server answered ("SS", 53 53)' }),
+  bad("is a TLS server", { fault: "tls" }, { ...notSocks5, why: "a TLS server answered (15 03)" }),
+  bad("is a SOCKS4 server", { fault: "socks4" }, { ...notSocks5, why: "a SOCKS4 server answered (00 5B)" }),
+  bad("chooses a method that was not offered", { fault: "method", method: 1 }, {
     ...notSocks5,
     code: "SOCKS5_PROXY_BAD_METHOD",
     why: "the proxy chose a method that was not offered (05 01)",
   }),
-  bad("sends a malformed reply", mock.answersAt("request", Uint8Array.of(1, 2), "close"), {
+  bad("sends a malformed reply", { fault: "answer", at: "request", bytes: Uint8Array.of(1, 2), then: "close" }, {
     verdict: "not-socks5",
     code: "SOCKS5_PROXY_BAD_REPLY",
     steps: "ok ok - failed -",
     why: "the reply of the proxy is malformed (01 02)",
   }),
-  bad("accepts no method", mock.choosesMethod(0xff), {
+  bad("accepts no method", { fault: "method", method: 0xff }, {
     ...refused,
     code: "SOCKS5_AUTH_NO_METHOD",
     steps: "ok failed - - -",
@@ -145,19 +145,19 @@ const rows: Row[] = [
   }),
   {
     what: "refuses the password",
-    proxy: password(mock.refusesPassword(2)),
+    proxy: password({ fault: "refuse-password", status: 2 }),
     ...refused,
     why: "the proxy refused the user name or password (STATUS 02)",
   },
   {
     what: "hangs up on the password",
-    proxy: password(mock.closesAt("authenticate")),
+    proxy: password({ fault: "close", at: "authenticate" }),
     ...refused,
     why: "the proxy closed the connection after the user name and password",
   },
   ...[1, 2, 3, 4, 5, 6, 7, 8, 9].map((rep): Row => ({
     what: `answers REP ${rep}`,
-    proxy: { faults: () => mock.repliesWith(rep) },
+    proxy: { faults: { fault: "refuse", rep } },
     verdict: "target-refused",
     code: ([
       "FAILED",
@@ -173,35 +173,35 @@ const rows: Row[] = [
     steps: "ok ok - failed -",
     why: `(REP 0${rep})`,
   })),
-  bad("hangs up instead of a reply (ssh -D)", mock.closesAt("request"), {
+  bad("hangs up instead of a reply (ssh -D)", { fault: "close", at: "request" }, {
     verdict: "target-refused",
     code: "SOCKS5_TARGET_NO_REPLY",
     steps: "ok ok - failed -",
     why: "the proxy closed the connection instead of a reply",
   }),
-  bad("never replies", mock.silentAt("request"), {
+  bad("never replies", { fault: "silence", at: "request" }, {
     verdict: "target-refused",
     code: "SOCKS5_TIMEOUT",
     steps: "ok ok - failed -",
     options: { timeout: 500, client: { attemptTimeout: 100 } },
     why: "timed out after 500 ms, waiting for the reply of the proxy",
   }),
-  bad("claims a success and closes (shadowsocks)", mock.claimsSuccess("close"), {
+  bad("claims a success and closes (shadowsocks)", { fault: "false-success", then: "close" }, {
     ...unproven,
     code: "SOCKS5_CONN_CLOSED",
     why: "the tunnel was closed before a byte came",
   }),
-  bad("claims a success and resets", mock.claimsSuccess("reset"), {
+  bad("claims a success and resets", { fault: "false-success", then: "reset" }, {
     ...unproven,
     code: "SOCKS5_CONN_RESET",
     why: "the tunnel broke before a byte came",
   }),
-  bad("claims a success and is silent", mock.claimsSuccess("silence"), {
+  bad("claims a success and is silent", { fault: "false-success", then: "silence" }, {
     ...unproven,
     code: "SOCKS5_ATTEMPT_TIMEOUT",
     why: "timed out after 1000 ms, waiting for the first byte of the target",
   }),
-  bad("claims a success and is silent on a probe", mock.claimsSuccess("silence"), {
+  bad("claims a success and is silent on a probe", { fault: "false-success", then: "silence" }, {
     ...unproven,
     code: "SOCKS5_ATTEMPT_TIMEOUT",
     options: { ...late, probe: bytes("are you there?") },
@@ -310,16 +310,13 @@ test("check() takes credentials instead of the proxy's own: they are required, n
 
 test("check() of several proxies gives a report for each, in their order, all at the same time", () =>
   withTarget(targets.startBanner("220 hello"), (banner) => {
-    const first = mock.createGate();
+    const first = testing.createGate();
     return withProxy(
-      { faults: () => mock.waitsAt("negotiate", first.pass) },
+      { faults: { fault: "wait", at: "negotiate", for: first.pass } },
       (waiting) =>
-        withProxy({ faults: () => mock.answersHttp() }, (http) =>
+        withProxy({ faults: { fault: "http" } }, (http) =>
           withProxy({
-            faults: () => ({
-              at: "accept",
-              wait: () => Promise.resolve(first.open()),
-            }),
+            faults: { fault: "wait", at: "accept", for: () => Promise.resolve(first.open()) },
           }, async (opens) => {
             const client = new Socks5Client([waiting.url, http.url, "socks5h://127.0.0.1:1", opens.url, waiting.url]);
             const reports = await client.check(banner.address);
@@ -353,27 +350,30 @@ test("check() needs no place of the pool, takes no idle tunnel and cools no prox
   withTarget(
     targets.startBanner("220 hello"),
     (banner) =>
-      withProxy({ faults: ({ index }) => index === 2 ? mock.closesAt("negotiate") : undefined }, async (proxy) => {
-        const events: Socks5Event[] = [];
-        const client = new Socks5Client(proxy.url, { pool: { maxOpen: 1 }, onEvent: (event) => events.push(event) });
-        (await client.connect(banner.address, { reuse: true })).release();
-        const idle = await client.connect(banner.address); // what was left in the first one made it unfit
-        idle.close();
-        const before = [client.stats(), events.length];
-        assertEquals((await client.check(banner.address))[0]!.verdict, "proxy-down");
-        assertEquals((await client.check(banner.address))[0]!.verdict, "ok");
-        assertEquals([client.stats(), events.length], before);
-        const held = await client.connect(banner.address);
-        assertEquals((await client.check(banner.address))[0]!.verdict, "ok");
-        held.close();
-      }),
+      withProxy(
+        { faults: ({ index }) => index === 2 ? { fault: "close", at: "negotiate" } : undefined },
+        async (proxy) => {
+          const events: Socks5Event[] = [];
+          const client = new Socks5Client(proxy.url, { pool: { maxOpen: 1 }, onEvent: (event) => events.push(event) });
+          (await client.connect(banner.address, { reuse: true })).release();
+          const idle = await client.connect(banner.address); // what was left in the first one made it unfit
+          idle.close();
+          const before = [client.stats(), events.length];
+          assertEquals((await client.check(banner.address))[0]!.verdict, "proxy-down");
+          assertEquals((await client.check(banner.address))[0]!.verdict, "ok");
+          assertEquals([client.stats(), events.length], before);
+          const held = await client.connect(banner.address);
+          assertEquals((await client.check(banner.address))[0]!.verdict, "ok");
+          held.close();
+        },
+      ),
   ));
 
 for (const at of ["accept", "negotiate", "authenticate", "request", "transfer"] as const) {
   test(`check() that is aborted at the step ${at} rejects with the caller's reason and leaves nothing`, () =>
     withTarget(targets.startSilent(), async (silent) => {
-      const gates = [mock.createGate(), mock.createGate()];
-      const faults = (i: number) => () => mock.waitsAt(at, gates[i]!.pass);
+      const gates = [testing.createGate(), testing.createGate()];
+      const faults = (i: number) => ({ fault: "wait", at, for: gates[i]!.pass }) as const;
       await withProxy(
         { credentials: ALICE, faults: faults(0) },
         (first) =>
@@ -390,7 +390,7 @@ for (const at of ["accept", "negotiate", "authenticate", "request", "transfer"] 
 }
 
 test("check() ends with its timeout, and with that of the client, whatever the proxy does", () =>
-  withProxy({ faults: () => mock.silentAt("negotiate") }, async (proxy) => {
+  withProxy({ faults: { fault: "silence", at: "negotiate" } }, async (proxy) => {
     const silent: [Socks5Options, CheckOptions][] = [[{ timeout: 200 }, {}], [{}, { timeout: 200 }]];
     await Promise.all(silent.map(async ([client, options]) => {
       const report = await check(proxy.url, TARGET, { client, ...options });

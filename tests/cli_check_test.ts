@@ -10,8 +10,8 @@ import { main } from "../cli/mod.ts";
 import { draw } from "../cli/report.ts";
 import { certificates } from "./support/certificates.ts";
 import { cli, fakeIo, plain, startCli } from "./support/cli.ts";
-import * as mock from "./support/mock_proxy.ts";
-import type { MockProxyOptions } from "./support/mock_proxy.ts";
+import * as testing from "../testing/mod.ts";
+import type { TestProxyOptions } from "../testing/mod.ts";
 import { withProxy, withTarget } from "./support/stage.ts";
 import { startBanner, startEcho, startSilent } from "./support/targets.ts";
 import { test } from "./support/test.ts";
@@ -22,22 +22,28 @@ const RULES = { "example.test:22": { port: 1 } };
 const verdicts: [
   verdict: CheckReport["verdict"],
   code: number,
-  proxy: MockProxyOptions,
+  proxy: TestProxyOptions,
   target: string,
   last: string,
 ][] = [
   ["ok", 0, {}, "", "it works"],
-  ["not-socks5", 4, { faults: () => mock.answersHttp() }, "", "something else answers: is this the port of the SOCKS5"],
+  ["not-socks5", 4, { faults: { fault: "http" } }, "", "something else answers: is this the port of the SOCKS5"],
   ["auth-refused", 5, { credentials: ALICE }, "", "check user name and password: socks5h://user:password@host:port"],
   ["target-refused", 6, {}, "other.test:1", "the proxy works, and does not bring you to this target"],
   [
     "unproven",
     7,
-    { rules: RULES, faults: () => mock.claimsSuccess("close") },
+    { rules: RULES, faults: { fault: "false-success", then: "close" } },
     "example.test:22",
     "the proxy says that",
   ],
-  ["proxy-down", 3, { faults: () => mock.closesAt("negotiate") }, "", "the proxy does not answer: does it run, and is"],
+  [
+    "proxy-down",
+    3,
+    { faults: { fault: "close", at: "negotiate" } },
+    "",
+    "the proxy does not answer: does it run, and is",
+  ],
 ];
 
 test("socks5 check ends with a number for each verdict, and says what helps", async () => {
@@ -85,7 +91,7 @@ test("socks5 check tells a failure once, without what the title says", () =>
   }));
 
 test("socks5 check --repeat tells the shortest, the middle and the longest time, and how often it was how", () =>
-  withProxy({ faults: ({ index }) => index === 1 ? mock.closesAt("negotiate") : undefined }, async (proxy) => {
+  withProxy({ faults: ({ index }) => index === 1 ? { fault: "close", at: "negotiate" } : undefined }, async (proxy) => {
     const { out, code } = await cli(["check", `socks5h://127.0.0.1:${proxy.port}`, "--repeat", "3"]);
     assertEquals([code, proxy.connections.length], [3, 3]);
     const lines = plain(out).split("\n");
@@ -121,10 +127,10 @@ test("the figures of --repeat are the shortest, the middle and the longest", () 
 
 test("socks5 check --json prints a report a line, as soon as it is there", () =>
   withProxy({ credentials: ALICE }, async (proxy) => {
-    const gate = mock.createGate();
+    const gate = testing.createGate();
     const chunks: string[] = [];
     const onWrite = (chunk: Uint8Array) => void chunks.push(new TextDecoder().decode(chunk));
-    await withProxy({ faults: () => mock.waitsAt("negotiate", gate.pass) }, async (late) => {
+    await withProxy({ faults: { fault: "wait", at: "negotiate", for: gate.pass } }, async (late) => {
       const running = cli(["check", "--json", proxy.url, `socks5h://127.0.0.1:${late.port}`], { onWrite });
       await gate.reached;
       assertEquals(chunks.map((chunk) => JSON.parse(chunk).verdict), ["ok"]);
@@ -147,8 +153,8 @@ test("socks5 check of several proxies ends with the first verdict that is not ok
 
 test("on a terminal the table fills while the check runs, and is drawn over itself", () =>
   withTarget(startBanner("hello"), (banner) => {
-    const gate = mock.createGate();
-    return withProxy({ faults: () => mock.waitsAt("request", gate.pass) }, async (proxy) => {
+    const gate = testing.createGate();
+    return withProxy({ faults: { fault: "wait", at: "request", for: gate.pass } }, async (proxy) => {
       const io = fakeIo({ columns: 120 });
       const running = main(["check", `socks5h://127.0.0.1:${proxy.port}`, banner.address], io);
       await gate.reached;
@@ -260,14 +266,14 @@ test('--probe "" sends nothing, and neither does a port that is not known', () =
   ));
 
 test("--timeout bounds a check", () =>
-  withProxy({ faults: () => mock.silentAt("negotiate") }, async (proxy) => {
+  withProxy({ faults: { fault: "silence", at: "negotiate" } }, async (proxy) => {
     const { code, out } = await cli(["check", `socks5h://127.0.0.1:${proxy.port}`, "--timeout", "200"]);
     assertEquals(code, 3);
     assertMatch(out, /timed out after 200 ms/);
   }));
 
 test("a signal ends a check at once, with 130 or 143 and without a word", () =>
-  withProxy({ faults: () => mock.silentAt("negotiate") }, async (proxy) => {
+  withProxy({ faults: { fault: "silence", at: "negotiate" } }, async (proxy) => {
     for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
       for (const columns of [undefined, 80]) {
         const io = fakeIo(columns === undefined ? {} : { columns });
@@ -319,7 +325,7 @@ test("in a process of its own: a target proves itself by TLS, with an authority 
 });
 
 test("in a process of its own: a signal ends it", () =>
-  withProxy({ faults: () => mock.silentAt("negotiate") }, async (proxy) => {
+  withProxy({ faults: { fault: "silence", at: "negotiate" } }, async (proxy) => {
     for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
       const started = startCli(["check"], { SOCKS5_PROXY: `socks5h://127.0.0.1:${proxy.port}` });
       await proxy.until(() => proxy.connections.at(-1)?.received.length === 1 && proxy.open === 1, 20_000);

@@ -5,7 +5,7 @@ import process from "node:process";
 import { main } from "../cli/mod.ts";
 import { cli, fakeIo, startCli } from "./support/cli.ts";
 import { bytes } from "./support/contract.ts";
-import * as mock from "./support/mock_proxy.ts";
+import * as testing from "../testing/mod.ts";
 import { withProxy, withTarget } from "./support/stage.ts";
 import * as targets from "./support/targets.ts";
 import { test } from "./support/test.ts";
@@ -21,7 +21,7 @@ async function* input(chunks: Iterable<Uint8Array | string>, end?: Promise<unkno
 /** Runs `use` with a proxy for Alice and a target behind it. */
 function withBoth(
   starting: Promise<targets.Target>,
-  use: (url: string, target: targets.Target, proxy: mock.MockProxy) => Promise<void>,
+  use: (url: string, target: targets.Target, proxy: testing.TestProxy) => Promise<void>,
 ): Promise<void> {
   return withTarget(starting, (target) => withProxy({ credentials: ALICE }, (proxy) => use(proxy.url, target, proxy)));
 }
@@ -76,7 +76,7 @@ test("where the output cannot be closed, the end of the target is the end", () =
 
 test("who does not read the output holds the target up", () =>
   withBoth(targets.startSource(64 << 20), async (url, source, proxy) => {
-    const gate = mock.createGate();
+    const gate = testing.createGate();
     const end = Promise.withResolvers<void>();
     let length = 0;
     const running = cli(["connect", url, source.address], {
@@ -118,12 +118,12 @@ async function settled(size: () => number): Promise<void> {
   }
 }
 
-const failures: [what: string, proxy: mock.MockProxyOptions, target: string, code: number, message: RegExp][] = [
+const failures: [what: string, proxy: testing.TestProxyOptions, target: string, code: number, message: RegExp][] = [
   ["refused", {}, "127.0.0.1:1", 6, /connection refused by the target \(REP 05\)$/],
-  ["no reply", { faults: () => mock.closesAt("request") }, "127.0.0.1:1", 6, /instead of a reply/],
+  ["no reply", { faults: { fault: "close", at: "request" } }, "127.0.0.1:1", 6, /instead of a reply/],
   ["password", { credentials: { username: "bob" } }, "a.test:1", 5, /\(STATUS 01\); check user name and password$/],
   ["no method", { methods: [9] }, "a.test:1", 5, /; give it socks5h:\/\/user:password@host:port$/],
-  ["HTTP", { faults: () => mock.answersHttp() }, "a.test:1", 4, /; is this the port of the SOCKS5 proxy\?$/],
+  ["HTTP", { faults: { fault: "http" } }, "a.test:1", 4, /; is this the port of the SOCKS5 proxy\?$/],
 ];
 
 test("a tunnel that cannot be opened is one line, and the number of its kind", async () => {
@@ -180,7 +180,7 @@ test("a signal ends it at once, while it connects and while it is open", async (
     await withTarget(
       targets.startSilent(),
       (silent) =>
-        withProxy({ faults: () => at === "negotiate" ? mock.silentAt(at) : undefined }, async (proxy) => {
+        withProxy({ faults: () => at === "negotiate" ? { fault: "silence", at } : undefined }, async (proxy) => {
           const never = Promise.withResolvers<void>();
           const io = fakeIo({ stdin: input(["x"], never.promise) });
           const running = main(["connect", `socks5h://127.0.0.1:${proxy.port}`, silent.address], io);

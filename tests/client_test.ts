@@ -11,8 +11,8 @@ import * as api from "../mod.ts";
 import { Socks5Client, type Socks5Conn, type Socks5ErrorCode, type Socks5Options } from "../mod.ts";
 import { bytes, readAll, readFull, text } from "./support/contract.ts";
 import { FakeTransport, socks5 } from "./support/fake.ts";
-import * as mock from "./support/mock_proxy.ts";
-import type { MockFault, MockProxy, MockProxyOptions, MockStep } from "./support/mock_proxy.ts";
+import * as testing from "../testing/mod.ts";
+import type { TestFault, TestFaults, TestProxy, TestProxyOptions, TestStep } from "../testing/mod.ts";
 import { blackHole, evaluate } from "./support/peer.ts";
 import { assertEchoes, failure, withProxy } from "./support/stage.ts";
 import * as targets from "./support/targets.ts";
@@ -33,8 +33,8 @@ const TRANSPORTS: Record<string, Socks5Options> = {
 
 /** As {@linkcode withProxy}, with a target that echoes. */
 async function withEcho(
-  options: MockProxyOptions,
-  use: (proxy: MockProxy, echo: targets.Target) => Promise<void>,
+  options: TestProxyOptions,
+  use: (proxy: TestProxy, echo: targets.Target) => Promise<void>,
 ): Promise<void> {
   const echo = await targets.startEcho();
   try {
@@ -53,93 +53,99 @@ function assertNothingOpen(client: Socks5Client): void {
 const CLASSES: Record<string, keyof typeof api> = { PROXY: "ProxyError", AUTH: "AuthError", TARGET: "TargetError" };
 
 /** What a proxy does, and what the client says: code, phase and the message after "Cannot connect to … through …: ". */
-type Row = [what: string, fault: MockFault, code: Socks5ErrorCode, phase: api.Phase, why: string];
+type Row = [what: string, fault: TestFault, code: Socks5ErrorCode, phase: api.Phase, why: string];
 
 const HINT = "; it may be the credentials that it did not accept";
 const NO_REPLY = "the proxy closed the connection instead of a reply";
 const HUNG_UP = "the proxy closed the connection in the handshake";
 
 const withoutPassword: Row[] = [
-  ["EOF at once", mock.closesAt("accept"), "SOCKS5_PROXY_HUNG_UP", "negotiate", HUNG_UP],
-  ["EOF on the greeting", mock.closesAt("negotiate"), "SOCKS5_PROXY_HUNG_UP", "negotiate", HUNG_UP],
-  ["EOF within the method", mock.cutsAt("negotiate", 1), "SOCKS5_PROXY_HUNG_UP", "negotiate", HUNG_UP],
+  ["EOF at once", { fault: "close", at: "accept" }, "SOCKS5_PROXY_HUNG_UP", "negotiate", HUNG_UP],
+  ["EOF on the greeting", { fault: "close", at: "negotiate" }, "SOCKS5_PROXY_HUNG_UP", "negotiate", HUNG_UP],
+  ["EOF within the method", { fault: "cut", at: "negotiate", length: 1 }, "SOCKS5_PROXY_HUNG_UP", "negotiate", HUNG_UP],
   [
     "a reset on the greeting",
-    mock.resetsAt("negotiate"),
+    { fault: "reset", at: "negotiate" },
     "SOCKS5_PROXY_HUNG_UP",
     "negotiate",
     "the proxy broke the connection in the handshake",
   ],
   [
     "an HTTP server",
-    mock.answersHttp(),
+    { fault: "http" },
     "SOCKS5_PROXY_NOT_SOCKS5",
     "negotiate",
     'an HTTP server answered ("HT", 48 54)',
   ],
   [
     "an SSH server",
-    mock.speaksSsh(),
+    { fault: "ssh" },
     "SOCKS5_PROXY_NOT_SOCKS5",
     "negotiate",
     'an SSH server answered ("SS", 53 53)',
   ],
   [
     "a TLS server",
-    mock.answersTlsAlert(),
+    { fault: "tls" },
     "SOCKS5_PROXY_NOT_SOCKS5",
     "negotiate",
     "a TLS server answered (15 03)",
   ],
   [
     "a SOCKS4 server",
-    mock.answersSocks4(),
+    { fault: "socks4" },
     "SOCKS5_PROXY_NOT_SOCKS5",
     "negotiate",
     "a SOCKS4 server answered (00 5B)",
   ],
   [
     "bytes of nobody known",
-    mock.answersAt("negotiate", Uint8Array.of(0x1b, 0x5b), "close"),
+    { fault: "answer", at: "negotiate", bytes: Uint8Array.of(0x1b, 0x5b), then: "close" },
     "SOCKS5_PROXY_NOT_SOCKS5",
     "negotiate",
     "what answered is not a SOCKS5 proxy (1B 5B)",
   ],
   [
     "a method that was not offered",
-    mock.choosesMethod(2),
+    { fault: "method", method: 2 },
     "SOCKS5_PROXY_BAD_METHOD",
     "negotiate",
     "the proxy chose a method that was not offered (05 02)",
   ],
   [
     "no acceptable method",
-    mock.choosesMethod(0xff),
+    { fault: "method", method: 0xff },
     "SOCKS5_AUTH_NO_METHOD",
     "negotiate",
     "the proxy accepts no authentication method that was offered (05 FF): it wants credentials, and none were given",
   ],
-  ["EOF for a refusal (ssh -D)", mock.closesAt("request"), "SOCKS5_TARGET_NO_REPLY", "request", NO_REPLY],
+  ["EOF for a refusal (ssh -D)", { fault: "close", at: "request" }, "SOCKS5_TARGET_NO_REPLY", "request", NO_REPLY],
   [
     "a reset for a refusal",
-    mock.resetsAt("request"),
+    { fault: "reset", at: "request" },
     "SOCKS5_TARGET_NO_REPLY",
     "request",
     "the proxy broke the connection instead of a reply",
   ],
   ...[1, 2, 4, 5, 8, 9].map((n): Row => {
-    return [`a success cut after ${n}`, mock.cutsAt("request", n), "SOCKS5_TARGET_NO_REPLY", "request", NO_REPLY];
+    return [
+      `a success cut after ${n}`,
+      { fault: "cut", at: "request", length: n },
+      "SOCKS5_TARGET_NO_REPLY",
+      "request",
+      NO_REPLY,
+    ];
   }),
   [
     "a reply of SOCKS4",
-    mock.answersAt("request", Uint8Array.of(0, 0x5a, 0, 0, 0, 0, 0, 0), "close"),
+    { fault: "answer", at: "request", bytes: Uint8Array.of(0, 0x5a, 0, 0, 0, 0, 0, 0), then: "close" },
     "SOCKS5_PROXY_BAD_REPLY",
     "request",
     "the reply of the proxy is malformed (00 5A)",
   ],
   [
     "a success with an unknown ATYP",
-    mock.answersAt("request", mock.encodeReply({ atyp: 9 }), "silence"),
+    { fault: "reply", reply: { atyp: 9 }, then: "silence" },
     "SOCKS5_PROXY_BAD_REPLY",
     "request",
     "the reply of the proxy has an unknown ATYP (09)",
@@ -156,21 +162,21 @@ const withoutPassword: Row[] = [
     [0x09, "SOCKS5_TARGET_UNKNOWN_REPLY", "a reason of the proxy's own (REP 09)"],
     [0xff, "SOCKS5_TARGET_UNKNOWN_REPLY", "a reason of the proxy's own (REP FF)"],
   ] as const).flatMap(([rep, code, why]): Row[] => [
-    [`REP ${rep}, then EOF`, mock.repliesWith(rep), code, "request", why],
-    [`REP ${rep}, then a reset (dante)`, mock.repliesWith(rep, "reset"), code, "request", why],
-    [`REP ${rep} in 2 bytes (socksv5)`, mock.repliesOnlyWith(rep), code, "request", why],
-    [`REP ${rep}, then silence`, mock.repliesWith(rep, "silence"), code, "request", why],
+    [`REP ${rep}, then EOF`, { fault: "refuse", rep }, code, "request", why],
+    [`REP ${rep}, then a reset (dante)`, { fault: "refuse", rep, then: "reset" }, code, "request", why],
+    [`REP ${rep} in 2 bytes (socksv5)`, { fault: "short-refusal", rep }, code, "request", why],
+    [`REP ${rep}, then silence`, { fault: "refuse", rep, then: "silence" }, code, "request", why],
   ]),
   [
     "a refusal with a nonsense ATYP",
-    mock.answersAt("request", mock.encodeReply({ rep: 5, atyp: 77 }), "close"),
+    { fault: "reply", reply: { rep: 5, atyp: 77 }, then: "close" },
     "SOCKS5_TARGET_REFUSED",
     "request",
     "connection refused by the target (REP 05)",
   ],
   [
     "a refusal with an empty domain (dante)",
-    mock.answersAt("request", mock.encodeReply({ rep: 4, atyp: 3, bndAddr: Uint8Array.of(0) }), "close"),
+    { fault: "reply", reply: { rep: 4, atyp: 3, bndAddr: Uint8Array.of(0) }, then: "close" },
     "SOCKS5_TARGET_HOST_UNREACHABLE",
     "request",
     "host unreachable (REP 04)",
@@ -180,42 +186,42 @@ const withoutPassword: Row[] = [
 const withPassword: Row[] = [
   ...[0x01, 0x02, 0xff].map((status): Row => [
     `STATUS ${status}`,
-    mock.refusesPassword(status),
+    { fault: "refuse-password", status },
     "SOCKS5_AUTH_REFUSED",
     "authenticate",
     `the proxy refused the user name or password (STATUS ${status === 0xff ? "FF" : `0${status}`})`,
   ]),
   ...([["EOF on the password", 0], ["EOF within the status", 1]] as const).map(([what, length]): Row => [
     what,
-    mock.cutsAt("authenticate", length),
+    { fault: "cut", at: "authenticate", length },
     "SOCKS5_AUTH_REFUSED",
     "authenticate",
     "the proxy closed the connection after the user name and password",
   ]),
   [
     "a reset on the password",
-    mock.resetsAt("authenticate"),
+    { fault: "reset", at: "authenticate" },
     "SOCKS5_PROXY_HUNG_UP",
     "authenticate",
     "the proxy broke the connection in the handshake",
   ],
   [
     "no acceptable method although a password was offered",
-    mock.choosesMethod(0xff),
+    { fault: "method", method: 0xff },
     "SOCKS5_AUTH_NO_METHOD",
     "negotiate",
     "the proxy accepts no authentication method that was offered (05 FF)",
   ],
   [
     "REP 02 after a password",
-    mock.repliesWith(2),
+    { fault: "refuse", rep: 2 },
     "SOCKS5_TARGET_NOT_ALLOWED",
     "request",
     `not allowed by the rules of the proxy (REP 02)${HINT}`,
   ],
   [
     "EOF for a refusal after a password",
-    mock.closesAt("request"),
+    { fault: "close", at: "request" },
     "SOCKS5_TARGET_NO_REPLY",
     "request",
     NO_REPLY + HINT,
@@ -244,7 +250,7 @@ for (const [via, options] of Object.entries(TRANSPORTS)) {
   }
 
   test(`${via}: a reset at the accept is a failure to reach the proxy, or a hang-up`, () =>
-    withProxy({ faults: () => mock.resetsAt("accept") }, async (proxy) => {
+    withProxy({ faults: { fault: "reset", at: "accept" } }, async (proxy) => {
       const client = new Socks5Client(proxy.url, { ...options, retry: 0 });
       const { code, phase } = await failure(client.connect(TARGET));
       const seen = `${code} ${phase}`;
@@ -263,25 +269,25 @@ for (const [via, options] of Object.entries(TRANSPORTS)) {
     }
   });
 
-  const odd: [what: string, fault: MockFault, bound?: api.Socks5Conn["boundAddress"]][] = [
-    ["RSV other than 0", mock.repliesWithRsv(0xff)],
-    ["VER 5 in the answer to the password", mock.authenticatesWithVersion5()],
+  const odd: [what: string, fault: TestFaults, bound?: api.Socks5Conn["boundAddress"]][] = [
+    ["RSV other than 0", { fault: "rsv", rsv: 0xff }],
+    ["VER 5 in the answer to the password", { fault: "wrong-version", at: "authenticate", version: 5 }],
     [
       "BND of IPv4",
-      mock.answersAt("request", mock.encodeReply({ bndAddr: Uint8Array.of(192, 0, 2, 1), bndPort: 65535 })),
+      { fault: "reply", reply: { bndAddr: Uint8Array.of(192, 0, 2, 1), bndPort: 65535 } },
       {
         hostname: "192.0.2.1",
         port: 65535,
       },
     ],
-    ["BND of IPv6", mock.answersAt("request", mock.encodeReply({ atyp: 4, bndAddr: new Uint8Array(16).with(15, 1) })), {
+    ["BND of IPv6", { fault: "reply", reply: { atyp: 4, bndAddr: new Uint8Array(16).with(15, 1) } }, {
       hostname: "::1",
       port: 0,
     }],
-    ["BND of an empty domain", mock.boundToDomain(0), { hostname: "", port: 0 }],
-    ["BND of a domain of 255 bytes", mock.boundToDomain(255), { hostname: "d".repeat(255), port: 0 }],
-    ["answers byte by byte", mock.bytewise()],
-    ["all of it byte by byte, and BND of 255 bytes", { ...mock.boundToDomain(255), bytewise: true }],
+    ["BND of an empty domain", { fault: "bound-domain", length: 0 }, { hostname: "", port: 0 }],
+    ["BND of a domain of 255 bytes", { fault: "bound-domain", length: 255 }, { hostname: "d".repeat(255), port: 0 }],
+    ["answers byte by byte", { fault: "slow" }],
+    ["all of it byte by byte, and BND of 255 bytes", [{ fault: "slow" }, { fault: "bound-domain", length: 255 }]],
   ];
 
   for (const [what, fault, bound] of odd) {
@@ -299,7 +305,7 @@ for (const [via, options] of Object.entries(TRANSPORTS)) {
   test(`${via}: what comes in one write with the reply is read first and whole`, async () => {
     for (const length of [1, 100_000]) {
       const banner = targets.payload(length);
-      await withEcho({ faults: () => mock.gluesToReply(banner) }, async (proxy, echo) => {
+      await withEcho({ faults: { fault: "glued", bytes: banner } }, async (proxy, echo) => {
         const conn = await new Socks5Client(proxy.url, options).connect(echo.address);
         await conn.write(bytes("ping"));
         assertEquals(await readFull(conn, length), banner);
@@ -310,15 +316,18 @@ for (const [via, options] of Object.entries(TRANSPORTS)) {
   });
 
   test(`${via}: a refusal with a reset behind it is always read`, () =>
-    withProxy({ faults: () => mock.answersAt("request", Uint8Array.of(5, 5), "reset") }, async (proxy) => {
-      const client = new Socks5Client(proxy.url, { ...options, retry: 0 });
-      const errors = await Promise.all(Array.from({ length: 50 }, () => failure(client.connect(TARGET))));
-      assertEquals(new Set(errors.map(({ code }) => code)), new Set(["SOCKS5_TARGET_REFUSED"]));
-    }));
+    withProxy(
+      { faults: { fault: "answer", at: "request", bytes: Uint8Array.of(5, 5), then: "reset" } },
+      async (proxy) => {
+        const client = new Socks5Client(proxy.url, { ...options, retry: 0 });
+        const errors = await Promise.all(Array.from({ length: 50 }, () => failure(client.connect(TARGET))));
+        assertEquals(new Set(errors.map(({ code }) => code)), new Set(["SOCKS5_TARGET_REFUSED"]));
+      },
+    ));
 
   test(`${via}: a success for a target that was never reached shows as an end or a reset of the tunnel`, async () => {
     for (const then of ["close", "reset"] as const) {
-      await withProxy({ rules: RULES, faults: () => mock.claimsSuccess(then) }, async (proxy) => {
+      await withProxy({ rules: RULES, faults: { fault: "false-success", then } }, async (proxy) => {
         const client = new Socks5Client(proxy.url, options);
         const conn = await client.connect(TARGET);
         if (then === "close") assertEquals(await conn.read(new Uint8Array(1)), null);
@@ -331,8 +340,8 @@ for (const [via, options] of Object.entries(TRANSPORTS)) {
 
   test(`${via}: abort at each step of the handshake rejects with the caller's reason and closes`, async () => {
     for (const at of ["accept", "negotiate", "authenticate", "request"] as const) {
-      const gate = mock.createGate();
-      await withProxy({ credentials: ALICE, faults: () => mock.waitsAt(at, gate.pass) }, async (proxy) => {
+      const gate = testing.createGate();
+      await withProxy({ credentials: ALICE, faults: { fault: "wait", at, for: gate.pass } }, async (proxy) => {
         const client = new Socks5Client(proxy.url, options);
         const controller = new AbortController();
         const connecting = client.connect(TARGET, { signal: controller.signal });
@@ -359,8 +368,8 @@ for (const [via, options] of Object.entries(TRANSPORTS)) {
   test(`${via}: close() at each step of the handshake rejects with ClosedError and leaves nothing`, async () => {
     const phases = { accept: "negotiate", negotiate: "negotiate", authenticate: "authenticate", request: "request" };
     for (const [at, phase] of Object.entries(phases)) {
-      const gate = mock.createGate();
-      const faults = () => mock.waitsAt(at as MockStep, gate.pass);
+      const gate = testing.createGate();
+      const faults: TestFault = { fault: "wait", at: at as TestStep, for: gate.pass };
       await withProxy({ credentials: ALICE, faults }, async (proxy) => {
         const client = new Socks5Client(proxy.url, options);
         const connecting = failure(client.connect(TARGET));
@@ -379,7 +388,7 @@ for (const [via, options] of Object.entries(TRANSPORTS)) {
     const phases = { accept: "negotiate", negotiate: "negotiate", authenticate: "authenticate", request: "request" };
     await Promise.all(
       Object.entries(phases).map(async ([at, phase]) => {
-        await withProxy({ credentials: ALICE, faults: () => mock.silentAt(at as MockStep) }, async (proxy) => {
+        await withProxy({ credentials: ALICE, faults: { fault: "silence", at: at as TestStep } }, async (proxy) => {
           const client = new Socks5Client(proxy.url, options);
           const error = await failure(client.connect(TARGET, { timeout: 1_000 }));
           assertInstanceOf(error, api.TimeoutError);
@@ -393,23 +402,26 @@ for (const [via, options] of Object.entries(TRANSPORTS)) {
   test(`${via}: a proxy that is silent, or takes no connection, is given up for the next`, async () => {
     const hole = await blackHole();
     try {
-      await withProxy({ faults: () => mock.silentAt("negotiate") }, (silent) =>
-        withEcho({}, async (proxy, echo) => {
-          const events: api.Socks5Event[] = [];
-          const client = new Socks5Client([hole.endpoint, silent.url, proxy.url], {
-            ...options,
-            attemptTimeout: 500,
-            onEvent: (event) => events.push(event),
-          });
-          const conn = await client.connect(echo.address);
-          await assertEchoes(conn);
-          conn.close();
-          const failed = events.flatMap((event) => event.type === "failed" ? [event.error] : []);
-          assertEquals(failed.map(({ code, phase }) => [code, phase]), [
-            ["SOCKS5_ATTEMPT_TIMEOUT", "dial"],
-            ["SOCKS5_ATTEMPT_TIMEOUT", "negotiate"],
-          ]);
-        }));
+      await withProxy(
+        { faults: { fault: "silence", at: "negotiate" } },
+        (silent) =>
+          withEcho({}, async (proxy, echo) => {
+            const events: api.Socks5Event[] = [];
+            const client = new Socks5Client([hole.endpoint, silent.url, proxy.url], {
+              ...options,
+              attemptTimeout: 500,
+              onEvent: (event) => events.push(event),
+            });
+            const conn = await client.connect(echo.address);
+            await assertEchoes(conn);
+            conn.close();
+            const failed = events.flatMap((event) => event.type === "failed" ? [event.error] : []);
+            assertEquals(failed.map(({ code, phase }) => [code, phase]), [
+              ["SOCKS5_ATTEMPT_TIMEOUT", "dial"],
+              ["SOCKS5_ATTEMPT_TIMEOUT", "negotiate"],
+            ]);
+          }),
+      );
     } finally {
       await hole.close();
     }
@@ -481,7 +493,7 @@ function repOf(why: string): number {
 }
 
 test("byte by byte, a client reads no byte too many", () =>
-  withEcho({ credentials: ALICE, faults: () => mock.bytewise() }, async (proxy, echo) => {
+  withEcho({ credentials: ALICE, faults: { fault: "slow" } }, async (proxy, echo) => {
     const { socket, head } = (await new Socks5Client(proxy.url, { transport: nodeTransport }).connect(echo.address))
       .detach();
     assertEquals(head.length, 0);
@@ -619,7 +631,7 @@ test("proxies that take one receive for one message, and one that loses a reply 
 });
 
 test("a proxy that closes what is not used in time (dante, v2ray, tor) hangs up", () =>
-  withProxy({ handshakeTimeout: 20, faults: () => mock.silentAt("negotiate") }, async (proxy) => {
+  withProxy({ handshakeTimeout: 20, faults: { fault: "silence", at: "negotiate" } }, async (proxy) => {
     const error = await failure(new Socks5Client(proxy.url, { retry: 0 }).connect(TARGET));
     assertEquals([error.code, error.retryable], ["SOCKS5_PROXY_HUNG_UP", true]);
   }));
@@ -684,7 +696,7 @@ test("a stopped proxy is passed over for a living one, and then not even asked",
       ]);
     })));
 
-const conn = ({ hostname, port }: MockProxy) => `${hostname}:${port}`;
+const conn = ({ hostname, port }: TestProxy) => `${hostname}:${port}`;
 
 test("a proxy that was stopped and started again is used again at once if it is the only one", () =>
   withEcho({}, async (proxy, echo) => {
@@ -702,13 +714,16 @@ test("a proxy that was stopped and started again is used again at once if it is 
   }));
 
 test("a proxy that hangs up twice works at the third attempt", () =>
-  withEcho({ faults: [mock.closesAt("negotiate"), mock.resetsAt("negotiate")] }, async (proxy, echo) => {
-    const client = new Socks5Client(proxy.url, { retry: { retries: 2, minDelay: 1 } });
-    const conn = await client.connect(echo.address);
-    await assertEchoes(conn);
-    conn.close();
-    assertEquals([proxy.connections.length, client.stats().retries, client.stats().failures], [3, 2, 0]);
-  }));
+  withEcho(
+    { faults: [{ fault: "close", at: "negotiate" }, { fault: "reset", at: "negotiate" }] },
+    async (proxy, echo) => {
+      const client = new Socks5Client(proxy.url, { retry: { retries: 2, minDelay: 1 } });
+      const conn = await client.connect(echo.address);
+      await assertEchoes(conn);
+      conn.close();
+      assertEquals([proxy.connections.length, client.stats().retries, client.stats().failures], [3, 2, 0]);
+    },
+  ));
 
 test("a connect waits, by trying again, for a proxy that is being started", () =>
   withEcho({}, async (proxy, echo) => {
@@ -814,7 +829,7 @@ test("200 connects go through 20 places, in order", () =>
   }));
 
 test("100 connects that are aborted at any moment leave nothing, and the next one works", () =>
-  withEcho({ credentials: ALICE, faults: () => mock.bytewise() }, async (proxy, echo) => {
+  withEcho({ credentials: ALICE, faults: { fault: "slow" } }, async (proxy, echo) => {
     const client = new Socks5Client(proxy.url, { pool: { maxOpen: 10 } });
     const outcomes = await Promise.all(Array.from({ length: 100 }, async (_, i) => {
       const controller = new AbortController();
@@ -901,9 +916,9 @@ test("importing the library opens nothing and says nothing, and neither does an 
 
 test("nothing is written to stdout or stderr, whatever happens", () =>
   withProxy(
-    { faults: () => mock.answersHttp() },
+    { faults: { fault: "http" } },
     (http) =>
-      withProxy({ faults: () => mock.silentAt("negotiate") }, (silent) =>
+      withProxy({ faults: { fault: "silence", at: "negotiate" } }, (silent) =>
         withEcho({ credentials: ALICE }, async (proxy, echo) => {
           const { code, written } = await program(`
           import { Socks5Client } from ${MOD};

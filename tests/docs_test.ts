@@ -1,7 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { type Block, blocks, docComments, tables } from "./support/markdown.ts";
-import { createMockProxy } from "./support/mock_proxy.ts";
+import { createTestProxy } from "../testing/mod.ts";
 import { runExample } from "./support/recipes.ts";
 import { certificates } from "./support/certificates.ts";
 import { startSmtp } from "./support/smtp_server.ts";
@@ -118,7 +118,7 @@ async function withProxies(code: string, run: (code: string) => Promise<unknown>
     "echo.example:7": echo,
     "refused.example:443": { rep: 5 },
   };
-  const proxy = await createMockProxy({ credentials: () => 0, methods: [2, 0], rules });
+  const proxy = await createTestProxy({ credentials: () => 0, methods: [2, 0], rules });
   try {
     const here = code.replace(/\bproxy(-two)?\.example:\d+/g, `127.0.0.1:${proxy.port}`)
       .replace(/\bdown\.example:\d+/g, "127.0.0.1:1");

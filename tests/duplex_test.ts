@@ -287,7 +287,7 @@ test("a stream that is destroyed during the handshake leaves nothing open", asyn
   await withTarget(
     startEcho(),
     (target) =>
-      withProxy({ faults: [{ at: "request", then: "silence", answer: new Uint8Array() }] }, async (proxy) => {
+      withProxy({ faults: [{ fault: "silence", at: "request" }] }, async (proxy) => {
         const client = new Socks5Client(proxy.url);
         const stream = new ConnDuplex((signal) => client.connect(target.address, { signal }));
         stream.write("x");

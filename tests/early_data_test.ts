@@ -12,8 +12,8 @@ import { type Clock, withClock } from "./support/clock.ts";
 import { bytes, readAll, readFull, text } from "./support/contract.ts";
 import type { FakeConn, Script } from "./support/fake.ts";
 import { fakeProxies, stream } from "./support/fake_stream.ts";
-import * as mock from "./support/mock_proxy.ts";
-import type { MockFault } from "./support/mock_proxy.ts";
+import * as testing from "../testing/mod.ts";
+import type { TestFault } from "../testing/mod.ts";
 import { evaluate } from "./support/peer.ts";
 import { eventually } from "./support/real_process.ts";
 import { failure, withProxy, withTarget } from "./support/stage.ts";
@@ -124,9 +124,9 @@ for (const [what, make] of VIEWS) {
 // The wire
 
 async function withMock(
-  mockOptions: mock.MockProxyOptions,
+  mockOptions: testing.TestProxyOptions,
   options: Socks5Options,
-  use: (stage: { proxy: mock.MockProxy; client: Socks5Client; events: Socks5Event[] }) => Promise<void>,
+  use: (stage: { proxy: testing.TestProxy; client: Socks5Client; events: Socks5Event[] }) => Promise<void>,
 ): Promise<void> {
   await withProxy(mockOptions, async (proxy) => {
     const events: Socks5Event[] = [];
@@ -418,9 +418,9 @@ async function withFarProxy(use: (far: FarProxy) => Promise<void>): Promise<void
     process.execPath,
     evaluate(`
       import { existsSync, rmSync, writeFileSync } from "node:fs";
-      import { createMockProxy } from ${module("./support/mock_proxy.ts")};
+      import { createTestProxy } from ${module("../testing/mod.ts")};
       import { startEcho } from ${module("./support/targets.ts")};
-      const proxy = await createMockProxy();
+      const proxy = await createTestProxy();
       const echo = await startEcho();
       const file = (name) => ${JSON.stringify(directory)} + "/" + name;
       console.log(proxy.url + " " + echo.address);
@@ -526,11 +526,11 @@ test("data that a released tunnel does not take in time ends with the timeout, a
   }));
 
 /** Faults of the mock, over real sockets. */
-const REAL: [what: string, fault: MockFault][] = [
-  ["a refusal", mock.repliesWith(1)],
-  ["an end", mock.closesAt("request")],
-  ["a reset", mock.resetsAt("request")],
-  ["a cut reply", mock.cutsAt("request", 5)],
+const REAL: [what: string, fault: TestFault][] = [
+  ["a refusal", { fault: "refuse", rep: 1 }],
+  ["an end", { fault: "close", at: "request" }],
+  ["a reset", { fault: "reset", at: "request" }],
+  ["a cut reply", { fault: "cut", at: "request", length: 5 }],
 ];
 
 for (const [via, options] of Object.entries(TRANSPORTS)) {

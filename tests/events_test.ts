@@ -4,7 +4,7 @@ import { Socks5Client, type Socks5Conn, type Socks5Event, type Socks5Options } f
 import { type Clock, withClock } from "./support/clock.ts";
 import { bytes, readFull } from "./support/contract.ts";
 import { type FakeConn, FakeTransport, type Script, socks5 } from "./support/fake.ts";
-import * as mock from "./support/mock_proxy.ts";
+import * as testing from "../testing/mod.ts";
 import { random } from "./support/random.ts";
 import { startEcho } from "./support/targets.ts";
 import { test } from "./support/test.ts";
@@ -413,21 +413,21 @@ test("a listener that connects when an idle tunnel is too old does not get what 
 test("the events and the numbers of stats() add up, at each event and in the end", async () => {
   const seed = Math.floor(Math.random() * 2 ** 32);
   const next = random(seed);
-  const kinds = [
+  const kinds: (testing.TestFault | undefined)[] = [
     undefined,
     undefined,
-    mock.closesAt("negotiate"),
-    mock.resetsAt("negotiate"),
-    mock.answersHttp(),
-    mock.repliesWith(4),
-    mock.repliesWith(5, "reset"),
-    mock.closesAt("request"),
+    { fault: "close", at: "negotiate" },
+    { fault: "reset", at: "negotiate" },
+    { fault: "http" },
+    { fault: "refuse", rep: 4 },
+    { fault: "refuse", rep: 5, then: "reset" },
+    { fault: "close", at: "request" },
   ];
   const faults = Array.from({ length: 1_000 }, () => kinds[Math.floor(next() * kinds.length)]);
   const echo = await startEcho();
   const proxies = [
-    await mock.createMockProxy({ faults }),
-    await mock.createMockProxy({ faults: faults.toReversed() }),
+    await testing.createTestProxy({ faults }),
+    await testing.createTestProxy({ faults: faults.toReversed() }),
   ];
   const seen = { connects: 0, reused: 0, retries: 0, closed: 0, failed: new Map<string, number>() };
   const last = new Map<number, number>();

@@ -1,23 +1,23 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { withFetch } from "./support/fetch_stage.ts";
-import type { MockFault, MockStep } from "./support/mock_proxy.ts";
+import type { TestFault, TestStep } from "../testing/mod.ts";
 import { test } from "./support/test.ts";
 import type { Answer } from "./support/fetch_web.ts";
 
 const hello: Answer = (_, response) => response.end("hello");
 const reason = new RangeError("a reason of the caller's own");
 
-const steps: [what: string, step: MockStep, fault: Partial<MockFault>, schemes: string[]][] = [
-  ["of the greeting", "negotiate", { answer: new Uint8Array() }, ["http", "https"]],
-  ["of the password", "authenticate", { answer: new Uint8Array() }, ["http", "https"]],
-  ["of the request", "request", { answer: new Uint8Array() }, ["http", "https"]],
-  ["of TLS", "request", {}, ["https"]],
+const steps: [what: string, step: TestStep, fault: TestFault, schemes: string[]][] = [
+  ["of the greeting", "negotiate", { fault: "silence", at: "negotiate" }, ["http", "https"]],
+  ["of the password", "authenticate", { fault: "silence", at: "authenticate" }, ["http", "https"]],
+  ["of the request", "request", { fault: "silence", at: "request" }, ["http", "https"]],
+  ["of TLS", "request", { fault: "false-success", then: "silence" }, ["https"]],
 ];
 
 for (const [what, step, fault, schemes] of steps) {
   for (const scheme of schemes) {
     test(`an abort in the step ${what} rejects ${scheme} with the reason and ends the handshake`, async () => {
-      const faults = [{ at: step, then: "silence" as const, ...fault }];
+      const faults = [fault];
       const proxy = { credentials: { username: "a", password: "b" }, faults };
       await withFetch(hello, { proxy }, async ({ fetch, proxy }) => {
         const abort = new AbortController();
@@ -96,7 +96,7 @@ test("a signal of a Request counts, and so does a timeout", async () => {
 });
 
 test("an abort is no matter of another request to the same host", async () => {
-  const faults = [{ at: "request" as const, answer: new Uint8Array(), then: "silence" as const }];
+  const faults = [{ fault: "silence", at: "request" } as const];
   await withFetch(hello, { proxy: { faults } }, async ({ fetch, proxy }) => {
     const abort = new AbortController();
     const aborted = fetch("http://a.test/", { signal: abort.signal }).catch((error) => error);

@@ -4,7 +4,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { createFetch } from "../fetch/mod.ts";
 import { Socks5Client } from "../mod.ts";
-import { createMockProxy, type MockProxy } from "./support/mock_proxy.ts";
+import { createTestProxy, type TestProxy } from "../testing/mod.ts";
 import { startSilent, type Target } from "./support/targets.ts";
 import { test } from "./support/test.ts";
 import { startWeb, type Web } from "./support/fetch_web.ts";
@@ -129,7 +129,7 @@ test("Deno needs the permissions for loopback and for NO_PROXY", async () => {
 
 interface Places {
   web: Web;
-  proxy: MockProxy;
+  proxy: TestProxy;
   /** What must not be connected to. */
   trap: Target;
 }
@@ -140,7 +140,7 @@ async function withPlaces(use: (places: Places) => Promise<void>): Promise<void>
     if (request.url === "/redirect") response.writeHead(302, { location }).end();
     else response.end("hello");
   });
-  const proxy = await createMockProxy({ rules: () => ({ port: web.port }) });
+  const proxy = await createTestProxy({ rules: () => ({ port: web.port }) });
   const trap = await startSilent();
   try {
     await use({ web, proxy, trap });
@@ -168,7 +168,7 @@ function proxies(url: string): Record<string, string> {
 
 /** What a process of the same runtime gets. */
 function fetched(
-  proxy: MockProxy,
+  proxy: TestProxy,
   urls: string[],
   env: Record<string, string> = {},
   late: Record<string, string> = {},

@@ -3,7 +3,7 @@ import { type AddressInfo, Server } from "node:net";
 import { Aliases } from "../fetch/aliases.ts";
 import { text } from "./support/contract.ts";
 import { withFetch } from "./support/fetch_stage.ts";
-import { connectRaw } from "./support/mock_client.ts";
+import { connectRaw } from "./support/raw_client.ts";
 import { test } from "./support/test.ts";
 
 const hasNone = !("Deno" in globalThis || "Bun" in globalThis) && "Node needs no front";

@@ -4,7 +4,7 @@ import { brotliCompressSync, gzipSync } from "node:zlib";
 import { createFetch } from "../fetch/mod.ts";
 import { ClosedError, ProxyError, Socks5Client, TargetError } from "../mod.ts";
 import { causeOf, withFetch } from "./support/fetch_stage.ts";
-import { createGate, createMockProxy } from "./support/mock_proxy.ts";
+import { createGate, createTestProxy } from "../testing/mod.ts";
 import { noIpv6, payload, startTarget } from "./support/targets.ts";
 import { test } from "./support/test.ts";
 import { type Answer, startWeb } from "./support/fetch_web.ts";
@@ -272,7 +272,7 @@ test("close() ends what is in flight, later calls are rejected, and nothing is l
 test("close() ends what is connecting", async () => {
   await withFetch(
     hello,
-    { proxy: { faults: [{ at: "request", answer: new Uint8Array(), then: "silence" }] } },
+    { proxy: { faults: [{ fault: "silence", at: "request" }] } },
     async ({ fetch, proxy }) => {
       const connecting = causeOf(fetch("http://a.test/"));
       await proxy.until(() => proxy.connections[0]?.step === "request");
@@ -293,7 +293,7 @@ test("createFetch() refuses what is no client and what are no options", () => {
 
 test("a client may be whatever connects", async () => {
   const web = await startWeb(hello);
-  const proxy = await createMockProxy();
+  const proxy = await createTestProxy();
   const client = new Socks5Client(proxy.url);
   const fetch = createFetch({ connect: (_, options) => client.connect(`127.0.0.1:${web.port}`, options) });
   assertEquals(await (await fetch("http://a.test/")).text(), "hello");

@@ -64,7 +64,7 @@ for (const version of [6, 7, 8]) {
 
   test(`undici ${version} of one's own fails without the proxy, and its abort leaves nothing`, async () => {
     const { Agent, fetch, request } = undici();
-    const faults = [{ at: "request" as const, answer: new Uint8Array(), then: "silence" as const }];
+    const faults = [{ fault: "silence", at: "request" } as const];
     await withFetch(hello, { proxy: { faults } }, async ({ client, proxy, web }) => {
       const dispatcher = new Agent({ connect: createConnector(client) });
       const abort = new AbortController();

@@ -6,7 +6,7 @@ import process from "node:process";
 import { createConnector } from "../fetch/mod.ts";
 import { serveFront } from "../front/mod.ts";
 import { Socks5Client } from "../mod.ts";
-import { createMockProxy, type MockProxy } from "./support/mock_proxy.ts";
+import { createTestProxy, type TestProxy } from "../testing/mod.ts";
 import { test } from "./support/test.ts";
 
 // The recipes of the README for the standard WebSocket of each runtime.
@@ -83,7 +83,7 @@ test("without the proxy the runtime's own WebSocket fails, and nothing goes past
 
 interface Sockets {
   opener: Opener;
-  proxy: MockProxy;
+  proxy: TestProxy;
   port: number;
   /** How many connections the server has had. */
   count(): number;
@@ -102,7 +102,7 @@ async function withSockets(use: (sockets: Sockets) => Promise<void>): Promise<vo
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
-  const proxy = await createMockProxy({ rules: () => ({ port }) });
+  const proxy = await createTestProxy({ rules: () => ({ port }) });
   const client = new Socks5Client(proxy.url, { retry: 0 });
   const opener = await openerFor(client);
   try {

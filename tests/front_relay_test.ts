@@ -3,7 +3,7 @@ import { serveFront } from "../front/mod.ts";
 import type { Conn, Socks5Conn } from "../mod.ts";
 import { nodeTransport } from "../adapters/node.ts";
 import { bytes, readAll, readFull, text } from "./support/contract.ts";
-import { connectRaw } from "./support/mock_client.ts";
+import { connectRaw } from "./support/raw_client.ts";
 import { socksRequest, withFront } from "./support/front_stage.ts";
 import { withTarget } from "./support/stage.ts";
 import {

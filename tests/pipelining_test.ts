@@ -13,8 +13,8 @@ import { type Clock, withClock } from "./support/clock.ts";
 import { bytes, readFull, text } from "./support/contract.ts";
 import type { FakeConn, Script } from "./support/fake.ts";
 import { fakeProxies, stream } from "./support/fake_stream.ts";
-import * as mock from "./support/mock_proxy.ts";
-import type { MockFault } from "./support/mock_proxy.ts";
+import * as testing from "../testing/mod.ts";
+import type { TestFault, TestFaults } from "../testing/mod.ts";
 import { eventually } from "./support/real_process.ts";
 import { assertEchoes, failure, withProxy, withTarget } from "./support/stage.ts";
 import { startEcho, type Target } from "./support/targets.ts";
@@ -43,13 +43,15 @@ const requestTo = (port: number) => [5, 1, 0, 1, 127, 0, 0, 1, port >> 8, port &
 const refused = () => Object.assign(new Error("refused"), { code: "ECONNREFUSED" });
 
 /** What a connection of the mock got, receive by receive. */
-const received = (connection: mock.MockConnection) => connection.received.map((chunk) => [...chunk]);
+const received = (connection: testing.TestConnection) => connection.received.map((chunk) => [...chunk]);
 const types = (events: Socks5Event[]) => events.map((it) => "attempt" in it ? `${it.type} ${it.attempt}` : it.type);
 
 async function withMock(
-  mockOptions: mock.MockProxyOptions,
+  mockOptions: testing.TestProxyOptions,
   options: Socks5Options,
-  use: (stage: { proxy: mock.MockProxy; echo: Target; client: Socks5Client; events: Socks5Event[] }) => Promise<void>,
+  use: (
+    stage: { proxy: testing.TestProxy; echo: Target; client: Socks5Client; events: Socks5Event[] },
+  ) => Promise<void>,
 ): Promise<void> {
   await withTarget(startEcho(), (echo) =>
     withProxy(mockOptions, async (proxy) => {
@@ -99,7 +101,7 @@ for (const [via, options] of Object.entries(TRANSPORTS)) {
 
   test(`${via}: answers byte by byte are taken in turn, and a banner glued to them is read first`, async () => {
     const banner = "220 ready\r\n";
-    const faults = () => [mock.bytewise(), { ...mock.gluesToReply(bytes(banner)), bytewise: true }];
+    const faults: TestFaults[] = [[{ fault: "slow" }, { fault: "glued", bytes: banner }]];
     await withMock({ credentials: ALICE, faults }, options, async ({ proxy, echo, client }) => {
       const conn = await client.connect(echo.address);
       assertEquals(text(await readFull(conn, banner.length)), banner);
@@ -123,7 +125,7 @@ test("nothing behind the reply is read, although all answers come in one piece",
   }));
 
 test("a socket that is detached after a pipelined handshake misses nothing", () =>
-  withMock({ faults: () => mock.bytewise() }, { transport: nodeTransport }, async ({ echo, client }) => {
+  withMock({ faults: { fault: "slow" } }, { transport: nodeTransport }, async ({ echo, client }) => {
     const { socket, head } = (await client.connect(echo.address)).detach();
     assertEquals(head.length, 0);
     const raw = socket as import("node:net").Socket;
@@ -149,7 +151,7 @@ test("handshake is sequential unless told otherwise, and anything else is a Type
 for (const rep of [1, 2, 3, 4, 5, 6, 7, 8, 9, 0xff]) {
   test(`a REP of ${rep} is reported as it is, on the only connection`, () =>
     withMock(
-      { faults: ({ index }) => index === 0 ? mock.repliesWith(rep) : undefined },
+      { faults: ({ index }) => index === 0 ? { fault: "refuse", rep } : undefined },
       { retry: 0 },
       async (stage) => {
         const { proxy, echo, client, events } = stage;
@@ -187,31 +189,36 @@ test("a refusal proves that the proxy takes one write: the next one has more tha
   }));
 
 test("a REP of two bytes, and then the end, is an answer too", () =>
-  withMock({ faults: () => mock.repliesOnlyWith(5) }, {}, async ({ proxy, client }) => {
+  withMock({ faults: { fault: "short-refusal", rep: 5 } }, {}, async ({ proxy, client }) => {
     assertEquals((await failure(client.connect(TARGET))).code, "SOCKS5_TARGET_REFUSED");
     assertEquals(proxy.connections.length, 1);
   }));
 
 /** What the first connection meets, with a password; the second one is taken in sequence. */
-const FALLBACKS: [what: string, fault: MockFault][] = [
-  ["an end at once", mock.closesAt("accept")],
-  ["an end instead of a method", mock.closesAt("negotiate")],
-  ["an end within the method", mock.cutsAt("negotiate", 1)],
-  ["a reset instead of a method", mock.resetsAt("negotiate")],
-  ["silence instead of a method", mock.silentAt("negotiate")],
-  ["tor's 01 00 instead of a method", mock.answersAt("negotiate", Uint8Array.of(1, 0), "silence")],
-  ["an HTTP server", mock.answersHttp()],
-  ["no acceptable method", mock.choosesMethod(0xff)],
-  ["a method that was not offered", mock.choosesMethod(0)],
-  ["a refused password", mock.refusesPassword(1)],
-  ["an end after the password", mock.closesAt("authenticate")],
-  ["a reset after the password", mock.resetsAt("authenticate")],
-  ["silence after the password", mock.silentAt("authenticate")],
-  ["an end instead of a reply", mock.closesAt("request")],
-  ["a reset instead of a reply", mock.resetsAt("request")],
-  ["silence instead of a reply", mock.silentAt("request")],
-  ["half a reply and the end", mock.cutsAt("request", 6)],
-  ["a malformed reply", mock.answersAt("request", Uint8Array.of(9, 9), "close")],
+const FALLBACKS: [what: string, fault: TestFault][] = [
+  ["an end at once", { fault: "close", at: "accept" }],
+  ["an end instead of a method", { fault: "close", at: "negotiate" }],
+  ["an end within the method", { fault: "cut", at: "negotiate", length: 1 }],
+  ["a reset instead of a method", { fault: "reset", at: "negotiate" }],
+  ["silence instead of a method", { fault: "silence", at: "negotiate" }],
+  ["tor's 01 00 instead of a method", {
+    fault: "answer",
+    at: "negotiate",
+    bytes: Uint8Array.of(1, 0),
+    then: "silence",
+  }],
+  ["an HTTP server", { fault: "http" }],
+  ["no acceptable method", { fault: "method", method: 0xff }],
+  ["a method that was not offered", { fault: "method", method: 0 }],
+  ["a refused password", { fault: "refuse-password", status: 1 }],
+  ["an end after the password", { fault: "close", at: "authenticate" }],
+  ["a reset after the password", { fault: "reset", at: "authenticate" }],
+  ["silence after the password", { fault: "silence", at: "authenticate" }],
+  ["an end instead of a reply", { fault: "close", at: "request" }],
+  ["a reset instead of a reply", { fault: "reset", at: "request" }],
+  ["silence instead of a reply", { fault: "silence", at: "request" }],
+  ["half a reply and the end", { fault: "cut", at: "request", length: 6 }],
+  ["a malformed reply", { fault: "answer", at: "request", bytes: Uint8Array.of(9, 9), then: "close" }],
 ];
 
 for (const [what, fault] of FALLBACKS) {
@@ -233,7 +240,7 @@ for (const [what, fault] of FALLBACKS) {
 
   test(`${what} in sequence, too, is reported as that of one attempt`, () =>
     withMock(
-      { credentials: ALICE, rules: RULES, faults: [fault, mock.refusesPassword(9)] },
+      { credentials: ALICE, rules: RULES, faults: [fault, { fault: "refuse-password", status: 9 }] },
       { retry: 0 },
       async (stage) => {
         const { proxy, client, events } = stage;

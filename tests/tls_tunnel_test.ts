@@ -4,7 +4,7 @@ import { nodeTransport } from "../adapters/node.ts";
 import { Socks5Client, type Socks5ErrorCode, type Socks5Options, type TlsOptions, type Transport } from "../mod.ts";
 import { type Certificates, certificates } from "./support/certificates.ts";
 import { bytes, readFull, text } from "./support/contract.ts";
-import { createMockProxy, type MockProxy } from "./support/mock_proxy.ts";
+import { createTestProxy, type TestProxy } from "../testing/mod.ts";
 import { assertEchoes, failure } from "./support/stage.ts";
 import { startEcho, startTarget, type Target } from "./support/targets.ts";
 import { test } from "./support/test.ts";
@@ -23,11 +23,11 @@ function trusting(more: TlsOptions = {}): TlsOptions {
 async function through<T extends Target>(
   starting: Promise<T>,
   options: Socks5Options,
-  use: (client: Socks5Client, target: T, proxy: MockProxy) => Promise<void>,
+  use: (client: Socks5Client, target: T, proxy: TestProxy) => Promise<void>,
 ): Promise<void> {
   const target = await starting;
   const rules = Object.fromEntries([NAME, "other.example:443", "192.0.2.7:443"].map((name) => [name, target]));
-  const proxy = await createMockProxy({ rules });
+  const proxy = await createTestProxy({ rules });
   const client = new Socks5Client(proxy.url, { retry: 0, ...options });
   try {
     await use(client, target, proxy);
@@ -332,11 +332,11 @@ function startSwitching(): Promise<Target> {
 
 /** A proxy behind something that speaks TLS, and targets behind the proxy. */
 async function withTlsProxy(
-  use: (stage: { proxy: MockProxy; terminator: TlsTarget; target: TlsTarget }) => Promise<void>,
+  use: (stage: { proxy: TestProxy; terminator: TlsTarget; target: TlsTarget }) => Promise<void>,
 ): Promise<void> {
   const target = await startTls({ certificate: certificates().names });
   const echo = await startEcho();
-  const proxy = await createMockProxy({ rules: { [NAME]: target, "echo.example:7": echo } });
+  const proxy = await createTestProxy({ rules: { [NAME]: target, "echo.example:7": echo } });
   const terminator = await startTls({ certificate: certificates().both }, (socket) => {
     const onward = connect(proxy.port, "127.0.0.1");
     for (const [from, to] of [[socket, onward], [onward, socket]] as const) {

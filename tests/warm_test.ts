@@ -24,7 +24,7 @@ import { type Clock, withClock } from "./support/clock.ts";
 import { bytes } from "./support/contract.ts";
 import { type FakeConn, FakeTransport, type Script } from "./support/fake.ts";
 import { fakeProxies, type Message, stream } from "./support/fake_stream.ts";
-import * as mock from "./support/mock_proxy.ts";
+import * as testing from "../testing/mod.ts";
 import { evaluate, listen } from "./support/peer.ts";
 import { random } from "./support/random.ts";
 import { eventually } from "./support/real_process.ts";
@@ -94,9 +94,11 @@ const ends = (conn: FakeConn) => (conn.end(), true);
 // The wire
 
 async function withWarm(
-  options: mock.MockProxyOptions,
+  options: testing.TestProxyOptions,
   clientOptions: Socks5Options,
-  use: (stage: { proxy: mock.MockProxy; echo: Target; client: Socks5Client; events: Socks5Event[] }) => Promise<void>,
+  use: (
+    stage: { proxy: testing.TestProxy; echo: Target; client: Socks5Client; events: Socks5Event[] },
+  ) => Promise<void>,
 ): Promise<void> {
   await withTarget(startEcho(), (echo) =>
     withProxy(options, async (proxy) => {
@@ -189,8 +191,9 @@ for (const [via, options] of Object.entries(TRANSPORTS)) {
     }));
 
   test(`${via}: close() ends a dial that fills while the proxy does not answer`, async () => {
-    const gate = mock.createGate();
-    const faults = ({ index }: mock.MockConnection) => index > 0 ? mock.waitsAt("negotiate", gate.pass) : undefined;
+    const gate = testing.createGate();
+    const faults = ({ index }: testing.TestConnection): testing.TestFaults =>
+      index > 0 ? { fault: "wait", at: "negotiate", for: gate.pass } : undefined;
     await withWarm({ faults }, options, async ({ echo, client }) => {
       (await client.connect(echo.address)).close();
       await gate.reached;
@@ -274,7 +277,7 @@ test("the oldest session is spent first", () =>
 
 test("stats() counts sessions as warm, and dials that fill as opening", () =>
   withClock(async (clock) => {
-    const gate = mock.createGate();
+    const gate = testing.createGate();
     const { transport } = fakeProxies();
     transport.onConnect = (attempt) => attempt > 1 ? gate.pass() : undefined;
     const client = new Socks5Client("socks5://a", { transport, pool: { warm: 2 } });
@@ -356,7 +359,7 @@ test("never more are open than maxOpen, whatever is asked for and whenever the d
 
 test("a connect that needs the place ends an idle tunnel, then a session, then a dial that fills", () =>
   withClock(async (clock) => {
-    const gate = mock.createGate();
+    const gate = testing.createGate();
     const { client, transport } = await filled(clock, { warm: 2, maxOpen: 4 });
     assertEquals(client.stats().warm, 2);
     const idle = await clock.settle(client.connect(TARGET, { ...APART, reuse: true }));
@@ -977,7 +980,7 @@ test("a pause before a retry gives the place back, and the next round may spend 
 
 test("close() ends a pause before a refill, and what cannot be taken back is closed when it opens", () =>
   withClock(async (clock) => {
-    const gate = mock.createGate();
+    const gate = testing.createGate();
     const { client, transport } = await filled(clock);
     transport.cancels = false;
     transport.onConnect = () => gate.pass();
@@ -1098,7 +1101,7 @@ const KEPT = [
     { credentials: () => Number(++asked > 1) },
     "client.stats().proxies[0].failures > 0",
   ],
-] as [what: string, options: mock.MockProxyOptions, until: string][];
+] as [what: string, options: testing.TestProxyOptions, until: string][];
 let asked = 0;
 
 for (const [what, options, condition] of KEPT) {

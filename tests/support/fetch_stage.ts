@@ -1,20 +1,20 @@
 import { assertInstanceOf } from "@std/assert";
 import { createFetch, type FetchOptions, type Socks5Fetch } from "../../fetch/mod.ts";
 import { Socks5Client, Socks5Error } from "../../mod.ts";
-import { createMockProxy, type MockProxy, type MockProxyOptions } from "./mock_proxy.ts";
+import { createTestProxy, type TestProxy, type TestProxyOptions } from "../../testing/mod.ts";
 import { type Answer, startWeb, type Web } from "./fetch_web.ts";
 
 /** What a fetch is tried with: `web` is any host behind the proxy that no rule says otherwise of. */
 export interface FetchStage {
   fetch: Socks5Fetch;
-  proxy: MockProxy;
+  proxy: TestProxy;
   web: Web;
   client: Socks5Client;
 }
 
 /** How it is set up. */
 export interface FetchStageOptions {
-  proxy?: MockProxyOptions | undefined;
+  proxy?: TestProxyOptions | undefined;
   fetch?: FetchOptions | undefined;
   tls?: { cert: string; key: string } | undefined;
 }
@@ -26,7 +26,7 @@ export async function withFetch(
   use: (stage: FetchStage) => Promise<void>,
 ): Promise<void> {
   const web = await startWeb(answer, options.tls);
-  const proxy = await createMockProxy({ rules: () => ({ port: web.port }), ...options.proxy });
+  const proxy = await createTestProxy({ rules: () => ({ port: web.port }), ...options.proxy });
   const client = new Socks5Client(proxy.url, { retry: 0, timeout: Infinity, attemptTimeout: Infinity });
   const fetch = createFetch(client, options.fetch);
   try {

@@ -1,14 +1,14 @@
 import { type Front, type FrontOptions, serveFront } from "../../front/mod.ts";
 import { Socks5Client, type Socks5Options } from "../../mod.ts";
 import { bytes, text } from "./contract.ts";
-import { connectRaw, type RawClient } from "./mock_client.ts";
+import { connectRaw, type RawClient } from "./raw_client.ts";
 import { startTarget, type Target } from "./targets.ts";
-import { createMockProxy, type MockProxy, type MockProxyOptions } from "./mock_proxy.ts";
+import { createTestProxy, type TestProxy, type TestProxyOptions } from "../../testing/mod.ts";
 
 /** What a front is tried with. */
 export interface FrontStage {
   front: Front;
-  proxy: MockProxy;
+  proxy: TestProxy;
   client: Socks5Client;
   /** Connects to the front and says something. */
   dial(said?: string | Uint8Array): Promise<RawClient>;
@@ -18,10 +18,10 @@ export interface FrontStage {
 
 /** Runs `use` with a front of a client of a mock proxy; nothing may be open at the proxy in the end. */
 export async function withFront(
-  options: { proxy?: MockProxyOptions; front?: FrontOptions; client?: Socks5Options },
+  options: { proxy?: TestProxyOptions; front?: FrontOptions; client?: Socks5Options },
   use: (stage: FrontStage) => Promise<void>,
 ): Promise<void> {
-  const proxy = await createMockProxy(options.proxy);
+  const proxy = await createTestProxy(options.proxy);
   const client = new Socks5Client(proxy.url, { retry: 0, ...options.client });
   const front = await serveFront(client, options.front);
   const dial = async (said: string | Uint8Array = "") => {

@@ -1,12 +1,12 @@
 import { assertEquals, assertInstanceOf } from "@std/assert";
 import { type Socks5Conn, Socks5Error } from "../../mod.ts";
 import { bytes, readFull, text } from "./contract.ts";
-import { createMockProxy, type MockProxy, type MockProxyOptions } from "./mock_proxy.ts";
+import { createTestProxy, type TestProxy, type TestProxyOptions } from "../../testing/mod.ts";
 import type { Target } from "./targets.ts";
 
 /** Runs `use` with a proxy, at which nothing may be open in the end. */
-export async function withProxy(options: MockProxyOptions, use: (proxy: MockProxy) => Promise<void>): Promise<void> {
-  const proxy = await createMockProxy(options);
+export async function withProxy(options: TestProxyOptions, use: (proxy: TestProxy) => Promise<void>): Promise<void> {
+  const proxy = await createTestProxy(options);
   try {
     await use(proxy);
     await proxy.until(() => proxy.open === 0);

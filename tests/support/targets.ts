@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { createServer, type Socket } from "node:net";
 import { networkInterfaces } from "node:os";
-import { Watch } from "./mock_watch.ts";
+import { Watch } from "../../testing/watch.ts";
 
 /** A server on loopback to connect to. */
 export interface Target extends AsyncDisposable {

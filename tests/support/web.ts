@@ -6,8 +6,8 @@ import { text } from "node:stream/consumers";
 import { Socks5Agent, type Socks5AgentOptions } from "../../agent/mod.ts";
 import { Socks5Client, type Socks5Options } from "../../mod.ts";
 import { certificates } from "./certificates.ts";
-import type { MockProxy, MockProxyOptions, MockRule } from "./mock_proxy.ts";
-import { Watch } from "./mock_watch.ts";
+import type { TestProxy, TestProxyOptions, TestRule } from "../../testing/mod.ts";
+import { Watch } from "../../testing/watch.ts";
 import { withProxy } from "./stage.ts";
 import { digestOf, payload } from "./targets.ts";
 
@@ -28,7 +28,7 @@ export interface Site {
 
 /** What a test of requests stands on. */
 export interface Web {
-  proxy: MockProxy;
+  proxy: TestProxy;
   client: Socks5Client;
   agent: Socks5Agent;
   /** Behind the proxy as `example.com:80`. */
@@ -39,7 +39,7 @@ export interface Web {
 
 /** How a test of requests wants it. */
 export interface WebOptions {
-  proxy?: MockProxyOptions;
+  proxy?: TestProxyOptions;
   client?: Socks5Options;
   agent?: Socks5AgentOptions;
   /** Of the secure site. */
@@ -66,7 +66,7 @@ export function withWeb(options: WebOptions, use: (web: Web) => Promise<void>): 
 /** Runs `use` with two sites, which `rules` put behind a mock proxy as `example.com:80` and `example.com:443`. */
 export async function withSites(
   tls: ServerOptions | undefined,
-  use: (sites: { plain: Site; secure: Site; rules: Record<string, MockRule> }) => Promise<void>,
+  use: (sites: { plain: Site; secure: Site; rules: Record<string, TestRule> }) => Promise<void>,
 ): Promise<void> {
   const plain = await startSite(createServer(serve), "connection");
   const secure = await startSite(createSecureServer({ ...certificates().names, ...tls }, serve), "secureConnection");

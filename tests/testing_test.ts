@@ -2,21 +2,29 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { connectRaw, type RawClient } from "./support/mock_client.ts";
-import * as mock from "./support/mock_proxy.ts";
-import { createMockProxy, type MockFault, type MockProxy, type MockProxyOptions } from "./support/mock_proxy.ts";
+import { connectRaw, type RawClient } from "./support/raw_client.ts";
+import * as testing from "../testing/mod.ts";
+import {
+  createTestProxy,
+  type TestFault,
+  type TestFaults,
+  type TestProxy,
+  type TestProxyOptions,
+  type TestStep,
+} from "../testing/mod.ts";
 import * as targets from "./support/targets.ts";
 import { test } from "./support/test.ts";
 
+const ascii = (said: string): Uint8Array => new TextEncoder().encode(said);
 const GREETING = Uint8Array.of(5, 1, 0);
 const GREETING_WITH_PASSWORD = Uint8Array.of(5, 2, 0, 2);
-const ALICE = Uint8Array.of(1, 5, ...mock.ascii("alice"), 6, ...mock.ascii("secret"));
-const MALLORY = Uint8Array.of(1, 7, ...mock.ascii("mallory"), 5, ...mock.ascii("guess"));
+const ALICE = Uint8Array.of(1, 5, ...ascii("alice"), 6, ...ascii("secret"));
+const MALLORY = Uint8Array.of(1, 7, ...ascii("mallory"), 5, ...ascii("guess"));
 const bytes = (...values: number[]): Uint8Array => Uint8Array.of(...values);
-const SUCCESS = mock.encodeReply();
+const SUCCESS = testing.encodeReply();
 const credentials = { username: "alice", password: "secret" };
 
-test("the mock proxies CONNECT to an IPv4 target and logs it", async () => {
+test("the proxy proxies CONNECT to an IPv4 target and logs it", async () => {
   await withTargetAndProxy(targets.startEcho, {}, async (target, proxy) => {
     const client = await connectRaw(proxy.endpoint);
     await client.write(GREETING);
@@ -25,8 +33,8 @@ test("the mock proxies CONNECT to an IPv4 target and logs it", async () => {
     const reply = await client.read(10);
     assertEquals(reply.slice(0, 8), bytes(5, 0, 0, 1, 127, 0, 0, 1));
     assert(reply[8]! << 8 | reply[9]!, "BND.PORT is the real one");
-    await client.write(mock.ascii("hello"));
-    assertEquals(await client.read(5), mock.ascii("hello"));
+    await client.write(ascii("hello"));
+    assertEquals(await client.read(5), ascii("hello"));
     assertEquals(proxy.open, 1);
     client.close();
     await proxy.until(() => proxy.open === 0);
@@ -47,7 +55,7 @@ test("the mock proxies CONNECT to an IPv4 target and logs it", async () => {
   });
 });
 
-test("the mock proxies to IPv6 and tells the address", async () => {
+test("the proxy proxies to IPv6 and tells the address", async () => {
   await withTargetAndProxy(() => targets.startEcho({ hostname: "::1" }), {}, async (target, proxy) => {
     const client = await openTunnel(proxy, "::1", target.port, 22);
     assertEquals(proxy.connections[0]!.request, { cmd: 1, atyp: 4, hostname: "::1", port: target.port });
@@ -55,7 +63,7 @@ test("the mock proxies to IPv6 and tells the address", async () => {
   });
 }, { skip: targets.noIpv6 });
 
-test("the mock proxies to localhost and to names that its rules know", async () => {
+test("the proxy proxies to localhost and to names that its rules know", async () => {
   await withTargetAndProxy(targets.startEcho, {}, async (target, proxy) => {
     const client = await openTunnel(proxy, "localhost", target.port);
     assertEquals(proxy.connections[0]!.request?.atyp, 3);
@@ -72,7 +80,7 @@ test("the mock proxies to localhost and to names that its rules know", async () 
   });
 });
 
-test("the mock refuses by rule, by its loopback policy and as the target does", async () => {
+test("the proxy refuses by rule, by its loopback policy and as the target does", async () => {
   const rules = { "refused.test:1": { rep: 5 }, "strange.test:1": { rep: 0x42 } };
   await withProxy({ rules }, async (proxy) => {
     const cases: [string, number, number][] = [
@@ -89,19 +97,19 @@ test("the mock refuses by rule, by its loopback policy and as the target does", 
       await client.read(2);
       await client.write(requestTo(hostname, port));
       const { bytes, ending } = await client.finish();
-      assertEquals([hostname, bytes, ending], [hostname, mock.encodeReply({ rep }), "end"]);
+      assertEquals([hostname, bytes, ending], [hostname, testing.encodeReply({ rep }), "end"]);
       assertEquals([proxy.connections.at(-1)!.rep, proxy.connections.at(-1)!.endedBy], [rep, "proxy"]);
     }
   });
 });
 
-test("the mock refuses commands other than CONNECT with 07", async () => {
+test("the proxy refuses commands other than CONNECT with 07", async () => {
   await withProxy({}, async (proxy) => {
     const client = await connectRaw(proxy.endpoint);
     await client.write(GREETING);
     await client.read(2);
     await client.write(requestTo("127.0.0.1", 1).with(1, 3));
-    assertEquals((await client.finish()).bytes, mock.encodeReply({ rep: 7 }));
+    assertEquals((await client.finish()).bytes, testing.encodeReply({ rep: 7 }));
   });
 });
 
@@ -147,7 +155,7 @@ test("credentials are asked for, checked and logged", async () => {
 });
 
 test("credentials can be a function that gives the status, and methods an order of preference", async () => {
-  const options: MockProxyOptions = { methods: [2, 0], credentials: ({ username }) => username === "alice" ? 0 : 2 };
+  const options: TestProxyOptions = { methods: [2, 0], credentials: ({ username }) => username === "alice" ? 0 : 2 };
   await withProxy(options, async (proxy) => {
     const wrong = await connectRaw(proxy.endpoint);
     await wrong.write(GREETING_WITH_PASSWORD);
@@ -188,7 +196,7 @@ test("the target's FIN reaches the client, who can go on sending", async () => {
     await client.write(new Uint8Array(1000));
     client.end();
     assertEquals(await received.promise, 1000);
-    assertEquals(await client.finish(), { bytes: mock.ascii("bye"), ending: "end" });
+    assertEquals(await client.finish(), { bytes: ascii("bye"), ending: "end" });
     assertEquals(proxy.connections[0]!.endedBy, "target");
   });
 });
@@ -196,7 +204,7 @@ test("the target's FIN reaches the client, who can go on sending", async () => {
 test("a reset of the target reaches the client, and a reset of the client reaches the log", async () => {
   await withTargetAndProxy(() => targets.startReset(3), {}, async (target, proxy) => {
     const client = await openTunnel(proxy, "127.0.0.1", target.port);
-    await client.write(mock.ascii("abc"));
+    await client.write(ascii("abc"));
     assertEquals((await client.finish()).ending, "reset");
     assertEquals(proxy.connections[0]!.endedBy, "target");
   });
@@ -212,23 +220,27 @@ test("a reset of the target reaches the client, and a reset of the client reache
 
 test("a target that breaks before the reply is a success and a reset, whenever the proxy notices", async () => {
   for (const patience of [0, 50]) {
-    const gate = mock.createGate();
+    const gate = testing.createGate();
     let peer: { resetAndDestroy(): unknown } | undefined;
     const start = () => targets.startTarget((socket) => peer = socket);
-    await withTargetAndProxy(start, { faults: [mock.waitsAt("request", gate.pass)] }, async (target, proxy) => {
-      const client = await connectRaw(proxy.endpoint);
-      await client.write(GREETING);
-      await client.read(2);
-      await client.write(requestTo("127.0.0.1", target.port));
-      await gate.reached;
-      await target.until(() => target.open === 1);
-      peer?.resetAndDestroy();
-      await target.until(() => target.open === 0);
-      await new Promise((resolve) => setTimeout(resolve, patience));
-      gate.open();
-      const { bytes, ending } = await client.finish();
-      assertEquals([bytes.length, bytes[1], ending, proxy.connections[0]!.endedBy], [10, 0, "reset", "target"]);
-    });
+    await withTargetAndProxy(
+      start,
+      { faults: [{ fault: "wait", at: "request", for: gate.pass }] },
+      async (target, proxy) => {
+        const client = await connectRaw(proxy.endpoint);
+        await client.write(GREETING);
+        await client.read(2);
+        await client.write(requestTo("127.0.0.1", target.port));
+        await gate.reached;
+        await target.until(() => target.open === 1);
+        peer?.resetAndDestroy();
+        await target.until(() => target.open === 0);
+        await new Promise((resolve) => setTimeout(resolve, patience));
+        gate.open();
+        const { bytes, ending } = await client.finish();
+        assertEquals([bytes.length, bytes[1], ending, proxy.connections[0]!.endedBy], [10, 0, "reset", "target"]);
+      },
+    );
   }
 });
 
@@ -257,43 +269,74 @@ test("a target that does not read stops the client", async () => {
 });
 
 /** What a client without a password gets to see when it says greeting and request, waiting for each answer. */
-const faults: [name: string, fault: MockFault, seen: Uint8Array, ending: "end" | "reset" | "silence"][] = [
-  ["silence after the accept", mock.silentAt("accept"), bytes(), "silence"],
-  ["silence after the greeting", mock.silentAt("negotiate"), bytes(), "silence"],
-  ["silence after the request", mock.silentAt("request"), bytes(5, 0), "silence"],
-  ["a close after the accept", mock.closesAt("accept"), bytes(), "end"],
-  ["a close after the greeting", mock.closesAt("negotiate"), bytes(), "end"],
-  ["a close after the request", mock.closesAt("request"), bytes(5, 0), "end"],
-  ["a reset after the accept", mock.resetsAt("accept"), bytes(), "reset"],
-  ["a reset after the greeting", mock.resetsAt("negotiate"), bytes(), "reset"],
-  ["a reset after the request", mock.resetsAt("request"), bytes(5, 0), "reset"],
-  ["HTTP", mock.answersHttp(), mock.ascii("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"), "end"],
-  ["SOCKS4", mock.answersSocks4(), bytes(0, 0x5b, 0, 0, 0, 0, 0, 0), "end"],
-  ["TLS", mock.answersTlsAlert(), bytes(21, 3, 1, 0, 2, 2, 10), "end"],
-  ["SSH", mock.speaksSsh(), mock.ascii("SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"), "silence"],
-  ["a method that was not offered", mock.choosesMethod(1), bytes(5, 1), "silence"],
-  ["no acceptable method", mock.choosesMethod(0xff), bytes(5, 255), "end"],
-  ["a method reply cut", mock.cutsAt("negotiate", 1), bytes(5), "end"],
-  ["a reply cut within BND.ADDR", mock.cutsAt("request", 6), bytes(5, 0, 5, 0, 0, 1, 0, 0), "end"],
-  ["a reply cut and reset", mock.cutsAt("request", 3, "reset"), bytes(5, 0, 5, 0, 0), "reset"],
-  ["a refusal of two bytes", mock.repliesOnlyWith(5), bytes(5, 0, 5, 5), "end"],
-  ["an unknown REP", mock.repliesWith(0x77), bytes(5, 0, ...mock.encodeReply({ rep: 0x77 })), "end"],
-  ["a refusal and a reset", mock.repliesWith(5, "reset"), bytes(5, 0, ...mock.encodeReply({ rep: 5 })), "reset"],
-  ["a success and a close", mock.claimsSuccess("close"), bytes(5, 0, ...SUCCESS), "end"],
-  ["a success and silence", mock.claimsSuccess("silence"), bytes(5, 0, ...SUCCESS), "silence"],
-  ["a success and a reset", mock.claimsSuccess("reset"), bytes(5, 0, ...SUCCESS), "reset"],
+const faults: [name: string, fault: TestFault, seen: Uint8Array, ending: "end" | "reset" | "silence"][] = [
+  ["silence after the accept", { fault: "silence", at: "accept" }, bytes(), "silence"],
+  ["silence after the greeting", { fault: "silence", at: "negotiate" }, bytes(), "silence"],
+  ["silence after the request", { fault: "silence", at: "request" }, bytes(5, 0), "silence"],
+  ["a close after the accept", { fault: "close", at: "accept" }, bytes(), "end"],
+  ["a close after the greeting", { fault: "close", at: "negotiate" }, bytes(), "end"],
+  ["a close after the request", { fault: "close", at: "request" }, bytes(5, 0), "end"],
+  ["a reset after the accept", { fault: "reset", at: "accept" }, bytes(), "reset"],
+  ["a reset after the greeting", { fault: "reset", at: "negotiate" }, bytes(), "reset"],
+  ["a reset after the request", { fault: "reset", at: "request" }, bytes(5, 0), "reset"],
+  ["HTTP", { fault: "http" }, ascii("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"), "end"],
+  ["SOCKS4", { fault: "socks4" }, bytes(0, 0x5b, 0, 0, 0, 0, 0, 0), "end"],
+  ["TLS", { fault: "tls" }, bytes(21, 3, 1, 0, 2, 2, 10), "end"],
+  ["SSH", { fault: "ssh" }, ascii("SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"), "silence"],
+  ["a method that was not offered", { fault: "method", method: 1 }, bytes(5, 1), "silence"],
+  ["no acceptable method", { fault: "method", method: 0xff }, bytes(5, 255), "end"],
+  ["a method reply cut", { fault: "cut", at: "negotiate", length: 1 }, bytes(5), "end"],
+  ["a reply cut within BND.ADDR", { fault: "cut", at: "request", length: 6 }, bytes(5, 0, 5, 0, 0, 1, 0, 0), "end"],
+  ["a reply cut and reset", { fault: "cut", at: "request", length: 3, then: "reset" }, bytes(5, 0, 5, 0, 0), "reset"],
+  ["a refusal of two bytes", { fault: "short-refusal", rep: 5 }, bytes(5, 0, 5, 5), "end"],
+  ["an unknown REP", { fault: "refuse", rep: 0x77 }, bytes(5, 0, ...testing.encodeReply({ rep: 0x77 })), "end"],
+  [
+    "a refusal and a reset",
+    { fault: "refuse", rep: 5, then: "reset" },
+    bytes(5, 0, ...testing.encodeReply({ rep: 5 })),
+    "reset",
+  ],
+  ["a success and a close", { fault: "false-success", then: "close" }, bytes(5, 0, ...SUCCESS), "end"],
+  ["a success and silence", { fault: "false-success", then: "silence" }, bytes(5, 0, ...SUCCESS), "silence"],
+  ["a success and a reset", { fault: "false-success", then: "reset" }, bytes(5, 0, ...SUCCESS), "reset"],
   [
     "an unknown ATYP in a failure",
-    mock.answersAt("request", mock.encodeReply({ rep: 1, atyp: 9 }), "close"),
-    bytes(5, 0, ...mock.encodeReply({ rep: 1, atyp: 9 })),
+    { fault: "reply", reply: { rep: 1, atyp: 9 }, then: "close" },
+    bytes(5, 0, ...testing.encodeReply({ rep: 1, atyp: 9 })),
+    "end",
+  ],
+  [
+    "garbage",
+    { fault: "garbage", at: "negotiate" },
+    bytes(...new Array(9).fill([0x9e, 0xff, 0xfe]).flat(), 0x9e).slice(-10),
+    "end",
+  ],
+  ["another version", { fault: "wrong-version", at: "negotiate" }, bytes(4, 0), "silence"],
+  [
+    "words of one's own",
+    { fault: "answer", at: "negotiate", bytes: "220 hello", then: "reset" },
+    ascii("220 hello"),
+    "reset",
+  ],
+  [
+    "an answer that is made of the right one",
+    { fault: "answer", at: "negotiate", bytes: (right) => right.toReversed(), then: "close" },
+    bytes(0, 5),
     "end",
   ],
 ];
 
+/** The step of a fault that has only one. */
+const stepOf = (fault: TestFault): TestStep => {
+  if ("at" in fault) return [fault.at ?? "negotiate"].flat()[0]!;
+  if (fault.fault === "ssh") return "accept";
+  return ["http", "socks4", "tls", "method"].includes(fault.fault) ? "negotiate" : "request";
+};
+
 for (const [name, fault, seen, ending] of faults) {
-  test(`the mock errs on demand: ${name}`, async () => {
+  test(`the proxy errs on demand: ${name}`, async () => {
     await withProxy({ faults: [fault] }, async (proxy) => {
-      const at = [fault.at].flat()[0]!;
+      const at = stepOf(fault);
       const client = await connectRaw(proxy.endpoint).catch(() => undefined);
       // a reset that comes with the accept may show as a failure to connect
       if (!client) return assertEquals([at, ending], ["accept", "reset"]);
@@ -317,11 +360,11 @@ for (const [name, fault, seen, ending] of faults) {
 }
 
 test("faults of the authentication: silence, close, reset, any status, VER 5", async () => {
-  const cases: [fault: MockFault, seen: Uint8Array, ending: string][] = [
-    [mock.closesAt("authenticate"), bytes(5, 2), "end"],
-    [mock.resetsAt("authenticate"), bytes(5, 2), "reset"],
-    [mock.refusesPassword(0xff), bytes(5, 2, 1, 255), "end"],
-    [mock.cutsAt("authenticate", 1), bytes(5, 2, 1), "end"],
+  const cases: [fault: TestFault, seen: Uint8Array, ending: string][] = [
+    [{ fault: "close", at: "authenticate" }, bytes(5, 2), "end"],
+    [{ fault: "reset", at: "authenticate" }, bytes(5, 2), "reset"],
+    [{ fault: "refuse-password", status: 0xff }, bytes(5, 2, 1, 255), "end"],
+    [{ fault: "cut", at: "authenticate", length: 1 }, bytes(5, 2, 1), "end"],
   ];
   await withProxy({ credentials, faults: cases.map(([fault]) => fault) }, async (proxy) => {
     for (const [_, bytes, ending] of cases) {
@@ -333,7 +376,11 @@ test("faults of the authentication: silence, close, reset, any status, VER 5", a
       assertEquals(await finished, { bytes, ending });
     }
   });
-  const others = [mock.silentAt("authenticate"), mock.authenticatesWithVersion5()];
+  const others: TestFault[] = [{ fault: "silence", at: "authenticate" }, {
+    fault: "wrong-version",
+    at: "authenticate",
+    version: 5,
+  }];
   await withProxy({ credentials, faults: others }, async (proxy) => {
     for (const status of [bytes(), bytes(5, 0)]) {
       const client = await connectRaw(proxy.endpoint);
@@ -348,23 +395,20 @@ test("faults of the authentication: silence, close, reset, any status, VER 5", a
 });
 
 test("tunnels work behind every odd but valid reply", async () => {
-  const domain = (length: number) => Uint8Array.of(length, ...mock.ascii("d".repeat(length)));
-  const odd: [MockFault, reply: Uint8Array][] = [
-    [mock.boundToDomain(0), mock.encodeReply({ atyp: 3, bndAddr: domain(0) })],
-    [mock.boundToDomain(255), mock.encodeReply({ atyp: 3, bndAddr: domain(255) })],
+  const domain = (length: number) => Uint8Array.of(length, ...ascii("d".repeat(length)));
+  const odd: [TestFaults, reply: Uint8Array][] = [
+    [{ fault: "bound-domain", length: 0 }, testing.encodeReply({ atyp: 3, bndAddr: domain(0) })],
+    [{ fault: "bound-domain", length: 255 }, testing.encodeReply({ atyp: 3, bndAddr: domain(255) })],
     [
-      mock.answersAt("request", mock.encodeReply({ atyp: 4, bndAddr: new Uint8Array(16) })),
-      mock.encodeReply({ atyp: 4, bndAddr: new Uint8Array(16) }),
+      { fault: "reply", reply: { atyp: 4, bndAddr: new Uint8Array(16) } },
+      testing.encodeReply({ atyp: 4, bndAddr: new Uint8Array(16) }),
     ],
-    [mock.answersAt("request", mock.encodeReply({ rsv: 7 })), mock.encodeReply({ rsv: 7 })],
-    [mock.answersAt("request", mock.encodeReply({ atyp: 9 })), mock.encodeReply({ atyp: 9 })],
+    [{ fault: "reply", reply: { rsv: 7 } }, testing.encodeReply({ rsv: 7 })],
+    [{ fault: "reply", reply: { atyp: 9 } }, testing.encodeReply({ atyp: 9 })],
+    [[{ fault: "answer", at: "request", bytes: SUCCESS }, { fault: "slow" }], SUCCESS],
     [
-      { ...mock.answersAt("request", SUCCESS), bytewise: true },
-      SUCCESS,
-    ],
-    [
-      mock.answersAt("request", Uint8Array.of(...SUCCESS, ...mock.ascii("glued"))),
-      Uint8Array.of(...SUCCESS, ...mock.ascii("glued")),
+      { fault: "answer", at: "request", bytes: Uint8Array.of(...SUCCESS, ...ascii("glued")) },
+      Uint8Array.of(...SUCCESS, ...ascii("glued")),
     ],
   ];
   await withTargetAndProxy(targets.startEcho, { faults: odd.map(([fault]) => fault) }, async (target, proxy) => {
@@ -374,15 +418,15 @@ test("tunnels work behind every odd but valid reply", async () => {
       await client.read(2);
       await client.write(requestTo("127.0.0.1", target.port));
       assertEquals(await client.read(reply.length), reply);
-      await client.write(mock.ascii("after"));
-      assertEquals(await client.read(5), mock.ascii("after"));
+      await client.write(ascii("after"));
+      assertEquals(await client.read(5), ascii("after"));
       client.close();
     }
   });
 });
 
 test("RSV and glued bytes are put into the right reply", async () => {
-  const list = [mock.repliesWithRsv(9), mock.gluesToReply(mock.ascii("banner"))];
+  const list: TestFault[] = [{ fault: "rsv", rsv: 9 }, { fault: "glued", bytes: ascii("banner") }];
   await withTargetAndProxy(targets.startEcho, { faults: list }, async (target, proxy) => {
     const reserved = await connectRaw(proxy.endpoint);
     await reserved.write(GREETING);
@@ -391,13 +435,13 @@ test("RSV and glued bytes are put into the right reply", async () => {
     assertEquals((await reserved.read(10)).slice(0, 8), bytes(5, 0, 9, 1, 127, 0, 0, 1));
     reserved.close();
     const glued = await openTunnel(proxy, "127.0.0.1", target.port);
-    assertEquals(await glued.read(6), mock.ascii("banner"));
+    assertEquals(await glued.read(6), ascii("banner"));
     glued.close();
   });
 });
 
 test("byte by byte, every answer still works", async () => {
-  await withTargetAndProxy(targets.startEcho, { credentials, faults: () => mock.bytewise() }, async (target, proxy) => {
+  await withTargetAndProxy(targets.startEcho, { credentials, faults: { fault: "slow" } }, async (target, proxy) => {
     const client = await connectRaw(proxy.endpoint);
     await client.write(GREETING_WITH_PASSWORD);
     assertEquals(await client.read(2), bytes(5, 2));
@@ -411,10 +455,10 @@ test("byte by byte, every answer still works", async () => {
 });
 
 test("the first connection fails and the second works: by a list, by index, by credentials", async () => {
-  const choices: NonNullable<MockProxyOptions["faults"]>[] = [
-    [mock.closesAt("negotiate")],
-    ({ index }) => index === 0 ? mock.closesAt("negotiate") : undefined,
-    ({ index }) => index === 0 ? [mock.waitsAt("negotiate", 1), mock.closesAt("negotiate")] : [],
+  const choices: NonNullable<TestProxyOptions["faults"]>[] = [
+    [{ fault: "close", at: "negotiate" }],
+    ({ index }) => index === 0 ? { fault: "close", at: "negotiate" } : undefined,
+    ({ index }) => index === 0 ? [{ fault: "wait", at: "negotiate", for: 1 }, { fault: "close", at: "negotiate" }] : [],
   ];
   for (const list of choices) {
     await withTargetAndProxy(targets.startEcho, { faults: list }, async (target, proxy) => {
@@ -424,8 +468,8 @@ test("the first connection fails and the second works: by a list, by index, by c
       (await openTunnel(proxy, "127.0.0.1", target.port)).close();
     });
   }
-  const byName: MockProxyOptions["faults"] = ({ credentials }) =>
-    credentials?.username === "mallory" ? mock.repliesWith(2) : undefined;
+  const byName: TestProxyOptions["faults"] = ({ credentials }) =>
+    credentials?.username === "mallory" ? { fault: "refuse", rep: 2 } : undefined;
   await withProxy({ methods: [2], faults: byName, rules: { "a.test:1": { rep: 5 } } }, async (proxy) => {
     for (const [message, rep] of [[MALLORY, 2], [ALICE, 5]] as const) {
       const client = await connectRaw(proxy.endpoint);
@@ -440,8 +484,8 @@ test("the first connection fails and the second works: by a list, by index, by c
 });
 
 test("a gate holds a step back until the test opens it", async () => {
-  const gate = mock.createGate();
-  await withProxy({ faults: () => mock.waitsAt("negotiate", gate.pass) }, async (proxy) => {
+  const gate = testing.createGate();
+  await withProxy({ faults: { fault: "wait", at: "negotiate", for: gate.pass } }, async (proxy) => {
     const client = await connectRaw(proxy.endpoint);
     await client.write(GREETING);
     await gate.reached;
@@ -453,8 +497,8 @@ test("a gate holds a step back until the test opens it", async () => {
 });
 
 test("a client that leaves while a gate is shut is noticed", async () => {
-  const gate = mock.createGate();
-  await withProxy({ faults: () => mock.waitsAt("request", gate.pass) }, async (proxy) => {
+  const gate = testing.createGate();
+  await withProxy({ faults: { fault: "wait", at: "request", for: gate.pass } }, async (proxy) => {
     const client = await connectRaw(proxy.endpoint);
     await client.write(GREETING);
     await client.read(2);
@@ -467,18 +511,21 @@ test("a client that leaves while a gate is shut is noticed", async () => {
 
 test("the tunnel works until its gate opens, then is closed, reset or spoken into", async () => {
   for (const then of ["close", "reset", undefined] as const) {
-    const gate = mock.createGate();
-    const fault: MockFault = { at: "transfer", wait: gate.pass, answer: mock.ascii("!"), ...then && { then } };
+    const gate = testing.createGate();
+    const fault: TestFault[] = [
+      { fault: "wait", at: "transfer", for: gate.pass },
+      { fault: "answer", at: "transfer", bytes: "!", then },
+    ];
     await withTargetAndProxy(targets.startEcho, { faults: [fault] }, async (target, proxy) => {
       const client = await openTunnel(proxy, "127.0.0.1", target.port);
-      await client.write(mock.ascii("works"));
-      assertEquals(await client.read(5), mock.ascii("works"));
+      await client.write(ascii("works"));
+      assertEquals(await client.read(5), ascii("works"));
       gate.open();
-      assertEquals(await client.read(1), mock.ascii("!"));
+      assertEquals(await client.read(1), ascii("!"));
       if (then) assertEquals((await client.finish()).ending, then === "close" ? "end" : "reset");
       else {
-        await client.write(mock.ascii("still"));
-        assertEquals(await client.read(5), mock.ascii("still"));
+        await client.write(ascii("still"));
+        assertEquals(await client.read(5), ascii("still"));
       }
       client.close();
     });
@@ -486,16 +533,16 @@ test("the tunnel works until its gate opens, then is closed, reset or spoken int
 });
 
 test("a tunnel that falls silent swallows what comes, both ways", async () => {
-  const gate = mock.createGate();
-  const fault: MockFault = { at: "transfer", wait: gate.pass, then: "silence" };
+  const gate = testing.createGate();
+  const fault: TestFault[] = [{ fault: "wait", at: "transfer", for: gate.pass }, { fault: "silence", at: "transfer" }];
   let peer: { write(text: string): unknown } | undefined;
   const start = () => targets.startTarget((socket) => (peer = socket, socket.pipe(socket)));
   await withTargetAndProxy(start, { faults: [fault] }, async (target, proxy) => {
     const client = await openTunnel(proxy, "127.0.0.1", target.port);
-    await client.write(mock.ascii("works"));
+    await client.write(ascii("works"));
     await client.read(5);
     gate.open();
-    await client.write(mock.ascii("lost"));
+    await client.write(ascii("lost"));
     await proxy.until(() => proxy.connections[0]!.sent === 9);
     peer?.write("lost");
     await proxy.until(() => proxy.connections[0]!.delivered >= 9);
@@ -508,10 +555,10 @@ test("a tunnel that falls silent swallows what comes, both ways", async () => {
 test("without a gate the tunnel forwards nothing", async () => {
   await withTargetAndProxy(
     () => targets.startBanner("banner"),
-    { faults: [mock.silentAt("transfer"), mock.closesAt("transfer")] },
+    { faults: [{ fault: "silence", at: "transfer" }, { fault: "close", at: "transfer" }] },
     async (target, proxy) => {
       const silent = await openTunnel(proxy, "127.0.0.1", target.port);
-      await silent.write(mock.ascii("lost"));
+      await silent.write(ascii("lost"));
       await proxy.until(() => proxy.connections[0]!.step === "transfer");
       silent.close();
       assertEquals((await silent.finish()).bytes, bytes());
@@ -526,9 +573,9 @@ test("data in the same write as the handshake reaches the target", async () => {
   await withTargetAndProxy(targets.startEcho, {}, async (target, proxy) => {
     const client = await connectRaw(proxy.endpoint);
     const request = requestTo("127.0.0.1", target.port);
-    await client.write(Uint8Array.of(...GREETING, ...request, ...mock.ascii("early")));
+    await client.write(Uint8Array.of(...GREETING, ...request, ...ascii("early")));
     const seen = await client.read(2 + 10 + 5);
-    assertEquals(seen.slice(12), mock.ascii("early"));
+    assertEquals(seen.slice(12), ascii("early"));
     client.close();
   });
 });
@@ -545,10 +592,10 @@ test("as a datagram, a message loses what follows it in one receive, and a fragm
     const optimistic = await connectRaw(proxy.endpoint);
     await optimistic.write(GREETING);
     await optimistic.read(2);
-    await optimistic.write(Uint8Array.of(...requestTo("127.0.0.1", target.port), ...mock.ascii("lost")));
+    await optimistic.write(Uint8Array.of(...requestTo("127.0.0.1", target.port), ...ascii("lost")));
     await optimistic.read(10);
-    await optimistic.write(mock.ascii("kept"));
-    assertEquals(await optimistic.read(4), mock.ascii("kept"));
+    await optimistic.write(ascii("kept"));
+    assertEquals(await optimistic.read(4), ascii("kept"));
     optimistic.close();
 
     const fragments = await connectRaw(proxy.endpoint);
@@ -596,22 +643,25 @@ test("a stopped proxy closes its tunnels, refuses new ones, and starts again on 
   });
 });
 
-test("the mock listens on IPv6 loopback", async () => {
+test("the proxy listens on IPv6 loopback", async () => {
   await withTargetAndProxy(targets.startEcho, { hostname: "::1" }, async (target, proxy) => {
     assertEquals(proxy.url, `socks5h://[::1]:${proxy.port}`);
     (await openTunnel(proxy, "127.0.0.1", target.port)).close();
   });
 }, { skip: targets.noIpv6 });
 
-test("the mock listens on a unix socket, resets and restarts there too", async () => {
+test("the proxy listens on a unix socket, resets and restarts there too", async () => {
   const directory = mkdtempSync(join(tmpdir(), "mock-"));
   try {
-    const options = { path: join(directory, "proxy.sock"), faults: [undefined, mock.resetsAt("accept")] };
+    const options: TestProxyOptions = {
+      path: join(directory, "proxy.sock"),
+      faults: [undefined, { fault: "reset", at: "accept" }],
+    };
     await withTargetAndProxy(targets.startEcho, options, async (target, proxy) => {
-      assertEquals([proxy.url, proxy.endpoint], [`socks5h://localhost${options.path}`, { path: options.path }]);
+      assertEquals([proxy.url, proxy.endpoint], [`socks5h://localhost${options.path}`, { path: options.path! }]);
       const client = await openTunnel(proxy, "127.0.0.1", target.port);
-      await client.write(mock.ascii("hello"));
-      assertEquals(await client.read(5), mock.ascii("hello"));
+      await client.write(ascii("hello"));
+      assertEquals(await client.read(5), ascii("hello"));
       client.close();
       await proxy.until(() => proxy.open === 0);
       assertEquals((await (await connectRaw(proxy.endpoint)).finish()).bytes, bytes());
@@ -635,8 +685,8 @@ test("until() rejects when its time is up", async () => {
   });
 });
 
-async function withProxy(options: MockProxyOptions, use: (proxy: MockProxy) => Promise<void>): Promise<void> {
-  const proxy = await createMockProxy(options);
+async function withProxy(options: TestProxyOptions, use: (proxy: TestProxy) => Promise<void>): Promise<void> {
+  const proxy = await createTestProxy(options);
   try {
     await use(proxy);
   } finally {
@@ -658,8 +708,8 @@ async function withTarget(
 
 function withTargetAndProxy(
   start: () => Promise<targets.Target>,
-  options: MockProxyOptions,
-  use: (target: targets.Target, proxy: MockProxy) => Promise<void>,
+  options: TestProxyOptions,
+  use: (target: targets.Target, proxy: TestProxy) => Promise<void>,
 ): Promise<void> {
   return withTarget(start, (target) => withProxy(options, (proxy) => use(target, proxy)));
 }
@@ -668,7 +718,7 @@ function requestTo(hostname: string, port: number): Uint8Array {
   const dstPort = [port >> 8, port & 0xff];
   if (/^[\d.]+$/.test(hostname)) return Uint8Array.of(5, 1, 0, 1, ...hostname.split(".").map(Number), ...dstPort);
   if (!hostname.includes(":")) {
-    return Uint8Array.of(5, 1, 0, 3, hostname.length, ...mock.ascii(hostname), ...dstPort);
+    return Uint8Array.of(5, 1, 0, 3, hostname.length, ...ascii(hostname), ...dstPort);
   }
   const address = {
     "::1": [...new Array(15).fill(0), 1],
@@ -677,7 +727,7 @@ function requestTo(hostname: string, port: number): Uint8Array {
   return Uint8Array.of(5, 1, 0, 4, ...address[hostname as keyof typeof address], ...dstPort);
 }
 
-async function openTunnel(proxy: MockProxy, hostname: string, port: number, replyLength = 10): Promise<RawClient> {
+async function openTunnel(proxy: TestProxy, hostname: string, port: number, replyLength = 10): Promise<RawClient> {
   const client = await connectRaw(proxy.endpoint);
   await client.write(GREETING);
   await client.read(2);

@@ -1,0 +1,21 @@
+import { cannot } from "../src/settings.ts";
+
+/** An object of the caller's, which must be one and no list. */
+export function object<T>(name: string, want: string, value: T): T {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
+  throw new TypeError(cannot(name, want, value));
+}
+
+/** One of some words. */
+export function choice<T extends string>(name: string, value: T, words: readonly T[]): T {
+  if (!words.includes(value)) throw new TypeError(cannot(name, `one of ${words.join(", ")}`, value));
+  return value;
+}
+
+/** A whole number from 0. */
+export function whole(name: string, value: number, most = 255): number {
+  const want = `a whole number from 0 to ${most}`;
+  if (typeof value !== "number") throw new TypeError(cannot(name, want, value));
+  if (!(Number.isInteger(value) && value >= 0 && value <= most)) throw new RangeError(cannot(name, want, value));
+  return value;
+}

@@ -1,0 +1,12 @@
+import { serveConnect } from "./connect.ts";
+import type { Line } from "./line.ts";
+import type { TestRequest } from "./log.ts";
+import type { Plan } from "./plan.ts";
+
+/** Serves a request that was read, until both sides are closed. */
+export type Command = (line: Line, request: TestRequest, plan: Plan) => Promise<void>;
+
+/** What serves each CMD; all others are refused with 07. */
+export const COMMANDS: Readonly<Record<number, Command>> = {
+  1: serveConnect,
+};

@@ -1,0 +1,44 @@
+import { connect } from "node:net";
+import { type Duplex, PassThrough } from "node:stream";
+import { ConnectionOver } from "./inbox.ts";
+import type { Line } from "./line.ts";
+import type { TestRequest } from "./log.ts";
+import type { Plan } from "./plan.ts";
+import { encodeReply, type ReplyFields } from "./reply.ts";
+import { ruleFor } from "./rules.ts";
+import { transfer } from "./tunnel.ts";
+
+/** Serves CONNECT (RFC 1928 section 4). */
+export async function serveConnect(line: Line, request: TestRequest, plan: Plan): Promise<void> {
+  const rule = ruleFor(request, plan);
+  if (rule === "silence") return await line.end("silence");
+  const isAnsweredBlindly = line.act("request").then !== undefined;
+  const right = typeof rule === "object" && "rep" in rule ? rule : isAnsweredBlindly ? {} : await reach(line, rule);
+  const answer = await line.answer("request", encodeReply(right));
+  line.note({ rep: answer[1] ?? null });
+  if (answer[1] !== 0 || line.target === undefined) await line.end("close");
+  await transfer(line, line.target as Duplex, plan);
+}
+
+async function reach(line: Line, rule: "echo" | { hostname?: string | undefined; port: number }): Promise<ReplyFields> {
+  if (rule === "echo") {
+    line.own(new PassThrough());
+    return {};
+  }
+  const { hostname = "127.0.0.1", port } = rule;
+  const target = connect({ host: hostname, port, allowHalfOpen: true });
+  line.own(target);
+  const code = await new Promise<string>((resolve) => {
+    target.once("connect", () => resolve(""));
+    // it stays: a target may break before the reply is sent
+    target.on("error", (error: Error & { code?: string }) => resolve(error.code ?? "unknown"));
+    target.once("close", () => resolve("closed"));
+  });
+  if (line.client.destroyed) throw new ConnectionOver("The client is gone");
+  if (code !== "") return { rep: REP_OF_ERROR[code] ?? 1 };
+  const bndPort = target.localPort ?? 0;
+  if (hostname.includes(":")) return { atyp: 4, bndAddr: new Uint8Array(16).with(15, 1), bndPort };
+  return { bndAddr: Uint8Array.of(127, 0, 0, 1), bndPort };
+}
+
+const REP_OF_ERROR: Record<string, number> = { ECONNREFUSED: 5, ENETUNREACH: 3, EHOSTUNREACH: 4 };
