@@ -13,7 +13,7 @@ import {
 } from "../mod.ts";
 import { bytes, readAll, readFull, text } from "./support/contract.ts";
 import * as testing from "../testing/mod.ts";
-import type { TestFault, TestProxy, TestProxyOptions, TestStep } from "../testing/mod.ts";
+import type { TestFault, TestProxy, TestProxyOptions } from "../testing/mod.ts";
 import { assertEchoes, failure, withTarget } from "./support/stage.ts";
 import * as targets from "./support/targets.ts";
 import { test } from "./support/test.ts";

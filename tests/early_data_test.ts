@@ -12,7 +12,7 @@ import { type Clock, withClock } from "./support/clock.ts";
 import { bytes, readAll, readFull, text } from "./support/contract.ts";
 import type { FakeConn, Script } from "./support/fake.ts";
 import { fakeProxies, stream } from "./support/fake_stream.ts";
-import * as testing from "../testing/mod.ts";
+import type * as testing from "../testing/mod.ts";
 import type { TestFault } from "../testing/mod.ts";
 import { evaluate } from "./support/peer.ts";
 import { eventually } from "./support/real_process.ts";

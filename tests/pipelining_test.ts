@@ -13,7 +13,7 @@ import { type Clock, withClock } from "./support/clock.ts";
 import { bytes, readFull, text } from "./support/contract.ts";
 import type { FakeConn, Script } from "./support/fake.ts";
 import { fakeProxies, stream } from "./support/fake_stream.ts";
-import * as testing from "../testing/mod.ts";
+import type * as testing from "../testing/mod.ts";
 import type { TestFault, TestFaults } from "../testing/mod.ts";
 import { eventually } from "./support/real_process.ts";
 import { assertEchoes, failure, withProxy, withTarget } from "./support/stage.ts";
