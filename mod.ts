@@ -32,6 +32,7 @@ export type { Socks5Conn, StartTlsOptions } from "./src/connection.ts";
 export { AuthError, ClosedError, ProxyError, Socks5Error, TargetError, TimeoutError, TlsError } from "./src/errors.ts";
 export type { Phase, Socks5ErrorCode, Socks5ErrorContext } from "./src/errors.ts";
 export type { EventDetails, Socks5Event } from "./src/events.ts";
+export type { AuthContext, AuthMethod, AuthSteps } from "./src/method.ts";
 export type { CheckOptions, ConnectOptions, PoolOptions, RetryOptions, Socks5Options } from "./src/options.ts";
 export type { CloseReason } from "./src/place.ts";
 export type { Credentials, ProxySpec } from "./src/proxy.ts";

@@ -78,7 +78,8 @@ export async function checkProxy(
       const later = PHASES.slice(PHASES.indexOf(phase) + 1);
       const end = later.map((phase) => trial.entered.get(phase)).find((at) => at !== undefined);
       const failed = failure !== undefined && end === undefined;
-      const message = failed ? failure!.message : DONE[phase];
+      const isPlugged = phase === "authenticate" && trial.identity.plugged.length > 0;
+      const message = failed ? failure!.message : isPlugged ? "the proxy accepted the authentication" : DONE[phase];
       return { phase, status: failed ? "failed" : "ok", ms: (end ?? ended) - start, message };
     },
   );

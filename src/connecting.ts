@@ -77,7 +77,7 @@ export class Connecting<S> implements Call<Session<S>, Socks5Conn<S>>, Want, Ord
   }
 
   identify(proxy: Proxy): Identity {
-    return identify(proxy, this.wish.credentials, this.#shared.settings.auth);
+    return identify(proxy, this.wish.credentials, this.#shared.settings);
   }
 
   attempt(proxy: Proxy, identity: Identity, attempt: number, lastProxy: boolean): Promise<Session<S>> {

@@ -1,8 +1,10 @@
 import type { Address } from "./address.ts";
 import { cannotConnect, Fault, type Phase, Socks5Error, socks5Error, type Socks5ErrorCode } from "./errors.ts";
 import { CMD, greeting, METHOD, request, select, type UserPass, userPass } from "./handshake.ts";
+import type { AuthMethod } from "./method.ts";
 import type { Proxy } from "./proxy.ts";
 import type { Attempt } from "./scope.ts";
+import type { Settings } from "./settings.ts";
 import { type StartTls, startTls } from "./tls.ts";
 import type { Conn, Step, Steps, TlsOptions, Transport } from "./transport.ts";
 
@@ -18,14 +20,26 @@ export interface Dialler<S> {
 export interface Identity {
   readonly credentials: UserPass | null;
   readonly methods: readonly number[];
+  /** Those among them that are none of ours, the first ones. */
+  readonly plugged: readonly AuthMethod[];
 }
 
 /** Credentials of one connect are always required, so that they are never dropped silently. */
-export function identify(proxy: Proxy, own: UserPass | null | undefined, auth: "optional" | "required"): Identity {
+export function identify(
+  proxy: Proxy,
+  own: UserPass | null | undefined,
+  { auth, methods: plugged }: Pick<Settings, "auth" | "methods">,
+): Identity {
   const credentials = own === undefined ? proxy.credentials : own;
-  if (credentials === null) return { credentials, methods: NONE };
-  return { credentials, methods: own !== undefined || auth === "required" ? PASSWORD : EITHER };
+  if (own !== undefined) return { credentials, methods: own === null ? NONE : PASSWORD, plugged: NO_PLUGGED };
+  const isRequired = auth === "required";
+  const usual = credentials === null ? NONE : isRequired ? PASSWORD : EITHER;
+  if (plugged.length === 0) return { credentials, methods: usual, plugged };
+  const rest = isRequired && credentials === null ? [] : usual;
+  return { credentials, methods: [...plugged.map(({ method }) => method), ...rest], plugged };
 }
+
+const NO_PLUGGED: readonly AuthMethod[] = [];
 
 const NONE = [METHOD.NO_AUTHENTICATION];
 const PASSWORD = [METHOD.USERNAME_PASSWORD];
@@ -40,7 +54,7 @@ export function keyOf(target: string, credentials: UserPass | null | undefined, 
 
 /** The same with one method, as it must be where the answer is not awaited. */
 export function certain({ credentials }: Identity): Identity {
-  return { credentials, methods: credentials === null ? NONE : PASSWORD };
+  return { credentials, methods: credentials === null ? NONE : PASSWORD, plugged: NO_PLUGGED };
 }
 
 /** Connects to the proxy: what comes is still to be owned. Rejects with what the runtime throws. */
@@ -66,13 +80,14 @@ async function withTls<S>(
   return await startTls(attempt.own(await dialling), options, fallback, "proxy");
 }
 
-/** Negotiates the method, and authenticates if it is user name and password. */
-export function* negotiate(attempt: Attempt, { methods, credentials }: Identity): Steps<void> {
+/** Negotiates the method, authenticates if it is user name and password, and gives it: one that is none of ours is next. */
+export function* negotiate(attempt: Attempt, { methods, credentials }: Identity): Steps<number> {
   attempt.enter("negotiate");
   const method = yield* select(methods, GREETINGS.get(methods));
-  if (method !== METHOD.USERNAME_PASSWORD) return;
+  if (method !== METHOD.USERNAME_PASSWORD) return method;
   attempt.enter("authenticate");
   yield* userPass(credentials!);
+  return method;
 }
 
 /** All messages of a `certain` identity. */
@@ -138,7 +153,7 @@ const WAITED_FOR: Readonly<Record<Phase, string>> = {
   lookup: "for the addresses of the target",
   dial: "for the proxy to take the connection",
   negotiate: "for the answer of the proxy to the greeting",
-  authenticate: "for the answer of the proxy to the user name and password",
+  authenticate: "for the proxy to authenticate this client",
   request: "for the reply of the proxy",
   tls: "for the target to go through the TLS handshake",
   transfer: "for the first byte of the target",
@@ -149,8 +164,8 @@ function messageOf(steps: Steps<unknown>): Uint8Array {
   return (steps.next().value as Step).write!;
 }
 
-function afterPassword({ credentials }: Identity): string {
-  return credentials === null ? "" : "; it may be the credentials that it did not accept";
+function afterPassword({ credentials, plugged }: Identity): string {
+  return credentials === null && plugged.length === 0 ? "" : "; it may be the credentials that it did not accept";
 }
 
 /** Permissions and file limits: no other proxy and no pause helps. */

@@ -4,7 +4,7 @@ export type Phase = "pool" | "lookup" | "dial" | "negotiate" | "authenticate" | 
 /** What happened, as a stable name: decide by this and never by the message. */
 export type Socks5ErrorCode =
   | `SOCKS5_PROXY_${"UNREACHABLE" | "DENIED" | "HUNG_UP" | "NOT_SOCKS5" | "BAD_METHOD" | "BAD_REPLY"}`
-  | `SOCKS5_AUTH_${"NO_METHOD" | "REFUSED"}`
+  | `SOCKS5_AUTH_${"NO_METHOD" | "REFUSED" | "FAILED"}`
   | `SOCKS5_TARGET_${"FAILED" | "NOT_ALLOWED" | "NET_UNREACHABLE" | "HOST_UNREACHABLE"}`
   | `SOCKS5_TARGET_${"REFUSED" | "TTL_EXPIRED" | "BAD_COMMAND" | "BAD_ADDRESS_TYPE"}`
   | `SOCKS5_TARGET_${"UNKNOWN_REPLY" | "NO_REPLY" | "NOT_FOUND"}`

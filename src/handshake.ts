@@ -54,10 +54,12 @@ export function* select(methods: readonly number[], write: Uint8Array = greeting
   const method = answer[1]!;
   if (answer[0] !== VER) throw notSocks5(answer[0]!, method);
   if (method === METHOD.NONE_ACCEPTABLE) {
-    const offered = methods.includes(METHOD.USERNAME_PASSWORD) ? "" : ": it wants credentials, and none were given";
+    const isAnonymous = methods.every((offered) => offered === METHOD.NO_AUTHENTICATION);
     throw new Fault(
       "SOCKS5_AUTH_NO_METHOD",
-      `the proxy accepts no authentication method that was offered (05 FF)${offered}`,
+      `the proxy accepts no authentication method that was offered (05 FF)${
+        isAnonymous ? ": it wants credentials, and none were given" : ""
+      }`,
     );
   }
   if (!methods.includes(method)) {
@@ -159,6 +161,7 @@ function notSocks5(ver: number, second: number): Fault {
   );
 }
 
-function hex(...bytes: number[]): string {
+/** Bytes as they stand in messages. */
+export function hex(...bytes: number[]): string {
   return bytes.map((byte) => byte.toString(16).toUpperCase().padStart(2, "0")).join(" ");
 }

@@ -1,4 +1,5 @@
 import type { Address } from "./address.ts";
+import { authenticate } from "./authenticate.ts";
 import { allMessages, certain, dial, type Dialler, type Identity, negotiate } from "./dial.ts";
 import { drive, sent } from "./drive.ts";
 import { Fault } from "./errors.ts";
@@ -57,7 +58,9 @@ export class Opening<S> {
   /** A tunnel over a new connection. */
   open(): Promise<Session<S>> {
     const { settings, pipelining } = this.#tools;
-    const isPipelined = settings.handshake === "pipelined" && pipelining.verdict(this.#proxy) !== false;
+    const { plugged } = this.#identity; // what they say depends on what is answered
+    const isPipelined = settings.handshake === "pipelined" && plugged.length === 0 &&
+      pipelining.verdict(this.#proxy) !== false;
     return isPipelined ? this.#openAtOnce() : this.#openInSequence();
   }
 
@@ -105,11 +108,13 @@ export class Opening<S> {
   }
 
   async #inSequence(attempt: Attempt): Promise<Session<S>> {
+    const { data } = this.#order.wish;
     const session = this.#own(attempt, await dial(attempt, this.#tools.dialler, this.#proxy));
-    return this.#bind(
-      session,
-      await drive(session.conn, this.#handshake(attempt, this.#identity, this.#order.wish.data)),
-    );
+    if (this.#identity.plugged.length === 0) {
+      return this.#bind(session, await drive(session.conn, this.#handshake(attempt, this.#identity, data)));
+    }
+    session.conn = await authenticate(attempt, session.conn, this.#proxy, this.#identity);
+    return this.#bind(session, await drive(session.conn, this.#request(attempt, data)));
   }
 
   async #atOnce(attempt: Attempt): Promise<Session<S>> {

@@ -1,5 +1,6 @@
 import type { Phase, Socks5Error } from "./errors.ts";
 import type { Socks5Event } from "./events.ts";
+import type { AuthMethod } from "./method.ts";
 import type { Credentials } from "./proxy.ts";
 import type { TlsOptions, Transport } from "./transport.ts";
 
@@ -15,6 +16,12 @@ export interface Socks5Options<S = unknown> {
    * credentials of the proxy: those of one connect are always required, and `null` there is none. Default: `"optional"`.
    */
   auth?: "optional" | "required" | undefined;
+  /**
+   * Authentication methods of one's own, offered in this order and before what is offered in any case: "no
+   * authentication" unless `auth` is `"required"`, and user name and password if the proxy has some. A connect with
+   * `credentials` of its own offers these (or with `null` "no authentication") and nothing else. Default: none.
+   */
+  methods?: readonly AuthMethod[] | undefined;
   /**
    * `"pipelined"` sends greeting, credentials and request in one write, which saves one or two round trips; a proxy that
    * does not take it is asked in sequence on a new connection, and remembered. Default: `"sequential"`.

@@ -35,7 +35,10 @@ export function plan<S>(
     throw new TypeError(cannot("onEvent", "a function", onEvent));
   }
   const checked = settings(options);
-  if (checked.auth === "required" && proxies.some(({ credentials }) => credentials === null)) {
+  if (
+    checked.auth === "required" && checked.methods.length === 0 &&
+    proxies.some(({ credentials }) => credentials === null)
+  ) {
     throw new TypeError('Cannot use auth as "required": a proxy has no credentials');
   }
   if (checked.dns === "local" && typeof transport.lookup !== "function") {

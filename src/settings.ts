@@ -1,4 +1,5 @@
 import { cannot, type Socks5Error } from "./errors.ts";
+import { type AuthMethod, parseMethods } from "./method.ts";
 import type { PoolOptions, RetryOptions, Socks5Options } from "./options.ts";
 
 export { cannot };
@@ -11,6 +12,7 @@ export interface Settings {
   readonly warmTimeout: number;
   readonly warmIdle: number;
   readonly auth: "optional" | "required";
+  readonly methods: readonly AuthMethod[];
   readonly timeout: number;
   readonly attemptTimeout: number;
   readonly retries: number;
@@ -56,6 +58,7 @@ export function settings(options: Omit<Socks5Options, "transport" | "onEvent">):
   if (warmTimeout < 1_000) throw new RangeError(cannot("pool.warmTimeout", "milliseconds from 1000", warmTimeout));
   return {
     auth,
+    methods: parseMethods(options.methods),
     handshake,
     dns,
     warm,

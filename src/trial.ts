@@ -1,5 +1,6 @@
 import { type Address, ATYP } from "./address.ts";
-import { dial, type Dialler, explain, identify, type Identity, negotiate } from "./dial.ts";
+import { authenticate } from "./authenticate.ts";
+import { dial, type Dialler, explain, identify, type Identity } from "./dial.ts";
 import { drive, type Wire } from "./drive.ts";
 import { Fault, type Phase, Socks5Error } from "./errors.ts";
 import { CMD, request } from "./handshake.ts";
@@ -31,7 +32,7 @@ export class Trial {
     this.#settings = settings;
     this.#proxy = proxy;
     this.#plan = plan;
-    this.identity = identify(proxy, plan.credentials, settings.auth);
+    this.identity = identify(proxy, plan.credentials, settings);
   }
 
   /** The failure; throws only what is the caller's. */
@@ -68,7 +69,7 @@ export class Trial {
   async #steps(attempt: Attempt, address: Address | null, isLast: boolean): Promise<void> {
     const { probe, tls } = this.#plan;
     let conn = attempt.own(await dial(attempt, this.#dialler, this.#proxy));
-    await drive(conn, negotiate(attempt, this.identity));
+    conn = await authenticate(attempt, conn, this.#proxy, this.identity);
     if (address === null) return;
     attempt.enter("request");
     if (isLast) this.#scope.extend(Infinity);

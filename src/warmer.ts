@@ -1,6 +1,6 @@
 import { Alarm } from "./alarm.ts";
-import { dial, type Dialler, identify, type Identity, negotiate, timedOut } from "./dial.ts";
-import { drive } from "./drive.ts";
+import { authenticate } from "./authenticate.ts";
+import { dial, type Dialler, identify, type Identity, timedOut } from "./dial.ts";
 import type { Failover } from "./failover.ts";
 import type { Settings } from "./settings.ts";
 import type { CloseReason, Place } from "./place.ts";
@@ -72,7 +72,7 @@ export class Warmer<S> {
   }
 
   async #open(scope: Scope, place: Place<Session<S>>, proxy: Proxy): Promise<void> {
-    const identity = identify(proxy, undefined, this.#settings.auth);
+    const identity = identify(proxy, undefined, this.#settings);
     try {
       const session = await scope.run(this.#session(scope.attempt, proxy, identity));
       scope.throwIfOver();
@@ -102,7 +102,7 @@ export class Warmer<S> {
   async #session(attempt: Attempt, proxy: Proxy, identity: Identity): Promise<Session<S>> {
     const session = new Session(attempt.own(await dial(attempt, this.#dialler, proxy)), proxy);
     session.conn.unref?.();
-    await drive(session.conn, negotiate(attempt, identity));
+    session.conn = await authenticate(attempt, session.conn, proxy, identity);
     return session;
   }
 

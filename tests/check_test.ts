@@ -113,7 +113,7 @@ const rows: Row[] = [
     code: "SOCKS5_ATTEMPT_TIMEOUT",
     steps: "ok ok failed - -",
     options: late,
-    why: "waiting for the answer of the proxy to the user name and password",
+    why: "waiting for the proxy to authenticate this client",
   },
   {
     what: "resets on the password",

@@ -32,6 +32,7 @@ const TABLE: Record<Socks5ErrorCode, { type: typeof Socks5Error; retryable: { [P
   SOCKS5_PROXY_BAD_REPLY: { type: ProxyError, retryable: { request: false } },
   SOCKS5_AUTH_NO_METHOD: { type: AuthError, retryable: { negotiate: false } },
   SOCKS5_AUTH_REFUSED: { type: AuthError, retryable: { authenticate: false } },
+  SOCKS5_AUTH_FAILED: { type: AuthError, retryable: { authenticate: false } },
   SOCKS5_TARGET_FAILED: { type: TargetError, retryable: { request: false } },
   SOCKS5_TARGET_NOT_ALLOWED: { type: TargetError, retryable: { request: false } },
   SOCKS5_TARGET_NET_UNREACHABLE: { type: TargetError, retryable: { request: false } },

@@ -709,12 +709,12 @@ test("strict: credentials are never dropped silently", () => {
   const withThem = parseProxy("socks5h://u:p@h");
   const own = alice;
   const cases = [
-    [identify(without, undefined, "optional"), [0x00], null],
-    [identify(withThem, undefined, "optional"), [0x00, 0x02], withThem.credentials],
-    [identify(withThem, undefined, "required"), [0x02], withThem.credentials],
-    [identify(withThem, own, "optional"), [0x02], own],
-    [identify(without, own, "optional"), [0x02], own],
-    [identify(withThem, null, "optional"), [0x00], null],
+    [identify(without, undefined, { auth: "optional", methods: [] }), [0x00], null],
+    [identify(withThem, undefined, { auth: "optional", methods: [] }), [0x00, 0x02], withThem.credentials],
+    [identify(withThem, undefined, { auth: "required", methods: [] }), [0x02], withThem.credentials],
+    [identify(withThem, own, { auth: "optional", methods: [] }), [0x02], own],
+    [identify(without, own, { auth: "optional", methods: [] }), [0x02], own],
+    [identify(withThem, null, { auth: "optional", methods: [] }), [0x00], null],
   ] as const;
   for (const [{ methods, credentials }, offered, used] of cases) {
     assertEquals<unknown>([methods, credentials], [offered, used]);

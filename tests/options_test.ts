@@ -173,6 +173,7 @@ test("a client has at least one proxy", () => {
 test("the defaults are those that the documentation names", () => {
   const defaults = {
     auth: "optional",
+    methods: [],
     handshake: "sequential",
     dns: "proxy",
     warm: 0,
@@ -196,6 +197,7 @@ test("the defaults are those that the documentation names", () => {
   assertEquals<unknown>(settings({ retry: {}, pool: {} }), defaults);
   const unset = {
     auth: undefined,
+    methods: undefined,
     handshake: undefined,
     dns: undefined,
     noDelay: undefined,
@@ -238,6 +240,7 @@ test("each option goes where it belongs, 0 and Infinity too", () => {
     const { when: _, ...rest } = all;
     assertEquals<unknown>(rest, {
       auth: "required",
+      methods: [],
       handshake: "pipelined",
       dns: "local",
       warm: n,

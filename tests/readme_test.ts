@@ -13,10 +13,11 @@ const options = readme["Options"]!.filter((row) => "Lowest" in row);
 const codes = readme["Errors"]!;
 
 test("the README's table of options has the defaults of the code, and no option is left out", () => {
-  const { retries, minDelay, maxDelay, when, ...others } = settings({});
+  const { retries, minDelay, maxDelay, when, methods, ...others } = settings({});
   const { maxOpen, maxIdle, idleTimeout, maxLifetime, warm, warmTimeout, warmIdle, ...rest } = others;
   const defaults: Record<string, unknown> = {
     ...rest,
+    methods: methods[0],
     retry: retries,
     "retry.retries": retries,
     "retry.minDelay": minDelay,
