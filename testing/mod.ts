@@ -41,7 +41,7 @@ export { encodeReply, type ReplyFields } from "./reply.ts";
  * await proxy.until(() => proxy.open === 0);
  *
  * const [log] = proxy.connections;
- * assertEquals(log?.methods, [2]);
+ * assertEquals(log?.methods, [0, 2]);
  * assertEquals(log?.credentials, { username: "user", password: "pass" });
  * assertEquals(log?.request, { cmd: 1, atyp: 3, hostname: "echo.test", port: 7 });
  * assertEquals([log?.sent, log?.delivered, log?.endedBy], [4, 4, "client"]);
