@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertGreater, assertInstanceOf, assertThrows } from "@std/assert";
 import { format, inspect } from "node:util";
 import {
+  type AuthMethod,
   type CheckOptions,
   type ConnectOptions,
   type Credentials,
@@ -376,6 +377,50 @@ test("a refused connection, an abort, a timeout, a wait, close() and the hops of
   for (const it of [silent, proxy] as TestProxy[]) {
     await it.until(() => it.open === 0);
     await it.close();
+  }
+});
+
+test("methods of one's own, and proxies that fail in them, show nothing of credentials or of what they throw", async () => {
+  const greet: Script = (conn, written) => void (written[0] === 5 && conn.push(5, 0x80));
+  const methods: [what: string, negotiate: AuthMethod["negotiate"], script: Script][] = [
+    ["fails", async function* ({ credentials }) {
+      assertGreater(credentials!.password!.length, 0);
+      yield { write: new TextEncoder().encode(credentials!.password!), have: 0 };
+      throw new Error("refused");
+    }, greet],
+    ["is left alone", function* ({ credentials: { username } = { username: "" } as never }) {
+      yield { write: new TextEncoder().encode(username), have: 1 };
+    }, (conn, written) => written[0] === 5 ? conn.push(5, 0x80) : conn.end()],
+    ["yields its secret", function* ({ credentials }) {
+      yield { write: credentials!.password, have: credentials!.password } as never;
+    }, greet],
+    ["returns its secret", function* ({ credentials }) {
+      return credentials as never;
+    }, greet],
+    ["gives its secret", ({ credentials }) => credentials as never, greet],
+    ["succeeds", function* ({ conn }) {
+      return conn;
+    }, (conn, written) => conn.push(...written[3] === 0 ? [5, 0x80] : [5, 5, 0, 1, 0, 0, 0, 0, 0, 0])],
+  ];
+  for (const [what, negotiate, script] of methods) {
+    for (const credentials of [PLAIN, ODD]) {
+      const options = { methods: [{ method: 0x80, negotiate }], transport: new FakeTransport(script) };
+      const errors = await watch(
+        specs({ hostname: "proxy.test", port: 1080 }, credentials),
+        options,
+        async (client, show) => {
+          show(`the error of a method that ${what}`, await client.connect(TARGET).catch((error: unknown) => error));
+          show("the report", await client.check(TARGET));
+        },
+      );
+      assertEquals(errors.length, 1, what);
+    }
+  }
+  for (const method of [{ method: PLAIN.password }, PLAIN.password, { negotiate: PLAIN.password }]) {
+    for (const methods of [[method], method]) {
+      const error = assertThrows(() => new Socks5Client("socks5h://proxy.test", { methods } as never), TypeError);
+      assertSilent("an error of the constructor", error);
+    }
   }
 });
 

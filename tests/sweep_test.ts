@@ -2,6 +2,7 @@ import { assert, assertEquals, assertGreater } from "@std/assert";
 import { ClosedError, Socks5Client, type Socks5Conn, Socks5Error, type Socks5Options } from "../mod.ts";
 import { type Clock, withClock } from "./support/clock.ts";
 import { FakeTransport, type Script, socks5 } from "./support/fake.ts";
+import { FramedConn } from "./support/methods.ts";
 import { test } from "./support/test.ts";
 
 const REASON = new Error("the caller's own reason");
@@ -73,6 +74,24 @@ const SCENES: Record<string, Scene> = {
     async connect(client, signal) {
       const conn = await client.connect(TARGET, { signal });
       return await conn.startTls({ signal });
+    },
+  },
+  "a connect with a method of one's own": {
+    options: {
+      methods: [{
+        method: 0x80,
+        async *negotiate({ conn }) {
+          await undefined;
+          yield { write: Uint8Array.of(1), have: 2 };
+          yield { have: 3 };
+          return new FramedConn(conn);
+        },
+      }],
+    },
+    script: () => (conn, written) => {
+      if (written[0] === 5) conn.push(5, 0x80);
+      else if (written.length === 1) conn.push(1, 2, 3);
+      else conn.push(1, 3, 0, 10, ...[5, 0, 0, 1, 0, 0, 0, 0, 0, 0].map((byte) => byte ^ 0x5a));
     },
   },
   "a connect through a chain of two": { chain: true, script: () => socks5({ hops: 2 }) },
