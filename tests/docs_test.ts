@@ -2,6 +2,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { type Block, blocks, docComments, tables } from "./support/markdown.ts";
 import { createTestProxy } from "../testing/mod.ts";
+import { SIGNED, startMethodProxy } from "./support/methods.ts";
 import { runExample } from "./support/recipes.ts";
 import { certificates } from "./support/certificates.ts";
 import { startSmtp } from "./support/smtp_server.ts";
@@ -119,13 +120,15 @@ async function withProxies(code: string, run: (code: string) => Promise<unknown>
     "refused.example:443": { rep: 5 },
   };
   const proxy = await createTestProxy({ credentials: () => 0, methods: [2, 0], rules });
+  const signing = await startMethodProxy({ method: SIGNED, password: "pass" });
   try {
     const here = code.replace(/\bproxy(-two)?\.example:\d+/g, `127.0.0.1:${proxy.port}`)
+      .replace(/\bsigning\.example:\d+/g, signing.host)
       .replace(/\bdown\.example:\d+/g, "127.0.0.1:1");
     const trusted = JSON.stringify({ caCerts: [certificates().authority.cert] });
     await run(here.replace(/\btls: true\b/g, `tls: ${trusted}`).replace(/\.startTls\(\)/g, `.startTls(${trusted})`));
   } finally {
-    for (const it of [proxy, web, secure, mail, echo]) await it.close();
+    for (const it of [proxy, signing, web, secure, mail, echo]) await it.close();
   }
 }
 

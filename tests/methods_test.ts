@@ -1,3 +1,4 @@
+// deno-lint-ignore-file require-yield no-unsafe-finally -- methods that have nothing to say, and such as misbehave
 import { assert, assertEquals, assertInstanceOf, assertStringIncludes, assertThrows } from "@std/assert";
 import {
   type AuthContext,
@@ -8,11 +9,13 @@ import {
   type Socks5Conn,
   type Socks5Options,
 } from "../mod.ts";
+import { certificates } from "./support/certificates.ts";
 import { bytes, readAll, readFull, text } from "./support/contract.ts";
 import { FakeConn, FakeTransport, type Script } from "./support/fake.ts";
 import { FramedConn, GSSAPI, gssapi, SIGNED, signed, startMethodProxy } from "./support/methods.ts";
 import { assertEchoes, failure } from "./support/stage.ts";
 import { test } from "./support/test.ts";
+import { startTls } from "./support/tls_targets.ts";
 
 const TARGET = "192.0.2.1:80";
 
@@ -253,7 +256,7 @@ for (const how of ["end", "reset"] as const) {
         throw new Error("never");
       } finally {
         finals++;
-        throw new Error("nobody hears of it"); // deno-lint-ignore no-unsafe-finally
+        throw new Error("nobody hears of it");
       }
     }, script);
     const error = await failure(connecting);
@@ -380,6 +383,37 @@ test("a proxy that hangs up at any byte of an encapsulated handshake is a clear 
     "authenticate SOCKS5_AUTH_REFUSED",
     "request SOCKS5_TARGET_NO_REPLY",
   ]);
+});
+
+test("sessions that are kept ready, and check(), go through what a method returns", async () => {
+  const proxy = await startMethodProxy({ method: GSSAPI });
+  const client = new Socks5Client(`socks5h://${proxy.host}`, { methods: [gssapi], pool: { warm: 1 } });
+  (await client.connect(TARGET)).close();
+  while (client.stats().warm === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  const events = proxy.greetings.length;
+  const conn = await client.connect(TARGET);
+  await assertEchoes(conn);
+  assertEquals(events, 2);
+  conn.close();
+  assertEquals((await client.check(TARGET, { probe: bytes("x") })).map(({ verdict }) => verdict), ["ok"]);
+  await client.close();
+  await proxy.close();
+});
+
+test("TLS with the target goes through what a method returns, at once or later", async () => {
+  const target = await startTls({ certificate: certificates().names }, (socket) => void socket.pipe(socket));
+  const proxy = await startMethodProxy({ method: GSSAPI, target: target.port });
+  const client = new Socks5Client(`socks5h://${proxy.host}`, { methods: [gssapi] });
+  const tls = { caCerts: [certificates().authority.cert], serverName: "example.com" };
+  const first = await client.connect(TARGET, { tls });
+  await assertEchoes(first);
+  first.close();
+  const second = await (await client.connect(TARGET)).startTls(tls);
+  await assertEchoes(second);
+  second.close();
+  await client.close();
+  await target.until(() => target.open === 0);
+  for (const it of [proxy, target]) await it.close();
 });
 
 /** Uses a tunnel in all ways: read and write, reuse, detach, the streams, the end. */

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { createServer, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import type { AuthMethod, Conn } from "../../mod.ts";
 
@@ -104,11 +104,13 @@ export interface MethodProxyOptions {
   password?: string;
   /** Where its answers are cut, counted over all of them: the rest of a piece comes a moment later. */
   cuts?: readonly number[];
+  /** A port on loopback that all targets are; without it they are an echo. With GSSAPI. */
+  target?: number;
   /** Hangs up instead of the byte of this number. */
   endsAt?: number;
 }
 
-/** A SOCKS5 server on loopback for methods that are none of RFC 1928's; each target of its is an echo. */
+/** A SOCKS5 server on loopback for methods that are not built in. */
 export interface MethodProxy {
   readonly host: string;
   /** The greetings that came. */
@@ -144,7 +146,7 @@ export async function startMethodProxy(options: MethodProxyOptions): Promise<Met
 
 async function serve(
   socket: Socket,
-  { method, password = "", cuts = [], endsAt = Infinity }: MethodProxyOptions,
+  { method, password = "", cuts = [], endsAt = Infinity, target }: MethodProxyOptions,
   proxy: { greetings: number[][]; sent: number },
 ): Promise<void> {
   const take = taker(socket);
@@ -184,6 +186,13 @@ async function serve(
   const say = (bytes: number[]) => send(isFramed ? frame(3, seal(Uint8Array.from(bytes))) : bytes);
   const asked = isFramed ? await unframed() : await take(10); // targets have IPv4 addresses
   await say([5, asked[1] === 1 && asked.length === 10 ? 0 : 1, 0, 1, 127, 0, 0, 1, 0, 80]);
+  if (target !== undefined) {
+    const onward = connect(target, "127.0.0.1").on("error", () => {}).on("data", (chunk: Uint8Array) => {
+      socket.write(frame(3, seal(chunk)));
+    }).on("close", () => socket.end());
+    socket.on("close", () => onward.destroy());
+    for (;;) onward.write(await unframed());
+  }
   for (;;) await say([...isFramed ? await unframed() : await take(1)]);
 }
 
