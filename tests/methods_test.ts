@@ -122,7 +122,7 @@ test("what a method is told: proxy, credentials of the proxy, a signal and the c
 for (const isAsync of [false, true]) {
   test(`${isAsync ? "an async" : "a"} generator is given each answer and no byte more`, async () => {
     const answers: number[][] = [];
-    const steps = [{ have: 1 }, { have: 2, most: 3 }, { write: bytes("a"), have: 0 }] as const;
+    const steps = [{ have: 1 }, { have: 2, most: 4 }, { write: bytes("a"), have: 0 }] as const;
     const { connecting, transport } = await attempt(
       isAsync
         ? async function* () {
@@ -298,6 +298,37 @@ test("a method that waits for something else than the proxy is given up by the s
     assertEquals([seen[0]!.aborted, transport.open], [true, 0]);
     await client.close();
   }
+});
+
+test("a method is not gone on with once nobody waits for it, although the transport ignores close()", async () => {
+  const transport = new FakeTransport(choosing());
+  const reached = Promise.withResolvers<void>();
+  const ended = Promise.withResolvers<void>();
+  let isResumed = false;
+  const methods: AuthMethod[] = [{
+    method: 0x80,
+    async *negotiate() {
+      try {
+        reached.resolve();
+        yield { have: 1 };
+        isResumed = true;
+      } finally {
+        ended.resolve();
+      }
+    },
+  }];
+  const client = new Socks5Client("socks5h://a", { methods, transport });
+  const controller = new AbortController();
+  const outcome = client.connect(TARGET, { signal: controller.signal }).catch((reason) => reason);
+  await reached.promise;
+  const [conn] = transport.conns;
+  conn!.close = () => {};
+  controller.abort("now");
+  assertEquals(await outcome, "now");
+  conn!.push(1);
+  await ended.promise;
+  assertEquals(isResumed, false);
+  await client.close();
 });
 
 test("a connection that a method returns too late is closed", async () => {
