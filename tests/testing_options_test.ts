@@ -149,7 +149,7 @@ test("close() ends what waits: a step, a target that is not reached, silence", a
   await hole.close();
 });
 
-test("an open proxy keeps the process alive, and with unref() it does not", async () => {
+test("an open proxy keeps the process alive, and with unref() it does not", () => {
   const module = JSON.stringify(new URL("../testing/mod.ts", import.meta.url).href);
   const program = (last: string) => `
     import { connect } from "node:net";
