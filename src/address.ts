@@ -39,8 +39,11 @@ const TOO_LONG = "the host name is longer than 255 bytes";
 // "ends in a number" of the URL standard: such a name is meant as an IPv4 address
 const NUMERIC = /(^|\.)(\d+|0x[\da-f]*)\.?$/;
 
-/** Checks and encodes a target; throws a `TypeError` or a `RangeError` that names what was given. */
-export function parseTarget(target: Target): Address {
+/**
+ * Checks and encodes a target; throws a `TypeError` or a `RangeError` that names what was given. `least`: the lowest port,
+ * 0 for a request that leaves it open.
+ */
+export function parseTarget(target: Target, least: 0 | 1 = 1): Address {
   const bad = (reason: string) => `Cannot parse target as "host:port", ${reason}: current value is ${shown(target)}`;
   const parts = typeof target === "string" ? splitHostPort(target) : target;
   if (typeof target === "string" && target.includes("://")) throw new TypeError(bad("which is no URL"));
@@ -50,7 +53,7 @@ export function parseTarget(target: Target): Address {
     throw new TypeError(bad("the port is missing or malformed (IPv6 needs brackets: [::1]:443)"));
   }
   if (typeof parts.port !== "number") throw new TypeError(bad("the port must be a number"));
-  if (!isPort(parts.port)) throw new RangeError(bad("the port must be 1 to 65535"));
+  if (parts.port !== least && !isPort(parts.port)) throw new RangeError(bad(`the port must be ${least} to 65535`));
   const host = parseHost(parts.hostname);
   if (typeof host === "string") throw new TypeError(bad(host));
   const { hostname, atyp, addr } = host;
@@ -162,7 +165,7 @@ function hex(n: number): string {
 }
 
 /** The value for an error message: short, escaped, and nothing of it where it may hold credentials. */
-function shown(value: unknown): string {
+export function shown(value: unknown): string {
   let text: string;
   try {
     text = JSON.stringify(value, ["hostname", "port", "path"]) ?? typeof value; // what else is in it may be credentials

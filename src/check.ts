@@ -50,7 +50,7 @@ export function scopeOfCheck(
   return new Scope(alarm, signal, timeout, {
     timedOut(deadline, phase) {
       const limit = phase === "transfer" && probe === undefined ? FIRST_BYTE : settings.attemptTimeout;
-      return timedOut(deadline, deadline === "timeout" ? timeout : limit, phase, proxy.name, target);
+      return timedOut(deadline, deadline === "timeout" ? timeout : limit, phase, proxy.name, { target });
     },
   });
 }

@@ -1,25 +1,27 @@
-import { ATYP } from "./address.ts";
 import { Alarm } from "./alarm.ts";
 import { checkProxy, type CheckReport, scopeOfCheck } from "./check.ts";
-import { Connecting, type Shared } from "./connecting.ts";
-import type { Socks5Conn } from "./connection.ts";
+import { bind } from "./binding.ts";
+import { command } from "./commanding.ts";
+import { Connecting } from "./connecting.ts";
+import type { Socks5Binding, Socks5Conn } from "./connection.ts";
 import { type Phase, type Socks5Error, socks5Error } from "./errors.ts";
 import { Failover } from "./failover.ts";
+import { CMD } from "./handshake.ts";
 import { Pipelining } from "./pipelining.ts";
-import type { CheckPlan, Plan, Wish } from "./plan.ts";
+import type { Ask, CheckPlan, Plan, Wish } from "./plan.ts";
 import { Pool } from "./pool.ts";
-import { Resolving } from "./resolving.ts";
 import type { Scope } from "./scope.ts";
 import type { Session } from "./session.ts";
 import { secureHeld } from "./securing.ts";
 import { milliseconds } from "./settings.ts";
+import type { Shared } from "./shared.ts";
 import { Warmer } from "./warmer.ts";
 
 /** What a client counts. */
 export interface Socks5Stats {
   /** Connections on their way. */
   opening: number;
-  /** Tunnels that somebody holds. */
+  /** Tunnels and bindings that somebody holds. */
   inUse: number;
   /** Tunnels that were released and are kept. */
   idle: number;
@@ -27,11 +29,11 @@ export interface Socks5Stats {
   warm: number;
   /** Connects that wait for one of `pool.maxOpen` places. */
   waiting: number;
-  /** Connects that gave a tunnel, since the start. */
+  /** Connects that gave a tunnel and other requests that were granted, since the start. */
   connects: number;
   /** Those among them that gave a released one. */
   reused: number;
-  /** Connects that began and were rejected, for whatever reason. */
+  /** Requests that began and were rejected, for whatever reason. */
   failures: number;
   /** Attempts that followed a failed one. */
   retries: number;
@@ -42,7 +44,6 @@ export interface Socks5Stats {
 /** All of a client but the choice of its transport. */
 export class Core<S> {
   readonly #shared: Shared<S>;
-  readonly #failover: Failover;
   readonly #alarm = new Alarm<Scope>(true);
   #closed = false;
 
@@ -51,15 +52,16 @@ export class Core<S> {
     const dialler = { transport, noDelay, keepAlive, startTls };
     const securing = { alarm: this.#alarm, startTls, timeout };
     const pool = new Pool<Session<S>>(settings);
-    this.#failover = new Failover(proxies, settings);
-    this.#failover.onCool = (proxy) => pool.drop((session) => session.proxy === proxy);
+    const failover = new Failover(proxies, settings);
+    failover.onCool = (proxy) => pool.drop((session) => session.proxy === proxy);
     this.#shared = {
       settings,
       dialler,
       pool,
+      failover,
       alarm: this.#alarm,
       secure: (tunnel, options) => secureHeld(tunnel, options, securing),
-      warmer: new Warmer(settings, dialler, pool, this.#failover),
+      warmer: new Warmer(settings, dialler, pool, failover),
       pipelining: new Pipelining(),
       counts: { connects: 0, reused: 0, failures: 0, retries: 0 },
       onEvent,
@@ -69,16 +71,26 @@ export class Core<S> {
 
   connect(wish: Wish): Promise<Socks5Conn<S>> {
     try {
-      const isLocal = this.#shared.settings.dns === "local" && wish.address.atyp === ATYP.DOMAIN;
-      return this.#failover.run(isLocal ? new Resolving(this.#shared, wish) : new Connecting(this.#shared, wish));
+      return this.#shared.failover.run(new Connecting(this.#shared, wish));
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
+  bind(asked: Ask): Promise<Socks5Binding<S>> {
+    return bind(this.#shared, asked);
+  }
+
+  async resolve(asked: Ask, what: "name" | "address"): Promise<string> {
+    const cmd = what === "name" ? CMD.RESOLVE : CMD.RESOLVE_PTR;
+    const { reply, place } = await command(this.#shared, cmd, asked.address, asked);
+    place.free("holder");
+    return reply.bound.hostname;
+  }
+
   async check(plan: CheckPlan): Promise<CheckReport[]> {
-    const { dialler, settings } = this.#shared;
-    const checks = this.#failover.proxies.map(async (proxy) => {
+    const { dialler, failover, settings } = this.#shared;
+    const checks = failover.proxies.map(async (proxy) => {
       const scope = scopeOfCheck(this.#alarm, plan, settings, proxy);
       if (this.#closed) scope.end(closed(scope.attempt.phase));
       return await checkProxy(scope, dialler, settings, proxy, plan);
@@ -87,8 +99,8 @@ export class Core<S> {
   }
 
   stats(): Socks5Stats {
-    const { pool, counts } = this.#shared;
-    return { ...pool.counts, ...counts, proxies: this.#failover.stats };
+    const { pool, counts, failover } = this.#shared;
+    return { ...pool.counts, ...counts, proxies: failover.stats };
   }
 
   async close({ drain }: { drain?: number } = {}): Promise<void> {

@@ -63,6 +63,48 @@ export interface Socks5Conn<S = unknown> extends Conn<S> {
   [Symbol.dispose](): void;
 }
 
+/** A tunnel that the peer opened: a tunnel as any other, that cannot be released. */
+export interface AcceptedConn<S = unknown> extends Socks5Conn<S> {
+  /** Where the peer came from, as the proxy says: BND.ADDR and BND.PORT of the second reply. */
+  readonly peer: { hostname: string; port: number };
+}
+
+/** A port at the proxy that waits for one peer, as `Socks5Client.bind` gives it. It is the caller's to close. */
+export interface Socks5Binding<S = unknown> {
+  /**
+   * What the peer has to connect to: BND.ADDR and BND.PORT of the first reply. A proxy that says 0.0.0.0 or :: means
+   * itself: then it is the host of the proxy, as it was given, unless that is a unix socket.
+   */
+  readonly address: { hostname: string; port: number };
+  /** `"host:port"` of the proxy. */
+  readonly proxy: string;
+  /** `"host:port"` of the peer that is expected. */
+  readonly target: string;
+  /**
+   * Waits for the peer, once. Whatever this rejects with but a wrong argument, nothing is open any more.
+   *
+   * @throws {TypeError} If an option is malformed, or it was asked before; {@linkcode RangeError} if a number is out of
+   * range.
+   * @throws The reason of `signal`, as it is, if that aborts.
+   * @throws {TargetError} If the proxy gave up, or let nobody in.
+   * @throws {TimeoutError} If time ran out.
+   * @throws {ClosedError} If it or the client is closed.
+   */
+  accept(options?: AcceptOptions): Promise<AcceptedConn<S>>;
+  /** Ends it, and a peer that is awaited; what was accepted is no part of it. */
+  close(): void;
+  /** `close()`. */
+  [Symbol.dispose](): void;
+}
+
+/** How a peer is awaited. */
+export interface AcceptOptions {
+  /** Cancels with its own reason until the promise settles, and closes the port. */
+  signal?: AbortSignal | undefined;
+  /** Milliseconds for the peer to come. Default: the `timeout` of the client. */
+  timeout?: number | undefined;
+}
+
 /** What one holder may do with the place of a tunnel; the first call counts. */
 export interface Holding {
   release(): void;

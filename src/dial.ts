@@ -99,18 +99,34 @@ export function allMessages({ methods, credentials }: Identity, target: Address)
   );
 }
 
+/** What is asked for, as the messages of errors have it. */
+export interface Aim {
+  /** Default: that of CONNECT. */
+  readonly verb?: string;
+  readonly target: string | null;
+}
+
+/** The verb of each command. */
+export const VERBS: Readonly<Record<number, string>> = {
+  [CMD.CONNECT]: "connect to",
+  [CMD.BIND]: "bind for",
+  [CMD.UDP_ASSOCIATE]: "associate",
+  [CMD.RESOLVE]: "resolve",
+  [CMD.RESOLVE_PTR]: "resolve",
+};
+
 /** What `error` means in a phase: wrong arguments stay what they are. */
 export function explain(
   error: unknown,
   phase: Phase,
   proxy: Proxy,
   identity: Identity,
-  target: string | null,
+  { verb, target }: Aim,
 ): unknown {
   const through = phase === "lookup" ? null : proxy.name;
   const context = { phase, proxy: through, target };
   const fail = (code: Socks5ErrorCode, why: string, more: { cause?: unknown; rep?: number | null } = {}) =>
-    socks5Error(code, `${cannotConnect(through, target)}: ${why}`, { ...context, ...more });
+    socks5Error(code, `${cannotConnect(through, target, verb)}: ${why}`, { ...context, ...more });
   if (error instanceof Fault && error.code !== "SOCKS5_PROXY_HUNG_UP") {
     const hint = error.rep === 0x02 ? afterPassword(identity) : "";
     return fail(error.code, error.message + hint, { rep: error.rep, cause: error.cause });
@@ -139,12 +155,12 @@ export function timedOut(
   ms: number,
   phase: Phase,
   proxy: string | null,
-  target: string | null,
+  { verb, target }: Aim,
   waiting: string = WAITED_FOR[phase],
 ): Socks5Error {
   const code = deadline === "timeout" ? "SOCKS5_TIMEOUT" : "SOCKS5_ATTEMPT_TIMEOUT";
   const through = phase === "lookup" ? null : proxy;
-  const message = `${cannotConnect(through, target)}: timed out after ${ms} ms, waiting ${waiting}`;
+  const message = `${cannotConnect(through, target, verb)}: timed out after ${ms} ms, waiting ${waiting}`;
   return socks5Error(code, message, { phase, proxy: through, target });
 }
 

@@ -8,6 +8,8 @@ export type Socks5ErrorCode =
   | `SOCKS5_TARGET_${"FAILED" | "NOT_ALLOWED" | "NET_UNREACHABLE" | "HOST_UNREACHABLE"}`
   | `SOCKS5_TARGET_${"REFUSED" | "TTL_EXPIRED" | "BAD_COMMAND" | "BAD_ADDRESS_TYPE"}`
   | `SOCKS5_TARGET_${"UNKNOWN_REPLY" | "NO_REPLY" | "NOT_FOUND"}`
+  | `SOCKS5_TARGET_ONION_${"NOT_FOUND" | "IS_INVALID" | "BAD_ADDRESS" | "INTRO_FAILED" | "INTRO_TIMEDOUT"}`
+  | `SOCKS5_TARGET_ONION_${"REND_FAILED" | "MISSING_CLIENT_AUTH" | "BAD_CLIENT_AUTH"}`
   | `SOCKS5_TLS_${"UNTRUSTED" | "WRONG_NAME" | "EXPIRED" | "NOT_TLS" | "PLAINTEXT" | "REFUSED" | "HUNG_UP" | "FAILED"}`
   | `SOCKS5_${"TIMEOUT" | "ATTEMPT_TIMEOUT" | "CLIENT_CLOSED" | "CONN_CLOSED" | "CONN_RESET"}`;
 
@@ -143,10 +145,10 @@ export function socks5Error(code: Socks5ErrorCode, message: string, context: Soc
   return new (classOf(code))(code, message, context);
 }
 
-/** `Cannot connect to example.com:443 through 127.0.0.1:1080`, with what is known. */
-export function cannotConnect(proxy: string | null, target: string | null): string {
+/** `Cannot connect to example.com:443 through 127.0.0.1:1080`, with what is known; or what else was asked for. */
+export function cannotConnect(proxy: string | null, target: string | null, verb = "connect to"): string {
   const through = proxy === null ? "" : ` through ${proxy}`;
-  return target === null ? `Cannot use the proxy ${proxy}` : `Cannot connect to ${target}${through}`;
+  return target === null ? `Cannot use the proxy ${proxy}` : `Cannot ${verb} ${target}${through}`;
 }
 
 /** The message of a wrong argument. */

@@ -3,7 +3,7 @@ import type { CloseReason } from "./place.ts";
 
 /** What a client tells its `onEvent`; a connect tells nothing more when its signal ends it, or when no attempt was made. */
 export type Socks5Event = {
-  /** One for each `connect()` of a client. */
+  /** One for each `connect()`, `bind()`, `resolve()` of a client. */
   id: number;
   /** `"host:port"` of the proxy. */
   proxy: string;
@@ -29,3 +29,12 @@ export type EventDetails =
   }
   /** The tunnel ended: by its holder, by the peer while idle or broken, by age or number, by `close()`, or it was detached. */
   | { type: "closed"; reason: CloseReason };
+
+/** Tells a listener, whose faults are none of the request. */
+export function tell(listener: (event: Socks5Event) => void, event: Socks5Event): void {
+  try {
+    listener(event);
+  } catch {
+    // it was told
+  }
+}

@@ -1,5 +1,5 @@
 import { Course, type Next } from "./course.ts";
-import { explain, type Identity } from "./dial.ts";
+import { type Aim, explain, type Identity } from "./dial.ts";
 import { Socks5Error, TargetError, withEarlier } from "./errors.ts";
 import { GIVE_UP, PROXY_UNFIT, type Rule, ruleFor } from "./policy.ts";
 import type { Proxy } from "./proxy.ts";
@@ -7,9 +7,8 @@ import type { Scope } from "./scope.ts";
 import { LONGEST, type Settings } from "./settings.ts";
 
 /** Whose failures are judged. */
-export interface Caller {
+export interface Caller extends Aim {
   readonly scope: Scope;
-  readonly target: string | null;
   /** Whether it has credentials of its own. */
   readonly perCall: boolean;
 }
@@ -160,7 +159,7 @@ export class Failover {
     if (aborted) throw over!.reason;
     // an earlier hop, which has retried already, has failed; a tunnel of it that broke is as good as a socket that broke
     const inner = over === undefined && thrown instanceof Socks5Error && thrown.code !== "SOCKS5_CONN_RESET";
-    const own = inner ? thrown : explain(thrown, attempt.phase, proxy, identity, caller.target);
+    const own = inner ? thrown : explain(thrown, attempt.phase, proxy, identity, caller);
     const error = over === undefined ? own : over.reason;
     if (!(error instanceof Socks5Error)) throw error;
     if (!inner) return { error, rule: ruleFor(error, caller.perCall) };

@@ -1,11 +1,11 @@
-import { type Address, ATYP, decodeHost } from "./address.ts";
+import { type Address, ATYP, decodeHost, parseHost } from "./address.ts";
 import { Fault, type Socks5ErrorCode } from "./errors.ts";
 import type { Steps } from "./transport.ts";
 
 /** METHOD, RFC 1928 section 3. */
 export const METHOD = { NO_AUTHENTICATION: 0x00, USERNAME_PASSWORD: 0x02, NONE_ACCEPTABLE: 0xff } as const;
-/** CMD, RFC 1928 section 4. */
-export const CMD = { CONNECT: 0x01, BIND: 0x02, UDP_ASSOCIATE: 0x03 } as const;
+/** CMD, RFC 1928 section 4, and those of tor (socks-extensions section 2). */
+export const CMD = { CONNECT: 0x01, BIND: 0x02, UDP_ASSOCIATE: 0x03, RESOLVE: 0xf0, RESOLVE_PTR: 0xf1 } as const;
 
 /** UNAME and PASSWD of RFC 1929, 1 to 255 and 0 to 255 bytes. */
 export interface UserPass {
@@ -86,6 +86,7 @@ export function* userPass({ uname, passwd }: UserPass): Steps<void> {
 
 /** Asks for `cmd` with DST.ADDR and DST.PORT, in one message with `data`, and gives the reply (RFC 1928 section 4). */
 export function request(cmd: number, address: Address, data: Uint8Array = NOTHING): Steps<Reply> {
+  if (cmd >= CMD.RESOLVE) return resolved(cmd, reply(encodeRequest(cmd, address, data)));
   if (cmd !== CMD.CONNECT || data.length > 0) return reply(encodeRequest(cmd, address, data));
   return reply(address.connect ??= encodeRequest(cmd, address, data)); // targets are few and asked for again and again
 }
@@ -104,6 +105,19 @@ export function* reply(write?: Uint8Array): Steps<Reply> {
     throw new Fault("SOCKS5_PROXY_BAD_REPLY", `the reply of the proxy has an unknown ATYP (${hex(head[3]!)})`);
   }
   return new Reply(yield { have: replyLength(head) });
+}
+
+/** What tor says to RESOLVE is an address, and to RESOLVE_PTR a name. */
+function* resolved(cmd: number, replying: Steps<Reply>): Steps<Reply> {
+  const answer = yield* replying;
+  const host = parseHost(answer.bound.hostname);
+  const isName = typeof host !== "string" && host.atyp === ATYP.DOMAIN;
+  if (cmd === CMD.RESOLVE ? answer.atyp !== ATYP.DOMAIN : isName) return answer;
+  const want = cmd === CMD.RESOLVE ? "an address" : "a name";
+  throw new Fault(
+    "SOCKS5_PROXY_BAD_REPLY",
+    `the reply of the proxy should have ${want}, and has ${answer.bound.hostname}`,
+  );
 }
 
 function encodeRequest(cmd: number, { atyp, addr, port }: Address, data: Uint8Array): Uint8Array {
@@ -126,7 +140,7 @@ function addressLength(head: Uint8Array): number {
   return atyp === ATYP.IPV4 ? 4 : atyp === ATYP.IPV6 ? 16 : atyp === ATYP.DOMAIN ? head[4]! : -1;
 }
 
-/** REP, RFC 1928 section 6. */
+/** REP, RFC 1928 section 6, and those of tor for onion services (proposal 304). */
 export const REP: Readonly<Record<number, readonly [Socks5ErrorCode, string]>> = {
   0x01: ["SOCKS5_TARGET_FAILED", "general failure of the proxy"],
   0x02: ["SOCKS5_TARGET_NOT_ALLOWED", "not allowed by the rules of the proxy"],
@@ -136,6 +150,14 @@ export const REP: Readonly<Record<number, readonly [Socks5ErrorCode, string]>> =
   0x06: ["SOCKS5_TARGET_TTL_EXPIRED", "TTL expired"],
   0x07: ["SOCKS5_TARGET_BAD_COMMAND", "the proxy does not support the command"],
   0x08: ["SOCKS5_TARGET_BAD_ADDRESS_TYPE", "the proxy does not support the address type"],
+  0xf0: ["SOCKS5_TARGET_ONION_NOT_FOUND", "the descriptor of the onion service was not found"],
+  0xf1: ["SOCKS5_TARGET_ONION_IS_INVALID", "the descriptor of the onion service is invalid"],
+  0xf2: ["SOCKS5_TARGET_ONION_INTRO_FAILED", "the introduction to the onion service failed"],
+  0xf3: ["SOCKS5_TARGET_ONION_REND_FAILED", "the rendezvous with the onion service failed"],
+  0xf4: ["SOCKS5_TARGET_ONION_MISSING_CLIENT_AUTH", "the onion service wants a key, and the proxy has none"],
+  0xf5: ["SOCKS5_TARGET_ONION_BAD_CLIENT_AUTH", "the onion service wants another key than that of the proxy"],
+  0xf6: ["SOCKS5_TARGET_ONION_BAD_ADDRESS", "the onion address is invalid"],
+  0xf7: ["SOCKS5_TARGET_ONION_INTRO_TIMEDOUT", "the introduction to the onion service timed out"],
 };
 
 function refusal(rep: number): Fault {

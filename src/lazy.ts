@@ -1,9 +1,9 @@
 import { type Target, Targets } from "./address.ts";
 import type { CheckReport } from "./check.ts";
 import type { Core, Socks5Stats } from "./client.ts";
-import type { Socks5Conn } from "./connection.ts";
-import type { CheckOptions, ConnectOptions } from "./options.ts";
-import { type Plan, planCheck, wish } from "./plan.ts";
+import type { Socks5Binding, Socks5Conn } from "./connection.ts";
+import type { CheckOptions, CommandOptions, ConnectOptions } from "./options.ts";
+import { askName, askPeer, type Plan, planCheck, wish } from "./plan.ts";
 
 let client: typeof import("./client.ts") | undefined;
 
@@ -20,7 +20,7 @@ export class LazyCore<S> {
 
   connect(target: Target, options: ConnectOptions): Promise<Socks5Conn<S>> {
     try {
-      const asked = wish(this.#plan.settings, this.#targets, target, options);
+      const asked = wish(this.#plan, this.#targets, target, options);
       return this.#loaded?.connect(asked) ?? this.#load().then((core) => core.connect(asked));
     } catch (error) {
       return Promise.reject(error);
@@ -29,11 +29,21 @@ export class LazyCore<S> {
 
   check(target: Target | undefined, options: CheckOptions): Promise<CheckReport[]> {
     try {
-      const asked = planCheck(this.#plan.settings, this.#targets, target, options);
+      const asked = planCheck(this.#plan, this.#targets, target, options);
       return this.#loaded?.check(asked) ?? this.#load().then((core) => core.check(asked));
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  async bind(peer: Target, options: CommandOptions): Promise<Socks5Binding<S>> {
+    const asked = askPeer(this.#plan, peer, options);
+    return await (this.#loaded ?? await this.#load()).bind(asked);
+  }
+
+  async resolve(name: string, what: "name" | "address", options: CommandOptions): Promise<string> {
+    const asked = askName(this.#plan, name, what, options);
+    return await (this.#loaded ?? await this.#load()).resolve(asked, what);
   }
 
   stats(): Socks5Stats {

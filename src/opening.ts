@@ -20,9 +20,10 @@ export interface Tools<S> {
   readonly pipelining: Pipelining;
 }
 
-/** What a connect wants. */
+/** What a request wants. */
 export interface Order {
   readonly scope: Scope;
+  readonly cmd: number;
   readonly target: string;
   readonly address: Address;
   /** The first bytes for the target, which leave with the request, and TLS with it. */
@@ -59,7 +60,7 @@ export class Opening<S> {
   open(): Promise<Session<S>> {
     const { settings, pipelining } = this.#tools;
     const { plugged } = this.#identity; // what they say depends on what is answered
-    const isPipelined = settings.handshake === "pipelined" && plugged.length === 0 &&
+    const isPipelined = settings.handshake === "pipelined" && this.#order.cmd === CMD.CONNECT && plugged.length === 0 &&
       pipelining.verdict(this.#proxy) !== false;
     return isPipelined ? this.#openAtOnce() : this.#openInSequence();
   }
@@ -148,7 +149,7 @@ export class Opening<S> {
     attempt.enter("request");
     if (this.#isLast && isPatient) this.#order.scope.extend(Infinity);
     if (data !== undefined) this.#order.committed = true;
-    return yield* request(CMD.CONNECT, this.#order.address, data);
+    return yield* request(this.#order.cmd, this.#order.address, data);
   }
 
   #bind(session: Session<S>, reply: Reply): Session<S> {

@@ -44,6 +44,8 @@ export interface Socks5Options<S = unknown> {
   noDelay?: boolean | undefined;
   /** TCP keep-alive; a number is the initial delay, where the runtime has it. Default: `true`. */
   keepAlive?: boolean | number | undefined;
+  /** As that of one connect, for all that say nothing. Not for a proxy that has credentials. Default: `false`. */
+  isolate?: boolean | string | undefined;
   /** How many tunnels, and how long. */
   pool?: PoolOptions | undefined;
   /** Told what happens, synchronously; what it throws is ignored, and a promise that it returns is not awaited. */
@@ -91,6 +93,12 @@ export interface ConnectOptions {
   timeout?: number | undefined;
   /** Instead of the proxy's own, and never dropped silently; `null`: none. */
   credentials?: Credentials | null | undefined;
+  /**
+   * Keeps it apart from other streams, as tor does by credentials: `true` from all others, and it is never reused; a token
+   * (1 to 255 bytes) from all but those of this client with the same token. Not together with `credentials`, nor for a
+   * proxy that has some; `credentials` go before that of the client. Default: that of the client.
+   */
+  isolate?: boolean | string | undefined;
   /** `true`: may give a tunnel that was released, and may itself be released. Default: `false`, a fresh one. */
   reuse?: boolean | undefined;
   /**
@@ -105,8 +113,11 @@ export interface ConnectOptions {
   tls?: boolean | TlsOptions | undefined;
 }
 
+/** How something else than a tunnel is asked for. */
+export type CommandOptions = Pick<ConnectOptions, "signal" | "timeout" | "credentials" | "isolate">;
+
 /** How a proxy is checked. */
-export interface CheckOptions extends Pick<ConnectOptions, "signal" | "timeout" | "credentials" | "tls"> {
+export interface CheckOptions extends CommandOptions, Pick<ConnectOptions, "tls"> {
   /**
    * Sent to the target, whose answer is then awaited; without it the first byte of the target is awaited for a second,
    * unless `tls` has proved that it is the target.

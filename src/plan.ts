@@ -1,8 +1,9 @@
-import type { Address, Target, Targets } from "./address.ts";
+import { type Address, ATYP, parseHost, parseTarget, shown, type Target, type Targets } from "./address.ts";
 import type { Socks5Event } from "./events.ts";
 import type { UserPass } from "./handshake.ts";
-import type { CheckOptions, ConnectOptions, Socks5Options } from "./options.ts";
-import { encodeCredentials, parseProxy, type Proxy, type ProxySpec } from "./proxy.ts";
+import { Isolation } from "./isolation.ts";
+import type { CheckOptions, CommandOptions, ConnectOptions, Socks5Options } from "./options.ts";
+import { type Credentials, encodeCredentials, parseProxy, type Proxy, type ProxySpec } from "./proxy.ts";
 import { cannot, firstBytes, milliseconds, type Settings, settings } from "./settings.ts";
 import type { StartTls } from "./tls.ts";
 import { parseTls } from "./tls_options.ts";
@@ -15,6 +16,7 @@ export interface Plan<S> {
   /** For a connection whose transport has no TLS. */
   readonly startTls: StartTls;
   readonly settings: Settings;
+  readonly isolation: Isolation;
   readonly onEvent: ((event: Socks5Event) => void) | undefined;
 }
 
@@ -35,6 +37,7 @@ export function plan<S>(
     throw new TypeError(cannot("onEvent", "a function", onEvent));
   }
   const checked = settings(options);
+  const isolation = new Isolation(options.isolate, proxies);
   if (
     checked.auth === "required" && checked.methods.length === 0 &&
     proxies.some(({ credentials }) => credentials === null)
@@ -44,53 +47,93 @@ export function plan<S>(
   if (checked.dns === "local" && typeof transport.lookup !== "function") {
     throw new TypeError('Cannot use dns as "local": the transport has no lookup()');
   }
-  return { proxies, transport, startTls, settings: checked, onEvent };
+  return { proxies, transport, startTls, settings: checked, isolation, onEvent };
 }
 
-/** What a connect asks for, checked and encoded at the call. */
-export interface Wish {
+/** What a request asks for, checked and encoded at the call. */
+export interface Ask {
   readonly address: Address;
   readonly credentials: UserPass | null | undefined;
-  readonly data: Uint8Array | undefined;
-  readonly reuse: boolean;
-  readonly tls: TlsOptions | null;
   readonly signal: AbortSignal | undefined;
   readonly timeout: number;
 }
 
+/** What a connect asks for. */
+export interface Wish extends Ask {
+  readonly data: Uint8Array | undefined;
+  readonly reuse: boolean;
+  readonly tls: TlsOptions | null;
+}
+
+/** What the arguments of a request are checked with. */
+type Terms = Pick<Plan<unknown>, "settings" | "isolation">;
+
 /** Checks what a connect was given; throws a `TypeError` or a `RangeError`. */
-export function wish(settings: Settings, targets: Targets, target: Target, options: ConnectOptions): Wish {
+export function wish(terms: Terms, targets: Targets, target: Target, options: ConnectOptions): Wish {
   const { credentials, reuse = false, signal, data, timeout, tls = false } = options;
   const address = targets.parse(target);
   if (data !== undefined && tls !== false) {
     throw new TypeError(cannot("data", "first bytes in the clear", "bytes of a connect with tls"));
   }
+  const isolate = terms.isolation.of(options.isolate, credentials);
   return {
     address,
-    credentials: credentials == null ? credentials : encodeCredentials(credentials),
+    credentials: identityOf(terms, isolate, credentials),
     data: firstBytes(data),
-    reuse,
+    reuse: reuse && isolate !== true,
     tls: parseTls("tls", tls, address.hostname),
     signal,
-    timeout: milliseconds("timeout", timeout, settings.timeout),
+    timeout: milliseconds("timeout", timeout, terms.settings.timeout),
   };
 }
 
+/** Checks what a bind was given; the peer's port may be 0, as many do not know it. */
+export function askPeer(terms: Terms, peer: Target, options: CommandOptions): Ask {
+  return ask(terms, parseTarget(peer, 0), options);
+}
+
+/** Checks what is to be resolved: a name or an address, or just an address. */
+export function askName(terms: Terms, name: string, what: "name" | "address", options: CommandOptions): Ask {
+  const host = parseHost(name);
+  const why = typeof host === "string" ? host : "a name is none";
+  if (typeof host === "string" || (what === "address" && host.atyp === ATYP.DOMAIN)) {
+    const want = what === "name" ? "a host name" : "an IP address";
+    throw new TypeError(`Cannot resolve ${what} as ${want}, ${why}: current value is ${shown(name)}`);
+  }
+  const { hostname, atyp, addr } = host;
+  return ask(terms, { hostname, atyp, addr, port: 0, name: hostname }, options);
+}
+
+function ask(terms: Terms, address: Address, { credentials, isolate, signal, timeout }: CommandOptions): Ask {
+  return {
+    address,
+    credentials: identityOf(terms, terms.isolation.of(isolate, credentials), credentials),
+    signal,
+    timeout: milliseconds("timeout", timeout, terms.settings.timeout),
+  };
+}
+
+function identityOf(
+  { isolation }: Terms,
+  isolate: boolean | string,
+  credentials: Credentials | null | undefined,
+): UserPass | null | undefined {
+  if (credentials === undefined) return isolation.credentials(isolate);
+  return credentials === null ? null : encodeCredentials(credentials);
+}
+
 /** A check with its arguments checked. */
-export interface CheckPlan {
+export interface CheckPlan extends Omit<Ask, "address"> {
   readonly address: Address | null;
   readonly target: string | null;
-  readonly credentials: UserPass | null | undefined;
-  readonly timeout: number;
   readonly tls: TlsOptions | null;
   readonly probe: Uint8Array | undefined;
-  readonly signal: AbortSignal | undefined;
   readonly onStep: CheckOptions["onStep"];
 }
 
 /** Checks the arguments; throws a `TypeError` or a `RangeError`. */
 export function planCheck(
-  settings: Settings,
+  terms: Terms,
   targets: Targets,
   target: Target | undefined,
   options: CheckOptions,
@@ -108,8 +151,8 @@ export function planCheck(
   return {
     address,
     target: address && address.name,
-    credentials: credentials == null ? credentials : encodeCredentials(credentials),
-    timeout: milliseconds("timeout", options.timeout, settings.timeout),
+    credentials: identityOf(terms, terms.isolation.of(options.isolate, credentials), credentials),
+    timeout: milliseconds("timeout", options.timeout, terms.settings.timeout),
     tls: address === null ? null : parseTls("tls", tls, address.hostname),
     probe: probe && new Uint8Array(probe),
     signal,

@@ -42,7 +42,7 @@ export function secureHeld(tunnel: Session, options: StartTlsOptions, securing: 
   const { signal, timeout } = options;
   const ms = milliseconds("timeout", timeout, securing.timeout);
   const scope = new Scope(securing.alarm, signal, ms, {
-    timedOut: (deadline, phase) => timedOut(deadline, ms, phase, proxy, target),
+    timedOut: (deadline, phase) => timedOut(deadline, ms, phase, proxy, { target }),
   });
   return withinScope();
 

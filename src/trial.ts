@@ -109,7 +109,7 @@ export class Trial {
 
   #failure(error: unknown): Socks5Error {
     const { over, aborted, attempt } = this.#scope;
-    const explained = () => explain(error, attempt.phase, this.#proxy, this.identity, this.#plan.target);
+    const explained = () => explain(error, attempt.phase, this.#proxy, this.identity, this.#plan);
     const reason = over === undefined ? explained() : over.reason;
     if (aborted || !(reason instanceof Socks5Error)) throw reason;
     return reason;

@@ -65,7 +65,7 @@ export class Warmer<S> {
       if (proxy === undefined) return this.#later();
       const { attemptTimeout } = this.#settings;
       const scope = new Scope(this.#alarm, undefined, attemptTimeout, {
-        timedOut: (_, phase) => timedOut("attempt", attemptTimeout, phase, proxy.name, null),
+        timedOut: (_, phase) => timedOut("attempt", attemptTimeout, phase, proxy.name, { target: null }),
       });
       this.#open(scope, this.#pool.fill(() => scope.end(STOPPED)), proxy);
     }

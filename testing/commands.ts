@@ -1,7 +1,9 @@
+import { serveBind } from "./bind.ts";
 import { serveConnect } from "./connect.ts";
 import type { Line } from "./line.ts";
 import type { TestRequest } from "./log.ts";
 import type { Plan } from "./plan.ts";
+import { serveResolve } from "./resolve.ts";
 
 /** Serves a request that was read, until both sides are closed. */
 export type Command = (line: Line, request: TestRequest, plan: Plan) => Promise<void>;
@@ -9,4 +11,7 @@ export type Command = (line: Line, request: TestRequest, plan: Plan) => Promise<
 /** What serves each CMD; all others are refused with 07. */
 export const COMMANDS: Readonly<Record<number, Command>> = {
   1: serveConnect,
+  2: serveBind,
+  0xf0: serveResolve,
+  0xf1: serveResolve,
 };

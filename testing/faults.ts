@@ -2,9 +2,10 @@ import type { ReplyFields } from "./reply.ts";
 
 /**
  * The steps of a connection, named as the client's phases: `"accept"` is before the first byte was read, `"negotiate"`
- * once the greeting was read, `"authenticate"` the password, `"request"` the request; `"transfer"` is the tunnel.
+ * once the greeting was read, `"authenticate"` the password, `"request"` the request; `"arrival"` is the second reply
+ * of BIND, `"transfer"` the tunnel.
  */
-export type TestStep = "accept" | "negotiate" | "authenticate" | "request" | "transfer";
+export type TestStep = "accept" | "negotiate" | "authenticate" | "request" | "arrival" | "transfer";
 
 /** What comes after a wrong answer: nothing any more, the end (FIN), or a reset (RST). */
 export type TestEnding = "silence" | "close" | "reset";

@@ -29,3 +29,10 @@ export function encodeReply(fields: ReplyFields = {}): Uint8Array<ArrayBuffer> {
   const { ver = 5, rep = 0, rsv = 0, atyp = 1, bndAddr = new Uint8Array(4), bndPort = 0 } = fields;
   return Uint8Array.of(ver, rep, rsv, atyp, ...bndAddr, bndPort >> 8, bndPort & 0xff);
 }
+
+/** The fields of a success with that address: IPv4, else as a domain. */
+export function boundTo(hostname: string, bndPort: number): ReplyFields {
+  if (/^[\d.]+$/.test(hostname)) return { bndAddr: Uint8Array.from(hostname.split("."), Number), bndPort };
+  const name = new TextEncoder().encode(hostname);
+  return { atyp: 3, bndAddr: Uint8Array.of(name.length, ...name), bndPort };
+}

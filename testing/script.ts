@@ -40,7 +40,7 @@ export function actOf(scripts: readonly Script[], at: TestStep): Act {
   };
 }
 
-const STEPS: readonly TestStep[] = ["accept", "negotiate", "authenticate", "request", "transfer"];
+const STEPS: readonly TestStep[] = ["accept", "negotiate", "authenticate", "request", "arrival", "transfer"];
 const ENDINGS: readonly TestEnding[] = ["silence", "close", "reset"];
 
 const SCRIPTS: { readonly [K in TestFault["fault"]]: (fault: Extract<TestFault, { fault: K }>) => Script } = {

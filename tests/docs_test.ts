@@ -118,6 +118,8 @@ async function withProxies(code: string, run: (code: string) => Promise<unknown>
     "mail.example:587": mail,
     "echo.example:7": echo,
     "refused.example:443": { rep: 5 },
+    "example.com:0": { hostname: "93.184.215.14", port: 0 },
+    "93.184.215.14:0": { hostname: "example.com", port: 0 },
   };
   const proxy = await createTestProxy({ credentials: () => 0, methods: [2, 0], rules });
   const signing = await startMethodProxy({ method: SIGNED, password: "pass" });

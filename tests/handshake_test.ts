@@ -576,6 +576,18 @@ const REPLIES: [rep: number, code: Socks5ErrorCode, message: string][] = [
   [0x06, "SOCKS5_TARGET_TTL_EXPIRED", "TTL expired (REP 06)"],
   [0x07, "SOCKS5_TARGET_BAD_COMMAND", "the proxy does not support the command (REP 07)"],
   [0x08, "SOCKS5_TARGET_BAD_ADDRESS_TYPE", "the proxy does not support the address type (REP 08)"],
+  [0xf0, "SOCKS5_TARGET_ONION_NOT_FOUND", "the descriptor of the onion service was not found (REP F0)"],
+  [0xf1, "SOCKS5_TARGET_ONION_IS_INVALID", "the descriptor of the onion service is invalid (REP F1)"],
+  [0xf2, "SOCKS5_TARGET_ONION_INTRO_FAILED", "the introduction to the onion service failed (REP F2)"],
+  [0xf3, "SOCKS5_TARGET_ONION_REND_FAILED", "the rendezvous with the onion service failed (REP F3)"],
+  [0xf4, "SOCKS5_TARGET_ONION_MISSING_CLIENT_AUTH", "the onion service wants a key, and the proxy has none (REP F4)"],
+  [
+    0xf5,
+    "SOCKS5_TARGET_ONION_BAD_CLIENT_AUTH",
+    "the onion service wants another key than that of the proxy (REP F5)",
+  ],
+  [0xf6, "SOCKS5_TARGET_ONION_BAD_ADDRESS", "the onion address is invalid (REP F6)"],
+  [0xf7, "SOCKS5_TARGET_ONION_INTRO_TIMEDOUT", "the introduction to the onion service timed out (REP F7)"],
 ];
 
 test("each REP has its code, its message and the class TargetError", async () => {
@@ -589,8 +601,9 @@ test("each REP has its code, its message and the class TargetError", async () =>
   assertEquals(Object.keys(REP).map(Number), REPLIES.map(([rep]) => rep));
 });
 
-test("a REP that no RFC names is a refusal with a code of its own", async () => {
+test("a REP that neither the RFC nor tor names is a refusal with a code of its own", async () => {
   for (let rep = 0x09; rep <= 0xff; rep++) {
+    if (rep in REP) continue;
     const fault = await faultOf(() => reply(), Uint8Array.of(5, rep));
     assertEquals([fault.code, fault.rep], ["SOCKS5_TARGET_UNKNOWN_REPLY", rep]);
     assertEquals(fault.message, `a reason of the proxy's own (REP ${rep.toString(16).toUpperCase().padStart(2, "0")})`);
@@ -604,7 +617,7 @@ test("a request has any command in CMD", () => {
       Uint8Array.of(5, cmd, 0, 1, 1, 2, 3, 4, 0, 5),
     );
   }
-  assertEquals(CMD, { CONNECT: 0x01, BIND: 0x02, UDP_ASSOCIATE: 0x03 });
+  assertEquals(CMD, { CONNECT: 0x01, BIND: 0x02, UDP_ASSOCIATE: 0x03, RESOLVE: 0xf0, RESOLVE_PTR: 0xf1 });
 });
 
 test("tolerant: RSV of a reply may be anything", async () => {

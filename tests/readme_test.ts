@@ -31,6 +31,7 @@ test("the README's table of options has the defaults of the code, and no option 
     "pool.warmTimeout": warmTimeout,
     "pool.warmIdle": warmIdle,
     transport: "that of the runtime",
+    isolate: false,
     onEvent: undefined,
   };
   const shown = (value: unknown) => value === undefined ? "none" : String(value);

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertGreater } from "@std/assert";
-import { ClosedError, Socks5Client, type Socks5Conn, Socks5Error, type Socks5Options } from "../mod.ts";
+import { ClosedError, Socks5Client, Socks5Error, type Socks5Options } from "../mod.ts";
 import { type Clock, withClock } from "./support/clock.ts";
 import { FakeTransport, type Script, socks5 } from "./support/fake.ts";
 import { FramedConn } from "./support/methods.ts";
@@ -32,7 +32,7 @@ interface Scene {
   addresses?: string[];
   /** Whether the connections have TLS. */
   tls?: boolean;
-  connect?: (client: Socks5Client, signal: AbortSignal) => Promise<Socks5Conn>;
+  connect?: (client: Socks5Client, signal: AbortSignal) => Promise<{ close(): void } | null>;
 }
 
 const reuse = async (client: Socks5Client): Promise<void> => {
@@ -94,6 +94,31 @@ const SCENES: Record<string, Scene> = {
       else conn.push(1, 3, 0, 10, ...[5, 0, 0, 1, 0, 0, 0, 0, 0, 0].map((byte) => byte ^ 0x5a));
     },
   },
+  "a bind": { connect: (client, signal) => client.bind(TARGET, { signal }) },
+  "a bind to a name that is looked up here": {
+    options: { dns: "local", retry: 0 },
+    addresses: ["192.0.2.1"],
+    connect: (client, signal) => client.bind(TARGET, { signal }),
+  },
+  "a bind and its accept": {
+    script: () => {
+      const good = socks5();
+      return (conn, written) => {
+        good(conn, written);
+        if (written[1] === 2 && written.length > 9) conn.push(5, 0, 0, 1, 127, 0, 0, 1, 0, 9);
+      };
+    },
+    async connect(client, signal) {
+      const binding = await client.bind(TARGET, { signal });
+      return await binding.accept({ signal, timeout: TIMEOUT });
+    },
+  },
+  "a resolve": {
+    async connect(client, signal) {
+      await client.resolve("example.test", { signal });
+      return null; // there is nothing to close
+    },
+  },
   "a connect through a chain of two": { chain: true, script: () => socks5({ hops: 2 }) },
 };
 
@@ -125,14 +150,17 @@ async function run(clock: Clock, scene: Scene, action: Action, point: number, wh
   const connecting = connect(client, controller.signal);
   const count = () => settlements++;
   connecting.then(count, count);
-  const outcome: Socks5Conn | Socks5Error | Error = await clock.settle(
+  const outcome: { close(): void } | null | Error = await clock.settle(
     connecting.then((conn) => conn, (error) => error),
   );
   const points = transport.points - start;
   assertEquals(settlements, 1);
   if (!(outcome instanceof Error)) {
-    assert(action === "close" || !transport.conns.at(-1)!.closed, "a closed tunnel was handed over");
-    outcome.close();
+    assert(
+      action === "close" || outcome === null || !transport.conns.at(-1)!.closed,
+      "a closed tunnel was handed over",
+    );
+    outcome?.close();
   } else if (point !== NO_POINT) checkError(outcome, action);
   else throw outcome;
   assertEquals([client.stats().opening, client.stats().inUse, client.stats().waiting], [0, 0, 0]);

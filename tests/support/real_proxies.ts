@@ -99,7 +99,8 @@ function startDante({ directory, port, start, write }: Place, method: "none" | "
      socksmethod: ${method}
      ${isRoot ? "user.privileged: root\nuser.unprivileged: nobody" : ""}
      client pass { from: 127.0.0.1/32 to: 0.0.0.0/0 }
-     socks pass { from: 127.0.0.1/32 to: 0/0 command: connect }
+     socks pass { from: 127.0.0.1/32 to: 0/0 command: bind connect }
+     socks pass { from: 0/0 to: 127.0.0.1/32 command: bindreply }
     `,
   );
   return start("danted", "-f", config, "-p", join(directory, "danted.pid"));

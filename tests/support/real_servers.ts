@@ -1,6 +1,7 @@
 import process from "node:process";
 import { execFileSync } from "node:child_process";
-import { chownSync, existsSync, readdirSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { userInfo } from "node:os";
 import { join } from "node:path";
 import { answers, findProgram, listens } from "./real_process.ts";
 import { program, type RealProgram } from "./real_program.ts";
@@ -21,6 +22,32 @@ export const redis: RealProgram = program({
       ...["--bind", "127.0.0.1", "--port", `${port}`, "--dir", directory, "--requirepass", account.password],
       ...["--save", "", "--appendonly", "no"],
     ),
+});
+
+/** vsftpd with an anonymous user, in active mode alone, and `hello.txt`. */
+export const vsftpd: RealProgram = program({
+  name: "vsftpd",
+  programs: ["vsftpd"],
+  isReady: (at) => answers(at, new Uint8Array(), new TextEncoder().encode("220")),
+  launch({ directory, port, start, write }) {
+    const files = join(directory, "files");
+    mkdirSync(files);
+    writeFileSync(join(files, "hello.txt"), "hello, active mode\n");
+    chmodSync(directory, 0o755);
+    chmodSync(files, 0o555);
+    const settings = {
+      ...{ listen: "YES", listen_address: "127.0.0.1", listen_port: port, background: "NO", pasv_enable: "NO" },
+      ...{
+        anonymous_enable: "YES",
+        local_enable: "NO",
+        anon_root: files,
+        ftp_username: isRoot ? "daemon" : userInfo().username,
+      },
+      ...{ secure_chroot_dir: files, seccomp_sandbox: "NO", run_as_launching_user: isRoot ? "NO" : "YES" },
+    };
+    const lines = Object.entries(settings).map(([name, value]) => `${name}=${value}\n`);
+    return start("vsftpd", write("vsftpd.conf", lines.join("")));
+  },
 });
 
 /** PostgreSQL that wants a password, with a database `postgres`, and without a unix socket. */

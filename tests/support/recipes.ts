@@ -8,13 +8,18 @@ const { name, exports } = JSON.parse(readFileSync(new URL("deno.json", root), "u
 /**
  * Runs the recipe of the README that uses a library, with other texts in place of some, and gives what it logs.
  */
-export async function runRecipe(library: string, texts: Record<string, string>): Promise<string[]> {
+export function runRecipe(library: string, texts: Record<string, string>): Promise<string[]> {
+  return runRecipeWith(`from "${library}"`, texts);
+}
+
+/** The same for the recipe that has `part` in it. */
+export async function runRecipeWith(part: string, texts: Record<string, string>): Promise<string[]> {
   const readme = blocks(readFileSync(new URL("README.md", root), "utf8"));
-  const found = readme.filter(({ info, code }) => info[0] === "ts" && code.includes(`from "${library}"`));
-  if (found.length !== 1) throw new Error(`${found.length} recipes in the README import ${library}`);
+  const found = readme.filter(({ info, code }) => info[0] === "ts" && code.includes(part));
+  if (found.length !== 1) throw new Error(`${found.length} recipes in the README have ${part}`);
   let { code } = found[0]!;
   for (const [text, other] of Object.entries(texts)) {
-    if (!code.includes(text)) throw new Error(`The recipe for ${library} has no ${text}`);
+    if (!code.includes(text)) throw new Error(`The recipe with ${part} has no ${text}`);
     code = code.replaceAll(text, () => other);
   }
   return await runExample(code);

@@ -1,0 +1,186 @@
+import { runtimeStartTls, runtimeTransport } from "../adapters/runtime.ts";
+import type { Target } from "./address.ts";
+import type { CheckReport } from "./check.ts";
+import type { Socks5Stats } from "./client.ts";
+import type { Socks5Binding, Socks5Conn } from "./connection.ts";
+import { LazyCore } from "./lazy.ts";
+import type { CheckOptions, CommandOptions, ConnectOptions, Socks5Options } from "./options.ts";
+import { plan } from "./plan.ts";
+import type { ProxySpec } from "./proxy.ts";
+import type { Transport } from "./transport.ts";
+
+/**
+ * Connects to targets through a SOCKS5 proxy, or through the first of several that works. It costs no socket and no
+ * timer until it is used, and is a {@linkcode Transport} itself: given to another client it makes a chain.
+ *
+ * `S` is the type of the runtime's own socket, inferred from an explicit `transport`.
+ *
+ * @example A chain of two proxies
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { Socks5Client } from "jsr:@x/socks5";
+ *
+ * const first = new Socks5Client("socks5h://user:pass@proxy.example:1080");
+ * const second = new Socks5Client("socks5h://user:pass@proxy-two.example:1080", { transport: first });
+ * const conn = await second.connect("example.com:80");
+ * assertEquals(conn.target, "example.com:80");
+ * conn.close();
+ * ```
+ */
+export class Socks5Client<S = unknown> implements Transport<S> {
+  readonly #core: LazyCore<S>;
+
+  /**
+   * Checks all that it is given, and opens nothing.
+   *
+   * @param proxy One proxy, or several in the order of preference.
+   * @throws {TypeError} If a proxy or an option is not what it must be; the message shows nothing of a proxy.
+   * @throws {RangeError} If a number is out of its range.
+   */
+  constructor(proxy: ProxySpec | readonly ProxySpec[], options: Socks5Options<S> = {}) {
+    const { transport = runtimeTransport as Transport<S> } = options;
+    this.#core = new LazyCore(plan(proxy, transport, options, runtimeStartTls));
+  }
+
+  /**
+   * Opens a tunnel to the target, which is the caller's to close. The proxy resolves names, whatever its scheme, unless
+   * `dns` is `"local"`.
+   *
+   * @throws {TypeError} If the target or an option is malformed; {@linkcode RangeError} if a number is out of range.
+   * @throws The reason of `signal`, as it is, if that aborts.
+   * @throws {ProxyError} If no proxy did its part.
+   * @throws {AuthError} If the credentials were not accepted.
+   * @throws {TargetError} If the proxy works and the target was not reached.
+   * @throws {TlsError} If TLS did not come about, with the target or with the proxy.
+   * @throws {TimeoutError} If time ran out.
+   * @throws {ClosedError} If the client is closed.
+   *
+   * @example A tunnel that is used again
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { Socks5Client } from "jsr:@x/socks5";
+   *
+   * const client = new Socks5Client("socks5h://user:pass@proxy.example:1080");
+   * const first = await client.connect("echo.example:7", { reuse: true });
+   * first.release();
+   * const second = await client.connect("echo.example:7", { reuse: true });
+   * assert(second.reused);
+   * await client.close();
+   * ```
+   */
+  connect(target: Target, options: ConnectOptions = {}): Promise<Socks5Conn<S>> {
+    return this.#core.connect(target, options);
+  }
+
+  /**
+   * Lets the proxy listen for one peer (BIND, RFC 1928 section 4), such as an FTP server in active mode: tell it the
+   * `address`, then `accept()`. It counts as a connect, takes a place of the pool and is the caller's to close.
+   *
+   * @param peer Who is expected to connect. Proxies let nobody else in, or look at the host alone; 0.0.0.0 is anybody
+   * where the proxy allows it, port 0 any port.
+   * @throws As {@linkcode Socks5Client.connect}; a proxy without BIND is a {@linkcode TargetError}.
+   *
+   * @example
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { connect } from "node:net";
+   * import { Socks5Client } from "jsr:@x/socks5";
+   *
+   * const client = new Socks5Client("socks5h://user:pass@proxy.example:1080");
+   * const binding = await client.bind("127.0.0.1:0");
+   * const { hostname, port } = binding.address; // to be told to the peer, which here is this program
+   * const peer = connect(port, hostname, () => peer.end("hello"));
+   * const conn = await binding.accept();
+   * assertEquals(conn.peer.hostname, "127.0.0.1");
+   * assertEquals(await new Response(conn.readable).text(), "hello");
+   * conn.close();
+   * ```
+   */
+  bind(peer: Target, options: CommandOptions = {}): Promise<Socks5Binding<S>> {
+    return this.#core.bind(peer, options);
+  }
+
+  /**
+   * Asks tor for an address of a name (its command RESOLVE); other proxies do not know it. It counts as a connect.
+   *
+   * @returns An IPv4 or IPv6 address.
+   * @throws As {@linkcode Socks5Client.connect}; any other proxy than tor is a {@linkcode TargetError}.
+   *
+   * @example A name, its address, and the name of that
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { Socks5Client } from "jsr:@x/socks5";
+   *
+   * const client = new Socks5Client("socks5h://proxy.example:1080");
+   * const address = await client.resolve("example.com");
+   * assertEquals(await client.resolvePtr(address), "example.com");
+   * ```
+   */
+  resolve(name: string, options: CommandOptions = {}): Promise<string> {
+    return this.#core.resolve(name, "name", options);
+  }
+
+  /**
+   * Asks tor for the name of an IPv4 or IPv6 address (its command RESOLVE_PTR).
+   *
+   * @returns A host name.
+   * @throws As {@linkcode Socks5Client.resolve}; an address that is none is a {@linkcode TypeError}.
+   */
+  resolvePtr(address: string, options: CommandOptions = {}): Promise<string> {
+    return this.#core.resolve(address, "address", options);
+  }
+
+  /**
+   * Tests the proxies, each on a connection of its own and apart from the pool: reachable, SOCKS5, credentials and, if
+   * one is given, whether bytes come from the target. Failures are reported and not thrown.
+   *
+   * @returns One report for each proxy, in their order.
+   * @throws {TypeError} If an argument is malformed; {@linkcode RangeError} if a number is out of range.
+   *
+   * @example Reachable, and are the credentials right?
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { Socks5Client } from "jsr:@x/socks5";
+   *
+   * const client = new Socks5Client(["socks5h://user:pass@proxy.example:1080", "socks5h://down.example:1080"]);
+   * const reports = await client.check();
+   * assertEquals(reports.map((report) => report.verdict), ["ok", "proxy-down"]);
+   * ```
+   */
+  check(target?: Target, options: CheckOptions = {}): Promise<CheckReport[]> {
+    return this.#core.check(target, options);
+  }
+
+  /**
+   * What is open now, and what was counted since the start.
+   *
+   * @example
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { Socks5Client } from "jsr:@x/socks5";
+   *
+   * const client = new Socks5Client("socks5h://user:pass@proxy.example:1080");
+   * const conn = await client.connect("example.com:80");
+   * assertEquals(client.stats().inUse, 1);
+   * conn.close();
+   * ```
+   */
+  stats(): Socks5Stats {
+    return this.#core.stats();
+  }
+
+  /**
+   * Ends what is idle, opening or waiting, now, and what is in use after `drain` milliseconds (default: 0); resolves
+   * when nothing is left. Later connects are rejected with {@linkcode ClosedError}.
+   *
+   * @throws {RangeError} If `drain` is no number of milliseconds.
+   */
+  close(options: { drain?: number } = {}): Promise<void> {
+    return this.#core.close(options);
+  }
+
+  /** `close()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
