@@ -15,6 +15,7 @@
  * @module
  */
 export type { Target } from "./src/address.ts";
+export type { Association, Datagram } from "./src/association.ts";
 export type { CheckReport, CheckStep } from "./src/check.ts";
 export type { Socks5Stats } from "./src/client.ts";
 export type { AcceptedConn, AcceptOptions, Socks5Binding, Socks5Conn, StartTlsOptions } from "./src/connection.ts";
@@ -23,6 +24,7 @@ export type { Phase, Socks5ErrorCode, Socks5ErrorContext } from "./src/errors.ts
 export type { EventDetails, Socks5Event } from "./src/events.ts";
 export type { AuthContext, AuthMethod, AuthSteps } from "./src/method.ts";
 export type {
+  AssociateOptions,
   CheckOptions,
   CommandOptions,
   ConnectOptions,
@@ -33,4 +35,15 @@ export type {
 export type { CloseReason } from "./src/place.ts";
 export type { Credentials, ProxySpec } from "./src/proxy.ts";
 export { Socks5Client } from "./src/socks5_client.ts";
-export type { Conn, Detached, DialOptions, Endpoint, Step, Steps, TlsOptions, Transport } from "./src/transport.ts";
+export type {
+  Conn,
+  DatagramHandlers,
+  DatagramSocket,
+  Detached,
+  DialOptions,
+  Endpoint,
+  Step,
+  Steps,
+  TlsOptions,
+  Transport,
+} from "./src/transport.ts";

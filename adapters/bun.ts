@@ -1,4 +1,4 @@
-import type { Conn, DialOptions, Endpoint, Transport } from "../src/transport.ts";
+import type { Conn, DatagramHandlers, DatagramSocket, DialOptions, Endpoint, Transport } from "../src/transport.ts";
 import { BunConn } from "./bun_conn.ts";
 import type { BunSocket } from "./bun_socket.ts";
 import { lookup } from "./lookup.ts";
@@ -14,6 +14,9 @@ export type { BunSocket } from "./bun_socket.ts";
 export const bunTransport: Transport<BunSocket> = {
   usesOwner: true,
   lookup,
+  async openDatagrams(isIpv6: boolean, handlers: DatagramHandlers): Promise<DatagramSocket> {
+    return await (await import("./datagrams.ts")).openDatagrams(isIpv6, handlers);
+  },
   connect(to: Endpoint, options: DialOptions = {}): Promise<Conn<BunSocket>> {
     return new Promise((resolve, reject) => {
       const { signal, owner } = options;

@@ -54,6 +54,10 @@ export class BunPipe extends Receiver<BunSocket> implements Conn {
     reading?.reject(this.failure());
   }
 
+  get remoteAddress(): string | undefined {
+    return this.socket.remoteAddress;
+  }
+
   ref(): void {
     if (!this.gone) this.socket.ref();
   }

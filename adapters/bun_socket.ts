@@ -10,6 +10,8 @@ export interface BunSocket {
   pause(): void;
   /** Starts the delivery of data again. */
   resume(): void;
+  /** The IP address at the other end. */
+  readonly remoteAddress?: string;
   /** What the handlers find in their socket. */
   data: unknown;
   /** Starts TLS on it; gives itself, which sees the encrypted bytes from then on, and the one with TLS. */

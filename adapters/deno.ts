@@ -1,4 +1,4 @@
-import type { Conn, DialOptions, Endpoint, Transport } from "../src/transport.ts";
+import type { Conn, DatagramHandlers, DatagramSocket, DialOptions, Endpoint, Transport } from "../src/transport.ts";
 import { type DenoConn, DenoSocketPipe, type DenoTcpConn } from "./deno_conn.ts";
 import { lookup } from "./lookup.ts";
 
@@ -21,6 +21,9 @@ export type { DenoConn, DenoTcpConn } from "./deno_conn.ts";
 export const denoTransport: Transport<DenoTcpConn> = {
   usesOwner: true,
   lookup,
+  async openDatagrams(isIpv6: boolean, handlers: DatagramHandlers): Promise<DatagramSocket> {
+    return await (await import("./datagrams.ts")).openDatagrams(isIpv6, handlers);
+  },
   async connect(to: Endpoint, options: DialOptions = {}): Promise<Conn<DenoTcpConn>> {
     const { signal, owner, noDelay = true, keepAlive = true } = options;
     signal?.throwIfAborted();

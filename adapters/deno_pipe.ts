@@ -14,6 +14,8 @@ export interface DenoConn {
   ref(): void;
   /** Lets the process end although it is open. */
   unref(): void;
+  /** The other end; of a unix socket it has no host. */
+  readonly remoteAddr?: { readonly hostname?: string };
   /** TCP_NODELAY; a unix socket has none. */
   setNoDelay?(on?: boolean): void;
   /** TCP keep-alive; a unix socket has none. */
@@ -85,6 +87,10 @@ export class DenoPipe implements Conn {
     during(pipe);
     const { startTlsOver } = await import("./tls.ts");
     return await startTlsOver(pipe, options);
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.conn.remoteAddr?.hostname;
   }
 
   ref(): void {

@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import type { Conn, DialOptions, Endpoint, Transport } from "../src/transport.ts";
+import type { Conn, DatagramHandlers, DatagramSocket, DialOptions, Endpoint, Transport } from "../src/transport.ts";
 import { NodeConn } from "./node_conn.ts";
 import { lookup } from "./lookup.ts";
 
@@ -20,6 +20,9 @@ import { lookup } from "./lookup.ts";
 export const nodeTransport: Transport<Socket> = {
   usesOwner: true,
   lookup,
+  async openDatagrams(isIpv6: boolean, handlers: DatagramHandlers): Promise<DatagramSocket> {
+    return await (await import("./datagrams.ts")).openDatagrams(isIpv6, handlers);
+  },
   connect(to: Endpoint, options: DialOptions = {}): Promise<Conn<Socket>> {
     return new Promise((resolve, reject) => {
       // Node connects although its own `signal` is aborted, and destroys an open socket when it aborts later

@@ -100,6 +100,10 @@ export class NodePipe extends Receiver<Socket> implements Conn {
     this.broke(); // Bun may call it an end
   }
 
+  get remoteAddress(): string | undefined {
+    return this.socket.remoteAddress;
+  }
+
   ref(): void {
     if (!this.gone) this.socket.ref();
   }

@@ -1,4 +1,12 @@
-import type { Conn, DialOptions, Endpoint, TlsOptions, Transport } from "../src/transport.ts";
+import type {
+  Conn,
+  DatagramHandlers,
+  DatagramSocket,
+  DialOptions,
+  Endpoint,
+  TlsOptions,
+  Transport,
+} from "../src/transport.ts";
 
 let transport: Transport | undefined;
 let loading: Promise<Transport> | undefined;
@@ -12,6 +20,9 @@ export const runtimeTransport: Transport = {
   },
   async lookup(hostname: string, options?: { signal?: AbortSignal | undefined }): Promise<readonly string[]> {
     return await (await import("./lookup.ts")).lookup(hostname, options);
+  },
+  async openDatagrams(isIpv6: boolean, handlers: DatagramHandlers): Promise<DatagramSocket> {
+    return await (await import("./datagrams.ts")).openDatagrams(isIpv6, handlers);
   },
 };
 

@@ -12,7 +12,7 @@ import type { Securing } from "./talk.ts";
 export async function startTlsOver(conn: Conn, options: TlsOptions): Promise<Conn> {
   try {
     const stream = new ConnDuplex(() => Promise.resolve(conn), { allowHalfOpen: true });
-    return await startOver(stream, options).started;
+    return await new TlsPipe(stream, options, conn.remoteAddress).started;
   } catch (error) {
     conn.close();
     throw error;
@@ -35,8 +35,11 @@ class TlsPipe extends NodePipe implements Securing {
   #below: ConnDuplex | undefined; // Bun and Deno do not tell it to wait
   #draining: Promise<void> | undefined;
 
-  constructor(stream: Duplex, options: TlsOptions) {
+  readonly #address: string | undefined; // what is not of the system does not know it
+
+  constructor(stream: Duplex, options: TlsOptions, address?: string) {
     super();
+    this.#address = address;
     const { serverName = "localhost", alpnProtocols } = options;
     const socket = tls.connect({
       socket: stream as Socket,
@@ -64,6 +67,10 @@ class TlsPipe extends NodePipe implements Securing {
 
   get alpnProtocol(): string | null {
     return (this.socket as unknown as tls.TLSSocket).alpnProtocol || null;
+  }
+
+  override get remoteAddress(): string | undefined {
+    return this.#address ?? super.remoteAddress;
   }
 
   override async write(p: Uint8Array): Promise<number> {

@@ -1,4 +1,5 @@
 import { Alarm } from "./alarm.ts";
+import type { Association } from "./association.ts";
 import { checkProxy, type CheckReport, scopeOfCheck } from "./check.ts";
 import { bind } from "./binding.ts";
 import { command } from "./commanding.ts";
@@ -8,7 +9,7 @@ import { type Phase, type Socks5Error, socks5Error } from "./errors.ts";
 import { Failover } from "./failover.ts";
 import { CMD } from "./handshake.ts";
 import { Pipelining } from "./pipelining.ts";
-import type { Ask, CheckPlan, Plan, Wish } from "./plan.ts";
+import type { Ask, AssociatePlan, CheckPlan, Plan, Wish } from "./plan.ts";
 import { Pool } from "./pool.ts";
 import type { Scope } from "./scope.ts";
 import type { Session } from "./session.ts";
@@ -21,7 +22,7 @@ import { Warmer } from "./warmer.ts";
 export interface Socks5Stats {
   /** Connections on their way. */
   opening: number;
-  /** Tunnels and bindings that somebody holds. */
+  /** Tunnels that somebody holds. */
   inUse: number;
   /** Tunnels that were released and are kept. */
   idle: number;
@@ -29,11 +30,11 @@ export interface Socks5Stats {
   warm: number;
   /** Connects that wait for one of `pool.maxOpen` places. */
   waiting: number;
-  /** Connects that gave a tunnel and other requests that were granted, since the start. */
+  /** Connects that gave a tunnel, since the start. */
   connects: number;
   /** Those among them that gave a released one. */
   reused: number;
-  /** Requests that began and were rejected, for whatever reason. */
+  /** Connects that began and were rejected, for whatever reason. */
   failures: number;
   /** Attempts that followed a failed one. */
   retries: number;
@@ -75,6 +76,11 @@ export class Core<S> {
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  async associate(plan: AssociatePlan): Promise<Association> {
+    const { associate } = await import("./associating.ts");
+    return await associate(this.#shared, plan);
   }
 
   bind(asked: Ask): Promise<Socks5Binding<S>> {

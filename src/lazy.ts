@@ -1,9 +1,10 @@
 import { type Target, Targets } from "./address.ts";
+import type { Association } from "./association.ts";
 import type { CheckReport } from "./check.ts";
 import type { Core, Socks5Stats } from "./client.ts";
 import type { Socks5Binding, Socks5Conn } from "./connection.ts";
-import type { CheckOptions, CommandOptions, ConnectOptions } from "./options.ts";
-import { askName, askPeer, type Plan, planCheck, wish } from "./plan.ts";
+import type { AssociateOptions, CheckOptions, CommandOptions, ConnectOptions } from "./options.ts";
+import { askName, askPeer, type Plan, planAssociate, planCheck, wish } from "./plan.ts";
 
 let client: typeof import("./client.ts") | undefined;
 
@@ -22,6 +23,15 @@ export class LazyCore<S> {
     try {
       const asked = wish(this.#plan, this.#targets, target, options);
       return this.#loaded?.connect(asked) ?? this.#load().then((core) => core.connect(asked));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  associate(options: AssociateOptions): Promise<Association> {
+    try {
+      const asked = planAssociate(this.#plan, options);
+      return this.#loaded?.associate(asked) ?? this.#load().then((core) => core.associate(asked));
     } catch (error) {
       return Promise.reject(error);
     }

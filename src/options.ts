@@ -116,6 +116,21 @@ export interface ConnectOptions {
 /** How something else than a tunnel is asked for. */
 export type CommandOptions = Pick<ConnectOptions, "signal" | "timeout" | "credentials" | "isolate">;
 
+/** What is asked of a proxy that is to carry datagrams. `signal` and `timeout` are for the setup alone. */
+export interface AssociateOptions extends CommandOptions {
+  /**
+   * The IP address from which datagrams will reach the proxy, for a proxy that insists on being told: it is named in the
+   * request with the port of the socket. Default: none, which also works behind an address translator.
+   */
+  from?: string | undefined;
+  /**
+   * Whether the proxy may send datagrams to an address that is nearer to this machine than its own: one of this machine
+   * although the proxy is on another, or a private one (RFC 1918, RFC 4193, RFC 6598, link-local) although the proxy has a
+   * public one. It could be a service that has nothing to do with the proxy. Default: `false`.
+   */
+  allowPrivateRelay?: boolean | undefined;
+}
+
 /** How a proxy is checked. */
 export interface CheckOptions extends CommandOptions, Pick<ConnectOptions, "tls"> {
   /**

@@ -1,8 +1,8 @@
-import { type Address, ATYP, parseHost, parseTarget, shown, type Target, type Targets } from "./address.ts";
+import { type Address, ATYP, type Host, parseHost, parseTarget, shown, type Target, type Targets } from "./address.ts";
 import type { Socks5Event } from "./events.ts";
 import type { UserPass } from "./handshake.ts";
 import { Isolation } from "./isolation.ts";
-import type { CheckOptions, CommandOptions, ConnectOptions, Socks5Options } from "./options.ts";
+import type { AssociateOptions, CheckOptions, CommandOptions, ConnectOptions, Socks5Options } from "./options.ts";
 import { type Credentials, encodeCredentials, parseProxy, type Proxy, type ProxySpec } from "./proxy.ts";
 import { cannot, firstBytes, milliseconds, type Settings, settings } from "./settings.ts";
 import type { StartTls } from "./tls.ts";
@@ -158,4 +158,31 @@ export function planCheck(
     signal,
     onStep,
   };
+}
+
+/** An association with its options checked; its address is what the request names, but for the port. */
+export interface AssociatePlan extends Ask {
+  readonly from: Host | null;
+  readonly allowPrivate: boolean;
+}
+
+/** "Any": a client behind an address translator does not know where its datagrams come from (RFC 1928 section 6). */
+const ANY = "0.0.0.0:0";
+
+/** Checks what an association is asked for, and whether the client can have one; throws a `TypeError` or a `RangeError`. */
+export function planAssociate<S>(plan: Plan<S>, options: AssociateOptions): AssociatePlan {
+  const { from, allowPrivateRelay = false } = options;
+  if (typeof plan.transport.openDatagrams !== "function") {
+    throw new TypeError("Cannot associate: the transport has no openDatagrams(), which a Socks5Client never has");
+  }
+  const path = plan.proxies.find(({ endpoint }) => "path" in endpoint);
+  if (path !== undefined) throw new TypeError(`Cannot associate: the proxy ${path.name} is a unix socket`);
+  if (typeof allowPrivateRelay !== "boolean") {
+    throw new TypeError(cannot("allowPrivateRelay", "a boolean", allowPrivateRelay));
+  }
+  const host = from === undefined ? null : parseHost(from);
+  if (host !== null && (typeof host === "string" || host.atyp === ATYP.DOMAIN)) {
+    throw new TypeError(cannot("from", "an IP address", from));
+  }
+  return { ...ask(plan, parseTarget(ANY, 0), options), from: host, allowPrivate: allowPrivateRelay };
 }

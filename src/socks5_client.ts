@@ -1,10 +1,11 @@
 import { runtimeStartTls, runtimeTransport } from "../adapters/runtime.ts";
 import type { Target } from "./address.ts";
+import type { Association } from "./association.ts";
 import type { CheckReport } from "./check.ts";
 import type { Socks5Stats } from "./client.ts";
 import type { Socks5Binding, Socks5Conn } from "./connection.ts";
 import { LazyCore } from "./lazy.ts";
-import type { CheckOptions, CommandOptions, ConnectOptions, Socks5Options } from "./options.ts";
+import type { AssociateOptions, CheckOptions, CommandOptions, ConnectOptions, Socks5Options } from "./options.ts";
 import { plan } from "./plan.ts";
 import type { ProxySpec } from "./proxy.ts";
 import type { Transport } from "./transport.ts";
@@ -128,6 +129,18 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    */
   resolvePtr(address: string, options: CommandOptions = {}): Promise<string> {
     return this.#core.resolve(address, "address", options);
+  }
+
+  /**
+   * Asks a proxy to carry datagrams (UDP ASSOCIATE), with the same failover as a connect: many proxies refuse, with
+   * `SOCKS5_TARGET_BAD_COMMAND` or `_NOT_ALLOWED`. One is enough for all targets. It takes one place of the pool, and is
+   * the caller's to close. Not through a chain or a unix socket.
+   *
+   * @throws What {@linkcode connect} throws; {@linkcode TypeError}, too, if the transport or a proxy has no way for
+   * datagrams, and {@linkcode ProxyError} with `SOCKS5_PROXY_BAD_REPLY` if the relay cannot or may not be used.
+   */
+  associate(options: AssociateOptions = {}): Promise<Association> {
+    return this.#core.associate(options);
   }
 
   /**

@@ -31,6 +31,26 @@ export interface Transport<S = unknown> {
    * with the reason of the signal. For `dns: "local"`; a `Socks5Client` has none.
    */
   lookup?(hostname: string, options?: { signal?: AbortSignal | undefined }): Promise<readonly string[]>;
+  /** Binds a socket to any port of this machine, for UDP ASSOCIATE; a `Socks5Client` has none. */
+  openDatagrams?(isIpv6: boolean, handlers: DatagramHandlers): Promise<DatagramSocket>;
+}
+
+/** Who is told of what comes to a {@linkcode DatagramSocket}, once it is open. */
+export interface DatagramHandlers {
+  /** A datagram from whomever; `data` may be overwritten afterwards. */
+  onDatagram(data: Uint8Array, from: { hostname: string; port: number }): void;
+  /** It is of no use any more. */
+  onError(error: unknown): void;
+}
+
+/** A socket for datagrams. It never keeps the process alive. */
+export interface DatagramSocket {
+  /** The port that it is bound to. */
+  readonly port: number;
+  /** Resolves once the kernel has taken the datagram, which may get lost all the same. */
+  send(p: Uint8Array, to: { hostname: string; port: number }): Promise<void>;
+  /** Idempotent, never throws; what is pending rejects. */
+  close(): void;
 }
 
 /** An open byte pipe, in the shape of `Deno.Conn`. The first four members are all that a fake needs. */
@@ -65,6 +85,8 @@ export interface Conn<S = unknown> {
    * `TypeError` if a read or a write is pending, and if there are bytes that nobody has read.
    */
   startTls?(options: TlsOptions): Promise<Conn<S>>;
+  /** The IP address at the other end, if it is known. */
+  readonly remoteAddress?: string | undefined;
   /** What ALPN chose, `null` if nothing; only a connection with TLS has it. */
   readonly alpnProtocol?: string | null;
 }

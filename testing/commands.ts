@@ -4,6 +4,7 @@ import type { Line } from "./line.ts";
 import type { TestRequest } from "./log.ts";
 import type { Plan } from "./plan.ts";
 import { serveResolve } from "./resolve.ts";
+import { serveUdp } from "./udp.ts";
 
 /** Serves a request that was read, until both sides are closed. */
 export type Command = (line: Line, request: TestRequest, plan: Plan) => Promise<void>;
@@ -12,6 +13,7 @@ export type Command = (line: Line, request: TestRequest, plan: Plan) => Promise<
 export const COMMANDS: Readonly<Record<number, Command>> = {
   1: serveConnect,
   2: serveBind,
+  3: serveUdp,
   0xf0: serveResolve,
   0xf1: serveResolve,
 };

@@ -4,6 +4,7 @@ import type { TestEnding, TestStep } from "./faults.ts";
 import { ConnectionOver, Inbox } from "./inbox.ts";
 import type { Log } from "./log.ts";
 import type { Plan } from "./plan.ts";
+import { encodeReply } from "./reply.ts";
 import { type Act, actOf } from "./script.ts";
 
 /** A client's connection as its script sees it: messages in, answers with their faults out, and the log. */
@@ -70,6 +71,13 @@ export class Line {
     else await this.#send(bytes);
     if (act.then) await this.end(act.then);
     return bytes;
+  }
+
+  /** Refuses the request. */
+  async refuse(rep: number): Promise<never> {
+    const answer = await this.answer("request", encodeReply({ rep }));
+    this.note({ rep: answer[1] ?? null });
+    return await this.end("close");
   }
 
   /** Ends the connection in that way, and the script with it once the client is gone. */

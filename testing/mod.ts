@@ -12,7 +12,7 @@ export type { Endpoint } from "../src/transport.ts";
 export type { TestEnding, TestFault, TestStep, TestSteps } from "./faults.ts";
 export { createGate, type TestGate } from "./gate.ts";
 export type { TestConnection, TestCredentials, TestRequest } from "./log.ts";
-export type { TestFaults, TestProxyOptions, TestRule } from "./options.ts";
+export type { TestDatagram, TestFaults, TestProxyOptions, TestRule, TestUdp } from "./options.ts";
 export type { TestProxy } from "./proxy.ts";
 export { encodeReply, type ReplyFields } from "./reply.ts";
 

@@ -34,6 +34,8 @@ export interface TestProxyOptions {
    * loopback is connected to, other names are refused with 4 and other addresses with 2.
    */
   rules?: Readonly<Record<string, TestRule>> | ((target: string) => TestRule | undefined) | undefined;
+  /** Carries datagrams, too. Default: UDP ASSOCIATE is refused with 7. */
+  udp?: TestUdp | undefined;
   /**
    * What goes wrong: one fault on every connection; of a list, the nth entry on the nth connection, so that those
    * after it work; or what a function says, which is asked at each step.
@@ -48,4 +50,26 @@ export interface TestProxyOptions {
   halfClose?: "carry" | "cut" | undefined;
   /** Closes a connection without a request after that many milliseconds since the accept. Default: `Infinity`. */
   handshakeTimeout?: number | undefined;
+}
+
+/** What a relay sends to the client: these bytes, from its own port or from a stranger's. */
+export interface TestDatagram {
+  /** The header of RFC 1928 section 7 and the data, as wrong as they may be. */
+  bytes: Uint8Array;
+  /** Whether they come from another port than the relay's. Default: `false`. */
+  stranger?: boolean | undefined;
+}
+
+/** How datagrams are carried. */
+export interface TestUdp {
+  /** Where datagrams for targets such as `"dns.example:53"` really go. Default: loopback is let through, all else lost. */
+  rules?: Readonly<Record<string, { readonly hostname?: string | undefined; readonly port: number }>> | undefined;
+  /** Is given each datagram for the client, header and all, and says what is sent. Default: that. */
+  answer?: ((right: Uint8Array) => readonly TestDatagram[]) | undefined;
+  /** Gathers what came from clients, header and all. */
+  received?: Uint8Array[] | undefined;
+  /** Gathers the ports that the relays were bound to. */
+  ports?: number[] | undefined;
+  /** Gathers the ports that clients sent from. */
+  clients?: number[] | undefined;
 }

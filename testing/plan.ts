@@ -1,7 +1,7 @@
 import { cannot, milliseconds } from "../src/settings.ts";
 import { choice, object, whole } from "./checks.ts";
 import type { TestConnection, TestCredentials } from "./log.ts";
-import type { TestProxyOptions, TestRule } from "./options.ts";
+import type { TestProxyOptions, TestRule, TestUdp } from "./options.ts";
 import { type Script, scriptsOf } from "./script.ts";
 
 /** Options with all defaults, checked; what functions of the caller's give is checked when they are asked. */
@@ -15,6 +15,7 @@ export interface Plan {
   readonly framing: "stream" | "datagram" | "overwrite";
   readonly halfClose: "carry" | "cut";
   readonly handshakeTimeout: number;
+  readonly udp: TestUdp | undefined;
   /** The status byte for credentials. */
   status(given: Readonly<Record<"username" | "password", string>>): number;
   /** The rule for a target, if there is one. */
@@ -48,6 +49,7 @@ export function planFor(options: TestProxyOptions): Plan {
     framing: choice("framing", options.framing ?? "stream", ["stream", "datagram", "overwrite"]),
     halfClose: choice("halfClose", options.halfClose ?? "carry", ["carry", "cut"]),
     handshakeTimeout: milliseconds("handshakeTimeout", options.handshakeTimeout, Infinity),
+    udp: options.udp === undefined ? undefined : object("udp", "an object", options.udp),
     status: statusFrom(credentials),
     rule: ruleFrom(options.rules),
     faults: faultsFrom(options.faults),

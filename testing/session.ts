@@ -3,7 +3,6 @@ import { ConnectionOver } from "./inbox.ts";
 import type { Line } from "./line.ts";
 import type { TestRequest } from "./log.ts";
 import type { Plan } from "./plan.ts";
-import { encodeReply } from "./reply.ts";
 
 /** Plays the server's part on a client's connection, from the accept until both sockets are closed. */
 export async function serve(line: Line, plan: Plan): Promise<void> {
@@ -16,9 +15,7 @@ export async function serve(line: Line, plan: Plan): Promise<void> {
     clearTimeout(timer);
     const command = COMMANDS[request.cmd];
     if (command !== undefined) return await command(line, request, plan);
-    const answer = await line.answer("request", encodeReply({ rep: COMMAND_NOT_SUPPORTED }));
-    line.note({ rep: answer[1] ?? null });
-    await line.end("close");
+    await line.refuse(COMMAND_NOT_SUPPORTED);
   } catch (error) {
     if (!(error instanceof ConnectionOver)) throw error;
   } finally {

@@ -9,6 +9,7 @@ import { startSmtp } from "./support/smtp_server.ts";
 import { startEcho, startTarget } from "./support/targets.ts";
 import { test } from "./support/test.ts";
 import { startTls } from "./support/tls_targets.ts";
+import { dnsAnswer, startUdpEcho } from "./support/udp_targets.ts";
 
 const root = new URL("../", import.meta.url);
 const runtimes = ["deno", "bun", "node"];
@@ -121,7 +122,10 @@ async function withProxies(code: string, run: (code: string) => Promise<unknown>
     "example.com:0": { hostname: "93.184.215.14", port: 0 },
     "93.184.215.14:0": { hostname: "example.com", port: 0 },
   };
-  const proxy = await createTestProxy({ credentials: () => 0, methods: [2, 0], rules });
+  const udpEcho = await startUdpEcho();
+  const dns = await startUdpEcho((query) => dnsAnswer(query, "192.0.2.1"));
+  const udp = { rules: { "echo.example:7": udpEcho, "dns.example:53": dns } };
+  const proxy = await createTestProxy({ credentials: () => 0, methods: [2, 0], rules, udp });
   const signing = await startMethodProxy({ method: SIGNED, password: "pass" });
   try {
     const here = code.replace(/\bproxy(-two)?\.example:\d+/g, `127.0.0.1:${proxy.port}`)
@@ -130,7 +134,7 @@ async function withProxies(code: string, run: (code: string) => Promise<unknown>
     const trusted = JSON.stringify({ caCerts: [certificates().authority.cert] });
     await run(here.replace(/\btls: true\b/g, `tls: ${trusted}`).replace(/\.startTls\(\)/g, `.startTls(${trusted})`));
   } finally {
-    for (const it of [proxy, signing, web, secure, mail, echo]) await it.close();
+    for (const it of [proxy, signing, web, secure, mail, echo, udpEcho, dns]) await it.close();
   }
 }
 

@@ -1,6 +1,6 @@
 import process from "node:process";
 import { join } from "node:path";
-import { freePort, type Process } from "./real_process.ts";
+import { freePort, listens, type Process } from "./real_process.ts";
 import { type Place, program, type RealProgram } from "./real_program.ts";
 import { greets, startSshd } from "./sshd.ts";
 
@@ -88,6 +88,36 @@ export const tor: RealProgram = program({
   },
 });
 
+/** shadowsocks: `ss-local` in front of `ss-server`, for TCP and UDP. */
+export const shadowsocks: RealProgram = program({
+  name: "shadowsocks",
+  programs: ["ss-local", "ss-server"],
+  async launch({ port, start, write }) {
+    const server_port = await freePort();
+    const server = "127.0.0.1";
+    const common = { server, server_port, password: "sesame", method: "aes-256-gcm", mode: "tcp_and_udp", timeout: 60 };
+    const config = write("ss.json", JSON.stringify({ ...common, local_address: server, local_port: port }));
+    const remote = start("ss-server", "-c", config, "-u");
+    await remote.until(() => listens({ hostname: server, port: server_port }));
+    return start("ss-local", "-c", config, "-u");
+  },
+});
+
+/** v2ray, straight to the target. */
+export const v2ray: RealProgram = program({
+  name: "v2ray",
+  programs: ["v2ray"],
+  launch({ port, start, write }) {
+    const settings = { auth: "noauth", udp: true, ip: "127.0.0.1" };
+    const config = {
+      log: { loglevel: "warning" },
+      inbounds: [{ listen: "127.0.0.1", port, protocol: "socks", settings }],
+      outbounds: [{ protocol: "freedom", settings: {} }],
+    };
+    return start("v2ray", "-config", write("v2ray.json", JSON.stringify(config)));
+  },
+});
+
 function startDante({ directory, port, start, write }: Place, method: "none" | "username"): Process {
   const config = write(
     "danted.conf",
@@ -99,8 +129,8 @@ function startDante({ directory, port, start, write }: Place, method: "none" | "
      socksmethod: ${method}
      ${isRoot ? "user.privileged: root\nuser.unprivileged: nobody" : ""}
      client pass { from: 127.0.0.1/32 to: 0.0.0.0/0 }
-     socks pass { from: 127.0.0.1/32 to: 0/0 command: bind connect }
-     socks pass { from: 0/0 to: 127.0.0.1/32 command: bindreply }
+     socks pass { from: 127.0.0.1/32 to: 0/0 command: bind connect udpassociate }
+     socks pass { from: 0/0 to: 127.0.0.1/32 command: bindreply udpreply }
     `,
   );
   return start("danted", "-f", config, "-p", join(directory, "danted.pid"));

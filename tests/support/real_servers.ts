@@ -79,6 +79,20 @@ export const postgres: RealProgram = program({
   },
 });
 
+/** dnsmasq, which knows the one name `record.test`, whose address is 192.0.2.7. */
+export const dns: RealProgram = program({
+  name: "dnsmasq",
+  programs: ["dnsmasq"],
+  isReady: listens,
+  launch: ({ directory, port, start }) =>
+    start(
+      "dnsmasq",
+      ...["--keep-in-foreground", "--conf-file=/dev/null", `--pid-file=${join(directory, "dnsmasq.pid")}`],
+      ...["--no-resolv", "--no-hosts", "--bind-interfaces", "--listen-address=127.0.0.1", `--port=${port}`],
+      ...["--host-record=record.test,192.0.2.7", ...(isRoot ? ["--user=root"] : [])],
+    ),
+});
+
 /** sshd that takes the key `user` in its directory, from the user who runs the tests. */
 export const sshd: RealProgram = program({
   name: "sshd",

@@ -1,0 +1,94 @@
+import { type Address, ATYP, formatHostPort, type Host } from "./address.ts";
+import { type Association, associationError } from "./association.ts";
+import { command } from "./commanding.ts";
+import { brief } from "./dial.ts";
+import { Fault } from "./errors.ts";
+import { CMD, type Reply } from "./handshake.ts";
+import type { AssociatePlan } from "./plan.ts";
+import { type Bounds, type Relay, relayOf } from "./relay.ts";
+import { Relaying } from "./relaying.ts";
+import { Scope } from "./scope.ts";
+import type { Session } from "./session.ts";
+import type { Shared } from "./shared.ts";
+import type { DatagramHandlers, DatagramSocket } from "./transport.ts";
+
+/** Asks a proxy for an association, and binds a socket for its datagrams. */
+export async function associate<S>(shared: Shared<S>, plan: AssociatePlan): Promise<Association> {
+  const { from, allowPrivate, signal, timeout } = plan;
+  const end = performance.now() + timeout;
+  let relaying: Relaying<S> | undefined;
+  const handlers: DatagramHandlers = {
+    onDatagram: (data, from) => relaying?.arrived(data, from),
+    onError: (error) => relaying?.broke(error),
+  };
+  const bind = (isIpv6: boolean) => bound(shared, isIpv6, handlers, { signal, timeout, end });
+  let socket = from === null ? undefined : await bind(from.atyp === ATYP.IPV6);
+  let granted: Awaited<ReturnType<typeof command<S>>> | undefined;
+  try {
+    const asked = socket === undefined || from === null ? plan.address : addressed(from, socket.port);
+    const rest = { signal, timeout: Math.max(0, end - performance.now()), credentials: plan.credentials };
+    granted = await command(shared, CMD.UDP_ASSOCIATE, asked, rest);
+    const { session, place, reply } = granted;
+    const relay = relayFor(session, reply, { proxy: addressOf(session), allowPrivate });
+    if (from !== null && relay.isIpv6 !== (from.atyp === ATYP.IPV6)) {
+      const why = `the proxy named ${relay.hostname} for datagrams, which cannot be reached from ${from.hostname}`;
+      throw associationError("SOCKS5_PROXY_BAD_REPLY", "associate", why, {
+        phase: "request",
+        proxy: session.proxy.name,
+      });
+    }
+    socket ??= await bind(relay.isIpv6);
+    const names = shared.settings.dns === "local" ? shared.dialler.transport : undefined;
+    return relaying = new Relaying({ session, place, socket, relay, names });
+  } catch (error) {
+    socket?.close();
+    granted?.place.free("holder");
+    throw error;
+  }
+}
+
+function addressed(host: Host, port: number): Address {
+  return { ...host, port, name: formatHostPort(host.hostname, port) };
+}
+
+function relayFor(session: Session, reply: Reply, bounds: Bounds): Relay {
+  try {
+    return relayOf(reply, bounds);
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    throw associationError(error.code, "associate", error.message, { phase: "request", proxy: session.proxy.name });
+  }
+}
+
+/** Where the proxy really is; its host, if the transport does not tell. */
+function addressOf({ conn, proxy: { endpoint } }: Session): string {
+  return conn.remoteAddress ?? ("hostname" in endpoint ? endpoint.hostname : "");
+}
+
+/** A socket that is bound while the scope of its own lasts: the client may be closed meanwhile. */
+async function bound<S>(
+  shared: Shared<S>,
+  isIpv6: boolean,
+  handlers: DatagramHandlers,
+  { signal, timeout, end }: { signal: AbortSignal | undefined; timeout: number; end: number },
+): Promise<DatagramSocket> {
+  const scope = new Scope(shared.alarm, signal, Math.max(0, end - performance.now()), {
+    timedOut() {
+      const why = `timed out after ${timeout} ms, waiting for a socket for datagrams`;
+      return associationError("SOCKS5_TIMEOUT", "associate", why, { phase: "dial", proxy: null });
+    },
+  });
+  try {
+    scope.attempt.enter("dial");
+    const binding = shared.dialler.transport.openDatagrams!(isIpv6, handlers);
+    binding.then((socket) => scope.ended && socket.close(), () => {});
+    const socket = await scope.run(binding);
+    scope.throwIfOver();
+    scope.give();
+    return socket;
+  } catch (cause) {
+    const why = `this process may not or cannot open a socket for datagrams (${brief(cause)})`;
+    scope.end(associationError("SOCKS5_PROXY_DENIED", "associate", why, { phase: "dial", proxy: null, cause }));
+    throw scope.over!.reason;
+  }
+}

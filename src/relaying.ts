@@ -1,0 +1,172 @@
+import { type Address, ATYP, type Target, Targets } from "./address.ts";
+import { Arrivals } from "./arrivals.ts";
+import { type Association, associationError, type Datagram } from "./association.ts";
+import { brief } from "./dial.ts";
+import { Fault, type Socks5ErrorCode } from "./errors.ts";
+import { lookUp } from "./lookup.ts";
+import type { CloseReason, Place } from "./place.ts";
+import { canonical, type Relay } from "./relay.ts";
+import { Attempt } from "./scope.ts";
+import type { Session } from "./session.ts";
+import { cannot } from "./settings.ts";
+import type { DatagramSocket, Transport } from "./transport.ts";
+import { encodeDatagram, mostPayload, parseDatagram } from "./udp.ts";
+
+/** What an association consists of: all of it is its own from then on. */
+export interface Parts<S> {
+  readonly session: Session<S>;
+  readonly place: Place<Session<S>>;
+  readonly socket: DatagramSocket;
+  readonly relay: Relay;
+  /** What looks up the names of targets, if the proxy is not to know them. */
+  readonly names: Transport | undefined;
+}
+
+/** One association: the datagrams of a socket, for as long as the connection to the proxy is there. */
+export class Relaying<S> implements Association {
+  readonly proxy: string;
+  readonly relay: { hostname: string; port: number };
+  ignored = 0;
+  readonly #parts: Parts<S>;
+  readonly #targets = new Targets();
+  readonly #arrivals = new Arrivals<Datagram>();
+  #over: (() => { code: Socks5ErrorCode; why: string; cause?: unknown }) | undefined;
+
+  constructor(parts: Parts<S>) {
+    const { session, relay: { hostname, port } } = parts;
+    this.#parts = parts;
+    this.proxy = session.proxy.name;
+    this.relay = { hostname, port };
+    const told = session.onClosed;
+    session.onClosed = (reason) => {
+      told?.(reason);
+      this.#closed(reason);
+    };
+    if (session.closedBy === undefined) void this.#watch();
+    else this.#closed(session.closedBy);
+  }
+
+  get dropped(): number {
+    return this.#arrivals.lost;
+  }
+
+  maxDatagram(target: Target): number {
+    return mostPayload(this.#targets.parse(target));
+  }
+
+  async send(data: Uint8Array, target: Target): Promise<void> {
+    const address = this.#targets.parse(target);
+    if (!(data instanceof Uint8Array)) throw new TypeError(cannot("data", "a Uint8Array", typeof data));
+    const most = mostPayload(address);
+    if (data.length > most) throw new RangeError(cannot("data", `at most ${most} bytes for this target`, data.length));
+    if (this.#over !== undefined) throw this.#failure(`send to ${address.name}`, address.name);
+    const { names, relay, socket } = this.#parts;
+    if (names === undefined || address.atyp !== ATYP.DOMAIN) {
+      return await this.#sending(socket.send(encodeDatagram(address, data), relay), address);
+    }
+    const copy = new Uint8Array(data);
+    const found = await this.#lookUp(names, address);
+    await this.#sending(socket.send(encodeDatagram(found, copy), relay), address);
+  }
+
+  receive({ signal }: { signal?: AbortSignal | undefined } = {}): Promise<Datagram | null> {
+    if (!this.#arrivals.isWaitedFor) return this.#arrivals.take(signal);
+    return Promise.reject(new TypeError("Cannot receive: another receive is pending"));
+  }
+
+  close(): void {
+    this.#parts.place.free("holder");
+    this.#arrivals.clear();
+  }
+
+  ref(): void {
+    if (this.#over === undefined) this.#parts.session.conn.ref?.();
+  }
+
+  unref(): void {
+    if (this.#over === undefined) this.#parts.session.conn.unref?.();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncIterableIterator<Datagram> {
+    for (let next; (next = await this.receive()) !== null;) yield next;
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+    return Promise.resolve();
+  }
+
+  /** Something came to the socket: only what is from the relay counts. */
+  arrived(data: Uint8Array, { hostname, port }: { hostname: string; port: number }): void {
+    if (this.#over !== undefined) return;
+    const { relay } = this.#parts;
+    const isFromRelay = port === relay.port && (hostname === relay.hostname || canonical(hostname) === relay.hostname);
+    const datagram = isFromRelay ? parseDatagram(data) : null;
+    if (datagram === null) this.ignored++;
+    else this.#arrivals.push(datagram);
+  }
+
+  /** The socket, or the connection to the proxy, is of no use any more. */
+  broke(cause: unknown, what = "the datagram socket"): void {
+    this.#end("SOCKS5_CONN_RESET", `${what} broke`, cause);
+    this.#parts.place.free("peer");
+  }
+
+  /** The proxy has nothing to say on its connection: what it says is dropped, and its end is the end of all. */
+  async #watch(): Promise<void> {
+    const { session, place } = this.#parts;
+    const p = new Uint8Array(64);
+    try {
+      while (await session.read(p) !== null);
+    } catch (error) {
+      return this.broke(error, "the connection to the proxy");
+    }
+    this.#end("SOCKS5_CONN_CLOSED", "the proxy has ended it");
+    place.free("peer");
+  }
+
+  #closed(reason: CloseReason): void {
+    if (reason === "client") this.#end("SOCKS5_CLIENT_CLOSED", "the client was closed");
+    else this.#end("SOCKS5_CONN_CLOSED", "it was closed");
+  }
+
+  #end(code: Socks5ErrorCode, why: string, cause?: unknown): void {
+    if (this.#over !== undefined) return;
+    this.#over = () => cause === undefined ? { code, why } : { code, why, cause };
+    this.#parts.socket.close();
+    this.#arrivals.end(code === "SOCKS5_CONN_CLOSED" ? undefined : () => this.#failure("receive", null));
+  }
+
+  async #lookUp(names: Transport, address: Address): Promise<Address> {
+    try {
+      return (await lookUp(new Attempt(), names, address))[0]!;
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      const context = { phase: "lookup" as const, proxy: null, target: address.name, cause: error.cause };
+      throw associationError(error.code, `send to ${address.name}`, error.message, context);
+    }
+  }
+
+  async #sending(sending: Promise<void>, { name }: Address): Promise<void> {
+    try {
+      await sending;
+    } catch (cause) {
+      if (this.#over !== undefined) throw this.#failure(`send to ${name}`, name);
+      const why = `the system does not take the datagram (${brief(cause)})`;
+      throw associationError("SOCKS5_PROXY_UNREACHABLE", `send to ${name}`, why, {
+        proxy: this.proxy,
+        target: name,
+        cause,
+      });
+    }
+  }
+
+  #failure(what: string, target: string | null): Error {
+    const { code, why, ...cause } = this.#over!();
+    return associationError(code, what, why, { proxy: this.proxy, target, ...cause });
+  }
+}

@@ -1,0 +1,77 @@
+import { createSocket, type Socket } from "node:dgram";
+import { isIPv6 } from "node:net";
+import type { Line } from "./line.ts";
+import type { TestRequest } from "./log.ts";
+import type { TestUdp } from "./options.ts";
+import type { Plan } from "./plan.ts";
+import { encodeReply } from "./reply.ts";
+
+const COMMAND_NOT_SUPPORTED = 0x07;
+
+/** Serves UDP ASSOCIATE (RFC 1928 section 7) until the client's connection ends, or a fault at the step `"transfer"` ends it. */
+export async function serveUdp(line: Line, _request: TestRequest, { udp }: Plan): Promise<void> {
+  if (udp === undefined) return await line.refuse(COMMAND_NOT_SUPPORTED);
+  const hostname = line.client.localAddress!;
+  const [relay, outside, stranger] = await Promise.all([open(hostname), open("127.0.0.1"), open(hostname)]);
+  try {
+    const { port } = relay.address();
+    udp.ports?.push(port);
+    carry(relay, outside, stranger, udp);
+    const answer = await line.answer("request", encodeReply({ ...bytesOf(hostname), bndPort: port }));
+    line.note({ rep: answer[1] ?? null });
+    if (answer[1] !== 0) await line.end("close");
+    line.note({ step: "transfer" });
+    const act = line.act("transfer");
+    await line.wait(act.waits, line.closed);
+    await line.say(act, new Uint8Array());
+    await line.inbox.gone;
+  } finally {
+    for (const socket of [relay, outside, stranger]) socket.close();
+  }
+}
+
+/** The client is who sends first; the header is read and written by hand. */
+function carry(
+  relay: Socket,
+  outside: Socket,
+  stranger: Socket,
+  { rules = {}, answer, received, clients }: TestUdp,
+): void {
+  let client: { address: string; port: number } | undefined;
+  relay.on("message", (bytes, from) => {
+    client ??= from;
+    clients?.push(from.port);
+    received?.push(new Uint8Array(bytes));
+    const [at, hostname] = readAddress(bytes);
+    const port = bytes.readUInt16BE(at);
+    const rule = rules[`${hostname}:${port}`] ?? (hostname === "127.0.0.1" ? { port } : undefined);
+    if (rule !== undefined) outside.send(bytes.subarray(at + 2), rule.port, "127.0.0.1");
+  });
+  outside.on("message", (bytes, { address, port }) => {
+    const header = [0, 0, 0, 1, ...address.split(".").map(Number), port >> 8, port & 0xff];
+    const right = Uint8Array.of(...header, ...bytes);
+    for (const { bytes, stranger: isStranger } of answer?.(right) ?? [{ bytes: right }]) {
+      (isStranger ? stranger : relay).send(bytes, client!.port, client!.address);
+    }
+  });
+}
+
+/** Where the port is, and the host before it. */
+function readAddress(bytes: Uint8Array): [number, string] {
+  if (bytes[3] === 1) return [8, bytes.subarray(4, 8).join(".")];
+  if (bytes[3] === 4) return [20, "IPv6"];
+  const end = 5 + bytes[4]!;
+  return [end, new TextDecoder().decode(bytes.subarray(5, end))];
+}
+
+function bytesOf(hostname: string): { atyp?: number; bndAddr: Uint8Array } {
+  return isIPv6(hostname)
+    ? { atyp: 4, bndAddr: new Uint8Array(16).with(15, 1) }
+    : { bndAddr: Uint8Array.from(hostname.split("."), Number) };
+}
+
+async function open(hostname: string): Promise<Socket> {
+  const socket = createSocket(isIPv6(hostname) ? "udp6" : "udp4");
+  await new Promise<void>((resolve) => socket.bind(0, hostname, resolve));
+  return socket;
+}
