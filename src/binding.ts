@@ -21,6 +21,7 @@ class Binding<S> implements Socks5Binding<S> {
   readonly #shared: Shared<S>;
   readonly #granted: Granted<S>;
   #isAsked = false;
+  #isAccepted = false;
 
   constructor(shared: Shared<S>, granted: Granted<S>) {
     const { reply: { bound }, session: { proxy, target } } = granted;
@@ -52,6 +53,7 @@ class Binding<S> implements Socks5Binding<S> {
       scope.throwIfOver();
       if (session.closedBy !== undefined) throw this.#ended();
       scope.give();
+      this.#isAccepted = true;
       return new Accepted(this.#shared, this.#granted, bound);
     } catch (thrown) {
       const error = scope.over !== undefined
@@ -59,14 +61,13 @@ class Binding<S> implements Socks5Binding<S> {
         : session.closedBy !== undefined
         ? this.#ended(thrown)
         : explain(thrown, "request", session.proxy, NOBODY, aim);
-      place.free("holder");
       scope.end(error);
       throw error;
     }
   }
 
   close(): void {
-    this.#granted.place.free("holder");
+    if (!this.#isAccepted) this.#granted.place.free("holder");
   }
 
   [Symbol.dispose](): void {

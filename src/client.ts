@@ -22,7 +22,7 @@ import { Warmer } from "./warmer.ts";
 export interface Socks5Stats {
   /** Connections on their way. */
   opening: number;
-  /** Tunnels that somebody holds. */
+  /** Tunnels and bindings that somebody holds. */
   inUse: number;
   /** Tunnels that were released and are kept. */
   idle: number;
@@ -30,11 +30,11 @@ export interface Socks5Stats {
   warm: number;
   /** Connects that wait for one of `pool.maxOpen` places. */
   waiting: number;
-  /** Connects that gave a tunnel, since the start. */
+  /** Connects that gave a tunnel and other requests that were granted, since the start. */
   connects: number;
   /** Those among them that gave a released one. */
   reused: number;
-  /** Connects that began and were rejected, for whatever reason. */
+  /** Requests that began and were rejected, for whatever reason. */
   failures: number;
   /** Attempts that followed a failed one. */
   retries: number;

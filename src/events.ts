@@ -3,7 +3,7 @@ import type { CloseReason } from "./place.ts";
 
 /** What a client tells its `onEvent`; a connect tells nothing more when its signal ends it, or when no attempt was made. */
 export type Socks5Event = {
-  /** One for each `connect()` of a client. */
+  /** One for each `connect()`, `bind()`, `resolve()` of a client. */
   id: number;
   /** `"host:port"` of the proxy. */
   proxy: string;

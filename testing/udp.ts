@@ -42,7 +42,9 @@ function carry(
     client ??= from;
     clients?.push(from.port);
     received?.push(new Uint8Array(bytes));
+    if (bytes.length < 7) return; // the shortest header: an empty name
     const [at, hostname] = readAddress(bytes);
+    if (at + 2 > bytes.length) return;
     const port = bytes.readUInt16BE(at);
     const rule = rules[`${hostname}:${port}`] ?? (hostname === "127.0.0.1" ? { port } : undefined);
     if (rule !== undefined) outside.send(bytes.subarray(at + 2), rule.port, "127.0.0.1");

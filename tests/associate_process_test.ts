@@ -18,8 +18,7 @@ test("an association keeps the process alive until it ends, unless unref() says 
     faults: [[{ fault: "wait", at: "transfer", for: gate.pass }, { fault: "close", at: "transfer" }]],
   }, async (proxy) => {
     const running = run(["--allow-net"], proxy.url, "ref", echo.address);
-    await until(() => echo.received.length === 1);
-    await gate.reached;
+    await until(() => echo.received.length === 3);
     gate.open();
     assertEquals(await running, ["received 3", "ended with null"]);
     assertEquals(await run(["--allow-net"], proxy.url, "unref", echo.address), ["received 3", "nobody waits"]);

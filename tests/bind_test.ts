@@ -2,6 +2,7 @@ import { assert, assertEquals, assertInstanceOf, assertRejects, assertStrictEqua
 import { connect, type Socket } from "node:net";
 import { ClosedError, Socks5Client, type Socks5Event, type Socks5Options, TargetError } from "../mod.ts";
 import { bytes, readFull, text } from "./support/contract.ts";
+import { FakeTransport, socks5 } from "./support/fake.ts";
 import * as testing from "../testing/mod.ts";
 import { dante } from "./support/real_proxies.ts";
 import { withClient, withRealProxy } from "./support/real_stage.ts";
@@ -254,17 +255,48 @@ test("accept() is for once, and not after close(); wrong arguments end nothing",
     assertEquals((await failure(closed.accept())).code, "SOCKS5_CONN_CLOSED");
   }));
 
-test("closing the binding after accept() ends the tunnel too", () =>
+test("closing the binding after accept() leaves the tunnel to who has it", () =>
   withBinder({}, async (client) => {
     const binding = await client.bind(PEER);
     const peer = await comes(binding);
     const conn = await binding.accept();
-    const over = gone(peer);
     binding.close();
-    assertEquals(client.stats().inUse, 0);
-    assertEquals((await failure(conn.write(bytes("x")))).code, "SOCKS5_CONN_RESET");
+    binding[Symbol.dispose]();
+    peer.write("ping");
+    assertEquals(text(await readFull(conn, 4)), "ping");
+    assertEquals(client.stats().inUse, 1);
+    const over = gone(peer);
+    conn.close();
     await over;
   }));
+
+test("close() in the moment in which the peer comes ends the binding, or comes too late: never a closed tunnel", async () => {
+  const outcomes = new Set<boolean>();
+  for (let turns = 0; turns < 12; turns++) {
+    const good = socks5();
+    const transport = new FakeTransport((conn, written) => {
+      good(conn, written);
+      if (written[1] === 2) conn.push(5, 0, 0, 1, 127, 0, 0, 1, 0, 9);
+    });
+    const client = new Socks5Client("socks5://a", { transport });
+    const binding = await client.bind("192.0.2.1:9");
+    const last = transport.points + 2; // the second reply takes two reads
+    transport.onPassed = async (point) => {
+      if (point !== last) return;
+      for (let i = 0; i < turns; i++) await undefined;
+      binding.close();
+    };
+    const outcome = await binding.accept().catch((error: unknown) => error);
+    for (let i = 0; i < 20; i++) await undefined;
+    const failed = outcome instanceof ClosedError;
+    outcomes.add(failed);
+    assertEquals([failed, client.stats().inUse], [failed, failed ? 0 : 1]);
+    assertEquals(transport.open, failed ? 0 : 1);
+    await client.close();
+    assertEquals(transport.open, 0);
+  }
+  assertEquals(outcomes, new Set([true, false]));
+});
 
 test("wrong arguments of bind() open nothing", () =>
   withBinder({}, async (client, proxy) => {

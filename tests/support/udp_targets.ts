@@ -12,7 +12,7 @@ export interface UdpTarget extends AsyncDisposable {
 
 /** Sends back what it receives, or what else is said. */
 export async function startUdpEcho(answer: (data: Uint8Array) => Uint8Array = (data) => data): Promise<UdpTarget> {
-  const socket = createSocket({ type: "udp4", recvBufferSize: 1 << 20 });
+  const socket = createSocket("udp4");
   const received: Uint8Array[] = [];
   socket.on("message", (data, { address, port }) => {
     received.push(new Uint8Array(data));
