@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
 import { type CommandOptions, Socks5Client, type Socks5Options, TargetError } from "../mod.ts";
 import { bytes } from "./support/contract.ts";
-import * as testing from "../testing/mod.ts";
+import type * as testing from "../testing/mod.ts";
 import { tor } from "./support/real_proxies.ts";
 import { withClient, withRealProxy } from "./support/real_stage.ts";
 import { failure, withProxy, withTarget } from "./support/stage.ts";
