@@ -4,7 +4,7 @@ import type { Duplex } from "node:stream";
 import { setImmediate } from "node:timers";
 import { ConnDuplex } from "../adapters/duplex.ts";
 import type { Socks5Client } from "../mod.ts";
-import { cannot } from "../src/settings.ts";
+import { cannot } from "../src/errors.ts";
 import { identity } from "./identity.ts";
 import { type SecureOptions, secureOver, Sessions } from "./secure.ts";
 

@@ -1,4 +1,4 @@
-import { cannot } from "../src/settings.ts";
+import { cannot } from "../src/errors.ts";
 import { OwnFront } from "./own_front.ts";
 import type { Connects, FetchTls, Way } from "./way.ts";
 

@@ -1,4 +1,4 @@
-import { cannot } from "../src/settings.ts";
+import { cannot } from "../src/errors.ts";
 import { Aliases } from "./aliases.ts";
 import { OwnFront } from "./own_front.ts";
 import { follow, type Hop } from "./redirects.ts";

@@ -1,4 +1,4 @@
-import { cannot } from "../src/settings.ts";
+import { cannot } from "../src/errors.ts";
 
 // what the runtimes take in init to connect in another way
 const HOOKS = ["agent", "client", "dispatcher", "protocol", "proxy", "session", "tls", "unix"] as const;

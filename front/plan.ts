@@ -1,6 +1,7 @@
 import { type Address, parseHost, parseTarget, type Target } from "../src/address.ts";
 import { type Credentials, encodeCredentials } from "../src/proxy.ts";
-import { cannot, milliseconds } from "../src/settings.ts";
+import { cannot } from "../src/errors.ts";
+import { milliseconds } from "../src/settings.ts";
 import { type Gate, gateFor } from "./gate.ts";
 
 /** How a front listens and what it lets in. */

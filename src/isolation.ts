@@ -1,6 +1,6 @@
+import { cannot } from "./errors.ts";
 import type { UserPass } from "./handshake.ts";
 import { encodeCredentials, type Proxy } from "./proxy.ts";
-import { cannot } from "./settings.ts";
 
 /**
  * Keeps streams apart by their credentials, as tor does (IsolateSOCKSAuth): the user name is a secret of the client, the

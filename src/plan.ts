@@ -1,10 +1,11 @@
 import { type Address, ATYP, type Host, parseHost, parseTarget, shown, type Target, type Targets } from "./address.ts";
+import { cannot } from "./errors.ts";
 import type { Socks5Event } from "./events.ts";
 import type { UserPass } from "./handshake.ts";
 import { Isolation } from "./isolation.ts";
 import type { AssociateOptions, CheckOptions, CommandOptions, ConnectOptions, Socks5Options } from "./options.ts";
 import { type Credentials, encodeCredentials, parseProxy, type Proxy, type ProxySpec } from "./proxy.ts";
-import { cannot, firstBytes, milliseconds, type Settings, settings } from "./settings.ts";
+import { firstBytes, milliseconds, type Settings, settings } from "./settings.ts";
 import type { StartTls } from "./tls.ts";
 import { parseTls } from "./tls_options.ts";
 import type { TlsOptions, Transport } from "./transport.ts";

@@ -2,13 +2,12 @@ import { type Address, ATYP, type Target, Targets } from "./address.ts";
 import { Arrivals } from "./arrivals.ts";
 import { type Association, associationError, type Datagram } from "./association.ts";
 import { brief } from "./dial.ts";
-import { Fault, type Socks5ErrorCode } from "./errors.ts";
+import { cannot, Fault, type Socks5ErrorCode } from "./errors.ts";
 import { lookUp } from "./lookup.ts";
 import type { CloseReason, Place } from "./place.ts";
 import { canonical, type Relay } from "./relay.ts";
 import { Attempt } from "./scope.ts";
 import type { Session } from "./session.ts";
-import { cannot } from "./settings.ts";
 import type { DatagramSocket, Transport } from "./transport.ts";
 import { encodeDatagram, mostPayload, parseDatagram } from "./udp.ts";
 

@@ -2,8 +2,6 @@ import { cannot, type Socks5Error } from "./errors.ts";
 import { type AuthMethod, parseMethods } from "./method.ts";
 import type { PoolOptions, RetryOptions, Socks5Options } from "./options.ts";
 
-export { cannot };
-
 /** Options with all defaults, checked. */
 export interface Settings {
   readonly handshake: "sequential" | "pipelined";

@@ -1,4 +1,4 @@
-import { cannot } from "../src/settings.ts";
+import { cannot } from "../src/errors.ts";
 
 /** An object of the caller's, which must be one and no list. */
 export function object<T>(name: string, want: string, value: T): T {

@@ -1,4 +1,5 @@
-import { cannot, milliseconds } from "../src/settings.ts";
+import { cannot } from "../src/errors.ts";
+import { milliseconds } from "../src/settings.ts";
 import { choice, object, whole } from "./checks.ts";
 import type { TestConnection, TestCredentials } from "./log.ts";
 import type { TestProxyOptions, TestRule, TestUdp } from "./options.ts";

@@ -16,7 +16,8 @@ export async function serveUdp(line: Line, _request: TestRequest, { udp }: Plan)
   try {
     const { port } = relay.address();
     udp.ports?.push(port);
-    carry(relay, outside, stranger, udp);
+    const failed = new Promise<never>((_, reject) => carry(relay, outside, stranger, udp, reject));
+    failed.catch(() => {}); // it is told below
     const answer = await line.answer("request", encodeReply({ ...bytesOf(hostname), bndPort: port }));
     line.note({ rep: answer[1] ?? null });
     if (answer[1] !== 0) await line.end("close");
@@ -24,7 +25,7 @@ export async function serveUdp(line: Line, _request: TestRequest, { udp }: Plan)
     const act = line.act("transfer");
     await line.wait(act.waits, line.closed);
     await line.say(act, new Uint8Array());
-    await line.inbox.gone;
+    await Promise.race([line.inbox.gone, failed]);
   } finally {
     for (const socket of [relay, outside, stranger]) socket.close();
   }
@@ -36,6 +37,7 @@ function carry(
   outside: Socket,
   stranger: Socket,
   { rules = {}, answer, received, clients }: TestUdp,
+  fail: (error: unknown) => void,
 ): void {
   let client: { address: string; port: number } | undefined;
   relay.on("message", (bytes, from) => {
@@ -52,8 +54,12 @@ function carry(
   outside.on("message", (bytes, { address, port }) => {
     const header = [0, 0, 0, 1, ...address.split(".").map(Number), port >> 8, port & 0xff];
     const right = Uint8Array.of(...header, ...bytes);
-    for (const { bytes, stranger: isStranger } of answer?.(right) ?? [{ bytes: right }]) {
-      (isStranger ? stranger : relay).send(bytes, client!.port, client!.address);
+    try {
+      for (const { bytes, stranger: isStranger } of answer?.(right) ?? [{ bytes: right }]) {
+        (isStranger ? stranger : relay).send(bytes, client!.port, client!.address);
+      }
+    } catch (error) {
+      fail(error); // the caller's function
     }
   });
 }
@@ -74,6 +80,7 @@ function bytesOf(hostname: string): { atyp?: number; bndAddr: Uint8Array } {
 
 async function open(hostname: string): Promise<Socket> {
   const socket = createSocket(isIPv6(hostname) ? "udp6" : "udp4");
+  socket.unref(); // the connection of the client is what keeps the process alive
   await new Promise<void>((resolve) => socket.bind(0, hostname, resolve));
   return socket;
 }

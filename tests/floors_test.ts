@@ -105,7 +105,7 @@ const doors: { from: RegExp; to: RegExp; kind: Kind }[] = [
   { from: /^adapters\/(?!runtime|talk)/, to: /^node:/, kind: "value" },
   { from: /^agent\//, to: /^(node:.*|agent\/.*|mod\.ts|adapters\/duplex\.ts|src\/.*)$/, kind: "value" },
   { from: /^cli\//, to: /^(cli\/.*|(env|front|)\/?mod\.ts|src\/(address|proxy)\.ts|node:.*)$/, kind: "value" },
-  { from: /^testing\//, to: /^(testing\/|src\/settings\.ts$|node:(dgram|net|stream)$)/, kind: "value" },
+  { from: /^testing\//, to: /^(testing\/|src\/(errors|settings)\.ts$|node:(dgram|net|stream)$)/, kind: "value" },
   { from: /^testing\//, to: /^src\/transport\.ts$/, kind: "type" },
   { from: /^env\//, to: /^(env\/.*|src\/(address|proxy|transport)\.ts|node:process)$/, kind: "value" },
   { from: /^adapters\/runtime\.ts$/, to: /^adapters\/(deno|bun|node)\.ts$/, kind: "dynamic" },

@@ -7,6 +7,7 @@ import { bytes } from "./support/contract.ts";
 import { connectRaw } from "./support/raw_client.ts";
 import { assertEchoes, failure, withProxy } from "./support/stage.ts";
 import { blackHole, evaluate } from "./support/peer.ts";
+import { startUdpEcho } from "./support/udp_targets.ts";
 import { test } from "./support/test.ts";
 
 const ECHO = "echo.test:7";
@@ -168,3 +169,16 @@ test("an open proxy keeps the process alive, and with unref() it does not", () =
 function fail(): never {
   throw new Error("mine");
 }
+
+test("what udp.answer throws ends the association, and until() says it", async () => {
+  const proxy = await createTestProxy({ udp: { answer: fail } });
+  const echo = await startUdpEcho();
+  const client = new Socks5Client(proxy.url);
+  const association = await client.associate();
+  await association.send(new Uint8Array(1), `127.0.0.1:${echo.port}`);
+  assertEquals(await association.receive(), null);
+  await assertRejects(() => proxy.until(() => false), Error, "mine");
+  await client.close();
+  await proxy.close();
+  await echo.close();
+});
