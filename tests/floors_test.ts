@@ -132,7 +132,7 @@ const doors: { from: RegExp; to: RegExp; kind: Kind }[] = [
   { from: /^src\/(?!(lazy|socks5_client)\.ts)/, to: /^src\//, kind: "value" },
 ];
 
-const mostLines = 200;
+const mostLines = 300;
 
 type Kind = "type" | "value" | "dynamic";
 type Import = { specifier: string; kind: Kind };
@@ -238,7 +238,7 @@ const bad: [file: string, source: string, fault: string][] = [
     'import { Receiver } from "./talk.ts";',
     "adapters/deno.ts may not import adapters/talk.ts (value)",
   ],
-  ["src/pool.ts", "\n".repeat(mostLines + 1), `src/pool.ts has 201 lines, more than ${mostLines}`],
+  ["src/pool.ts", "\n".repeat(mostLines + 1), `src/pool.ts has ${mostLines + 1} lines, more than ${mostLines}`],
 ];
 
 for (const [file, source, fault] of bad) {
