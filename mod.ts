@@ -19,7 +19,16 @@ export type { Association, Datagram } from "./src/association.ts";
 export type { CheckReport, CheckStep } from "./src/check.ts";
 export type { Socks5Stats } from "./src/client.ts";
 export type { AcceptedConn, AcceptOptions, Socks5Binding, Socks5Conn, StartTlsOptions } from "./src/connection.ts";
-export { AuthError, ClosedError, ProxyError, Socks5Error, TargetError, TimeoutError, TlsError } from "./src/errors.ts";
+export {
+  AuthError,
+  ClosedError,
+  LocalError,
+  ProxyError,
+  Socks5Error,
+  TargetError,
+  TimeoutError,
+  TlsError,
+} from "./src/errors.ts";
 export type { Phase, Socks5ErrorCode, Socks5ErrorContext } from "./src/errors.ts";
 export type { EventDetails, Socks5Event } from "./src/events.ts";
 export type { AuthContext, AuthMethod, AuthSteps } from "./src/method.ts";

@@ -1,4 +1,4 @@
-import { AuthError, type CheckReport, ProxyError, Socks5Error, TargetError, TimeoutError } from "../mod.ts";
+import { AuthError, type CheckReport, LocalError, ProxyError, Socks5Error, TargetError, TimeoutError } from "../mod.ts";
 
 /** What the process ends with, beside 128 + the number of the signal that ended it. */
 export const EXIT: Readonly<Record<CheckReport["verdict"] | "failed" | "usage", number>> = {
@@ -60,6 +60,7 @@ function kindOf(error: Socks5Error): keyof typeof EXIT {
   const { code, phase } = error;
   if (error instanceof AuthError) return "auth-refused";
   if (error instanceof TargetError || phase === "request") return "target-refused";
+  if (error instanceof LocalError) return "failed";
   if (phase === "dial" || code === "SOCKS5_PROXY_HUNG_UP") return "proxy-down";
   if (error instanceof ProxyError) return "not-socks5";
   return error instanceof TimeoutError ? "proxy-down" : "failed";

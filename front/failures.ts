@@ -1,4 +1,4 @@
-import { AuthError, ProxyError, Socks5Error, TargetError, TimeoutError } from "../src/errors.ts";
+import { AuthError, LocalError, ProxyError, Socks5Error, TargetError, TimeoutError } from "../src/errors.ts";
 
 /** What a client is told of a failure: nothing that a web page must not know, such as the address of the proxy. */
 export interface Failure {
@@ -55,5 +55,6 @@ function meaning(error: Socks5Error): [rep: number, type: string, text: string] 
     return [0x02, "proxy_configuration_error", "The SOCKS5 proxy refused the credentials"];
   }
   if (error instanceof ProxyError) return [0x01, "proxy_internal_error", "The SOCKS5 proxy did not do its part"];
+  if (error instanceof LocalError) return [0x01, "proxy_internal_error", "The front cannot open a connection"];
   return [0x01, "proxy_internal_error", "The front is closing"];
 }

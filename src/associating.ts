@@ -1,7 +1,7 @@
 import { type Address, ATYP, formatHostPort, type Host } from "./address.ts";
 import { type Association, associationError } from "./association.ts";
 import { command } from "./commanding.ts";
-import { brief } from "./dial.ts";
+import { brief, isNotPermitted } from "./dial.ts";
 import { Fault } from "./errors.ts";
 import { CMD, type Reply } from "./handshake.ts";
 import type { AssociatePlan } from "./plan.ts";
@@ -87,8 +87,11 @@ async function bound<S>(
     scope.give();
     return socket;
   } catch (cause) {
-    const why = `this process may not or cannot open a socket for datagrams (${brief(cause)})`;
-    scope.end(associationError("SOCKS5_PROXY_DENIED", "associate", why, { phase: "dial", proxy: null, cause }));
+    const [code, may] = isNotPermitted(cause)
+      ? ["SOCKS5_LOCAL_NOT_PERMITTED", "may not"] as const
+      : ["SOCKS5_LOCAL_FAILED", "cannot"] as const;
+    const why = `this process ${may} open a socket for datagrams (${brief(cause)})`;
+    scope.end(associationError(code, "associate", why, { phase: "dial", proxy: null, cause }));
     throw scope.over!.reason;
   }
 }

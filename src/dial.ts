@@ -136,8 +136,9 @@ export function explain(
   const cause = eof ? undefined : error;
   const hungUp = eof ? "the proxy closed the connection" : "the proxy broke the connection";
   if (phase === "dial") {
-    return isDenied(error)
-      ? fail("SOCKS5_PROXY_DENIED", `this process may not or cannot open a connection (${brief(error)})`, { cause })
+    if (isNotPermitted(error)) return fail(NOT_PERMITTED, `this process may not connect (${brief(error)})`, { cause });
+    return isOutOfFiles(error)
+      ? fail("SOCKS5_LOCAL_FAILED", `this process has too many files open to connect (${brief(error)})`, { cause })
       : fail("SOCKS5_PROXY_UNREACHABLE", `the proxy cannot be reached (${brief(error)})`, { cause });
   }
   if (phase === "request") {
@@ -184,11 +185,17 @@ function afterPassword({ credentials, plugged }: Identity): string {
   return credentials === null && plugged.length === 0 ? "" : "; it may be the credentials that it did not accept";
 }
 
-/** Permissions and file limits: no other proxy and no pause helps. */
-function isDenied(error: unknown): boolean {
+const NOT_PERMITTED: Socks5ErrorCode = "SOCKS5_LOCAL_NOT_PERMITTED";
+
+/** Whether the runtime or the system forbids it: no other proxy and no pause helps. */
+export function isNotPermitted(error: unknown): boolean {
   const { name, code } = (error ?? {}) as { name?: unknown; code?: unknown };
-  return name === "NotCapable" || name === "PermissionDenied" ||
-    ["EACCES", "EPERM", "EMFILE", "ENFILE"].includes(code as string);
+  return name === "NotCapable" || name === "PermissionDenied" || code === "EACCES" || code === "EPERM";
+}
+
+function isOutOfFiles(error: unknown): boolean {
+  const { code } = (error ?? {}) as { code?: unknown };
+  return code === "EMFILE" || code === "ENFILE";
 }
 
 /** The code of the runtime's error, which says it in one word; else its words, and those of an inner hop. */

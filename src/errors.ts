@@ -3,7 +3,8 @@ export type Phase = "pool" | "lookup" | "dial" | "negotiate" | "authenticate" | 
 
 /** What happened, as a stable name: decide by this and never by the message. */
 export type Socks5ErrorCode =
-  | `SOCKS5_PROXY_${"UNREACHABLE" | "DENIED" | "HUNG_UP" | "NOT_SOCKS5" | "BAD_METHOD" | "BAD_REPLY"}`
+  | `SOCKS5_PROXY_${"UNREACHABLE" | "HUNG_UP" | "NOT_SOCKS5" | "BAD_METHOD" | "BAD_REPLY"}`
+  | `SOCKS5_LOCAL_${"NOT_PERMITTED" | "FAILED"}`
   | `SOCKS5_AUTH_${"NO_METHOD" | "REFUSED" | "FAILED"}`
   | `SOCKS5_TARGET_${"FAILED" | "NOT_ALLOWED" | "NET_UNREACHABLE" | "HOST_UNREACHABLE"}`
   | `SOCKS5_TARGET_${"REFUSED" | "TTL_EXPIRED" | "BAD_COMMAND" | "BAD_ADDRESS_TYPE"}`
@@ -28,7 +29,7 @@ export interface Socks5ErrorContext {
 }
 
 /**
- * What {@linkcode Socks5Client} rejects with when a connect fails. One of the six classes below: the class says what
+ * What {@linkcode Socks5Client} rejects with when a connect fails. One of the seven classes below: the class says what
  * helps, the {@linkcode code} what happened.
  *
  * @example
@@ -79,6 +80,16 @@ export class Socks5Error extends Error {
 export class ProxyError extends Socks5Error {
   static {
     this.prototype.name = "ProxyError";
+  }
+}
+
+/**
+ * This machine does not let the process open a connection: a permission helps, or a higher limit of open files, and no
+ * other proxy. Codes `SOCKS5_LOCAL_*`.
+ */
+export class LocalError extends Socks5Error {
+  static {
+    this.prototype.name = "LocalError";
   }
 }
 
@@ -166,6 +177,7 @@ export function withEarlier(error: Socks5Error, earlier: readonly Socks5Error[])
 
 function classOf(code: Socks5ErrorCode): typeof Socks5Error {
   if (code.startsWith("SOCKS5_PROXY_")) return ProxyError;
+  if (code.startsWith("SOCKS5_LOCAL_")) return LocalError;
   if (code.startsWith("SOCKS5_AUTH_")) return AuthError;
   if (code.startsWith("SOCKS5_TARGET_")) return TargetError;
   if (code.startsWith("SOCKS5_TLS_")) return TlsError;

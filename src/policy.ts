@@ -27,11 +27,12 @@ const TLS_FAILED: Rule = { address: false, next: false, again: "when", cools: fa
 /** The policy: until the request is sent a failure is the proxy's, from then on the target's. */
 export const POLICY: Readonly<Record<Socks5ErrorCode, Rule>> = {
   SOCKS5_PROXY_UNREACHABLE: PROXY_FAILED,
-  SOCKS5_PROXY_DENIED: GIVE_UP,
   SOCKS5_PROXY_HUNG_UP: PROXY_FAILED,
   SOCKS5_PROXY_NOT_SOCKS5: PROXY_UNFIT,
   SOCKS5_PROXY_BAD_METHOD: PROXY_UNFIT,
   SOCKS5_PROXY_BAD_REPLY: PROXY_UNFIT,
+  SOCKS5_LOCAL_NOT_PERMITTED: GIVE_UP,
+  SOCKS5_LOCAL_FAILED: GIVE_UP,
   SOCKS5_AUTH_NO_METHOD: PROXY_UNFIT,
   SOCKS5_AUTH_REFUSED: PROXY_UNFIT,
   SOCKS5_AUTH_FAILED: PROXY_UNFIT,

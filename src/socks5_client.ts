@@ -50,6 +50,7 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    * @throws {TypeError} If the target or an option is malformed; {@linkcode RangeError} if a number is out of range.
    * @throws The reason of `signal`, as it is, if that aborts.
    * @throws {ProxyError} If no proxy did its part.
+   * @throws {LocalError} If this process may not or cannot open a connection.
    * @throws {AuthError} If the credentials were not accepted.
    * @throws {TargetError} If the proxy works and the target was not reached.
    * @throws {TlsError} If TLS did not come about, with the target or with the proxy.

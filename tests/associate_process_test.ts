@@ -29,7 +29,7 @@ test("what Deno does not permit is an error that can be caught", async () => {
   await using echo = await startUdpEcho();
   await withProxy({ udp: {} }, async (proxy) => {
     const at = `127.0.0.1:${proxy.port}`;
-    assertEquals(await run([`--allow-net=${at}`], proxy.url, "", echo.address), ["SOCKS5_PROXY_DENIED"]);
+    assertEquals(await run([`--allow-net=${at}`], proxy.url, "", echo.address), ["SOCKS5_LOCAL_NOT_PERMITTED"]);
     assertEquals(await run([`--allow-net=${at},0.0.0.0:0`], proxy.url, "", echo.address), ["SOCKS5_PROXY_UNREACHABLE"]);
   });
 }, { skip: !isDeno && "it is for deno" });

@@ -475,8 +475,10 @@ test("signal and timeout are for the setup: a silent proxy, an abort before, and
   );
 });
 
+const withCode = (code: string) => Object.assign(new Error("not here"), { code });
 const sockets: [what: string, open: NonNullable<Transport["openDatagrams"]>, code: string][] = [
-  ["is denied", () => Promise.reject(Object.assign(new Error("not here"), { code: "EACCES" })), "SOCKS5_PROXY_DENIED"],
+  ["is not permitted", () => Promise.reject(withCode("EACCES")), "SOCKS5_LOCAL_NOT_PERMITTED"],
+  ["there is no file for", () => Promise.reject(withCode("EMFILE")), "SOCKS5_LOCAL_FAILED"],
   ["never comes, until the time is up", () => new Promise(() => {}), "SOCKS5_TIMEOUT"],
 ];
 

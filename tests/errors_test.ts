@@ -4,6 +4,7 @@ import { inspect } from "node:util";
 import {
   AuthError,
   ClosedError,
+  LocalError,
   type Phase,
   ProxyError,
   Socks5Client,
@@ -25,11 +26,12 @@ const CODES = Object.keys(POLICY) as Socks5ErrorCode[];
 /** The phases in which each code comes up, and whether it is `retryable` there. */
 const TABLE: Record<Socks5ErrorCode, { type: typeof Socks5Error; retryable: { [P in Phase]?: boolean } }> = {
   SOCKS5_PROXY_UNREACHABLE: { type: ProxyError, retryable: { dial: true } },
-  SOCKS5_PROXY_DENIED: { type: ProxyError, retryable: { dial: false } },
   SOCKS5_PROXY_HUNG_UP: { type: ProxyError, retryable: { negotiate: true, authenticate: true } },
   SOCKS5_PROXY_NOT_SOCKS5: { type: ProxyError, retryable: { negotiate: false } },
   SOCKS5_PROXY_BAD_METHOD: { type: ProxyError, retryable: { negotiate: false } },
   SOCKS5_PROXY_BAD_REPLY: { type: ProxyError, retryable: { request: false } },
+  SOCKS5_LOCAL_NOT_PERMITTED: { type: LocalError, retryable: { dial: false } },
+  SOCKS5_LOCAL_FAILED: { type: LocalError, retryable: { dial: false } },
   SOCKS5_AUTH_NO_METHOD: { type: AuthError, retryable: { negotiate: false } },
   SOCKS5_AUTH_REFUSED: { type: AuthError, retryable: { authenticate: false } },
   SOCKS5_AUTH_FAILED: { type: AuthError, retryable: { authenticate: false } },
@@ -93,7 +95,7 @@ const TABLE: Record<Socks5ErrorCode, { type: typeof Socks5Error; retryable: { [P
   SOCKS5_CONN_RESET: { type: ClosedError, retryable: { transfer: false } },
 };
 
-const CLASSES = [ProxyError, AuthError, TargetError, TlsError, TimeoutError, ClosedError];
+const CLASSES = [ProxyError, LocalError, AuthError, TargetError, TlsError, TimeoutError, ClosedError];
 
 test("each code is in the table, and nothing else", () => {
   assertEquals(Object.keys(TABLE).sort(), [...CODES].sort());
@@ -306,16 +308,18 @@ test("connect() tells a refused password from a missing one", async () => {
   assertEquals(message.endsWith("(05 FF): it wants credentials, and none were given"), true);
 });
 
-test("a dial that is not permitted, or finds no file left, is SOCKS5_PROXY_DENIED and is tried once", async () => {
+test("a dial that is not permitted, or finds no file left, is a LocalError and is tried once", async () => {
   const named = (name: string) => Object.assign(new Error("why"), { name });
   const coded = (code: string) => Object.assign(new Error("why"), { code });
-  const denied = [
-    ...["NotCapable", "PermissionDenied"].map(named),
-    ...["EACCES", "EPERM", "EMFILE", "ENFILE"].map(coded),
-  ];
+  const denied: unknown[] = [...["NotCapable", "PermissionDenied"].map(named), ...["EACCES", "EPERM"].map(coded)];
+  const exhausted: unknown[] = ["EMFILE", "ENFILE"].map(coded);
   const other = [named("ConnectionRefused"), coded("ECONNREFUSED"), coded("ENOTFOUND"), new Error(""), "a string", 5];
-  for (const cause of [...denied, ...other]) {
-    const expected = denied.includes(cause as Error) ? "SOCKS5_PROXY_DENIED" : "SOCKS5_PROXY_UNREACHABLE";
+  for (const cause of [...denied, ...exhausted, ...other]) {
+    const [type, code] = denied.includes(cause)
+      ? [LocalError, "SOCKS5_LOCAL_NOT_PERMITTED"]
+      : exhausted.includes(cause)
+      ? [LocalError, "SOCKS5_LOCAL_FAILED"]
+      : [ProxyError, "SOCKS5_PROXY_UNREACHABLE"];
     const attempts: Socks5Event[] = [];
     const client = new Socks5Client("socks5h://127.0.0.1:1080", {
       transport: { connect: () => Promise.reject(cause) },
@@ -323,8 +327,8 @@ test("a dial that is not permitted, or finds no file left, is SOCKS5_PROXY_DENIE
       onEvent: (event) => void (event.type === "attempt" && attempts.push(event)),
     });
     const error = await client.connect("example.com:443").then(() => null, (error: unknown) => error);
-    assertInstanceOf(error, ProxyError);
-    assertEquals([error.code, error.phase, error.cause], [expected, "dial", cause]);
+    assertInstanceOf(error, type);
+    assertEquals([error.code, error.phase, error.cause], [code, "dial", cause]);
     assertEquals(attempts.length, error.retryable ? 2 : 1);
     assertEquals(error.errors.length, attempts.length - 1);
   }

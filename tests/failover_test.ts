@@ -46,14 +46,18 @@ const silence: Script = () => {};
 const withCode = (code: string) => Object.assign(new Error(code), { code });
 
 const dialFaults: Row[] = [
-  ["permission denied", withCode("EACCES"), "SOCKS5_PROXY_DENIED"],
-  ["too many files", withCode("EMFILE"), "SOCKS5_PROXY_DENIED"],
-  ["no permission on Deno", Object.assign(new Error("net access"), { name: "NotCapable" }), "SOCKS5_PROXY_DENIED"],
+  ["permission denied", withCode("EACCES"), "SOCKS5_LOCAL_NOT_PERMITTED"],
+  ["too many files", withCode("EMFILE"), "SOCKS5_LOCAL_FAILED"],
+  [
+    "no permission on Deno",
+    Object.assign(new Error("net access"), { name: "NotCapable" }),
+    "SOCKS5_LOCAL_NOT_PERMITTED",
+  ],
   ["refused", withCode("ECONNREFUSED"), "SOCKS5_PROXY_UNREACHABLE"],
   ["unreachable", withCode("EHOSTUNREACH"), "SOCKS5_PROXY_UNREACHABLE"],
   ["the proxy's name is unknown", new Error("failed to lookup"), "SOCKS5_PROXY_UNREACHABLE"],
 ].map(([what, dial, code]) => {
-  const denied = code === "SOCKS5_PROXY_DENIED";
+  const denied = (code as string).startsWith("SOCKS5_LOCAL_");
   const fault = { dial: dial as Error };
   return { what, fault, code, next: !denied, again: !denied, cools: !denied, retryable: !denied } as Row;
 });
