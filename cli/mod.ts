@@ -1,12 +1,8 @@
 /**
- * The command line: `socks5 check`, `serve`, `forward` and `connect`.
+ * The command line as a function: `socks5 check`, `serve`, `forward` and `connect`. Importing it starts nothing; the
+ * program is `./cli/main`.
  *
- * ```sh
- * deno run -A jsr:@x/socks5/cli check socks5h://127.0.0.1:9050 example.com:443
- * node node_modules/@x/socks5/cli/mod.js check socks5h://127.0.0.1:9050 example.com:443
- * ```
- *
- * @example As a function
+ * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
  * import { main } from "jsr:@x/socks5/cli";
@@ -16,15 +12,11 @@
  *
  * @module
  */
-import { realpathSync } from "node:fs";
-import process from "node:process";
-import { fileURLToPath } from "node:url";
 import { check } from "./check.ts";
 import { connect } from "./connect.ts";
 import { HELP, VERSION } from "./help.ts";
 import { type CliIo, processIo } from "./io.ts";
 import { EXIT, outcomeOf, UsageError } from "./outcome.ts";
-import { shown } from "./proxies.ts";
 import { forward, serve } from "./serve.ts";
 import { type Given, given, nearest, type OptionKinds } from "./usage.ts";
 
@@ -58,39 +50,23 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 
 async function run([name = "", ...args]: readonly string[], io: CliIo): Promise<number> {
   if (["-V", "--version", "version"].includes(name)) return await print(io, `socks5 ${VERSION}\n`);
-  if (["-h", "--help", "help"].includes(name)) return await print(io, HELP[(args[0] ?? "") as ""] ?? HELP[""]);
+  if (["-h", "--help", "help"].includes(name)) return await print(io, helpOf(args[0] ?? ""));
   if (name === "") throw new UsageError("give a command: check, serve, forward or connect");
   if (!Object.hasOwn(COMMANDS, name)) {
     const shown = /^[\w-]{1,30}$/.test(name) ? `${name.startsWith("-") ? "option" : "command"} ${name}` : "command";
     throw new UsageError(`unknown ${shown}${nearest(name, Object.keys(COMMANDS))}`);
   }
-  if (args.some((arg) => arg === "-h" || arg === "--help")) return await print(io, HELP[name as "check"]);
+  if (args.some((arg) => arg === "-h" || arg === "--help")) return await print(io, helpOf(name));
   const command = COMMANDS[name]!;
   return await command.run(given(name, args, command.options), io);
+}
+
+/** That of a command; what is none has that of all. */
+function helpOf(name: string): string {
+  return Object.hasOwn(HELP, name) ? HELP[name as keyof typeof HELP] : HELP[""];
 }
 
 async function print({ stdout }: CliIo, text: string): Promise<number> {
   await stdout.write(text);
   return EXIT.ok!;
-}
-
-/** Node has `import.meta.main` since 22.18 and 24.2. */
-function isMain(): boolean {
-  if (typeof import.meta.main === "boolean") return import.meta.main;
-  const [, program = ""] = process.argv;
-  try {
-    return realpathSync(program) === fileURLToPath(import.meta.url);
-  } catch {
-    return false; // started without a file
-  }
-}
-
-if (isMain()) {
-  const args = process.argv.slice(2);
-  // Deno and Node write it over the arguments, which all users of the machine can read
-  process.title = `socks5 ${shown(args)}`;
-  if ("Bun" in globalThis && shown(args) !== args.join(" ")) {
-    process.stderr.write("socks5: on Bun the list of processes shows the password; SOCKS5_PROXY hides it\n");
-  }
-  main(args).then((code) => process.exit(code));
 }

@@ -118,7 +118,9 @@ test("a proxy may be a unix socket", async () => {
 
 test("--help tells of every command and option, of every exit code, and fits a terminal", async () => {
   assertEquals(await cli(["--help"]), { code: 0, out: HELP[""], err: "" });
-  for (const args of [["-h"], ["help"], ["help", "nonsense"]]) assertEquals((await cli(args)).out, HELP[""]);
+  for (const args of [["-h"], ["help"], ["help", "nonsense"], ["help", "constructor"]]) {
+    assertEquals((await cli(args)).out, HELP[""]);
+  }
   for (const name of ["check", "serve", "forward", "connect"] as const) {
     assertMatch(HELP[""], new RegExp(`^  ${name} `, "m"));
     for (const args of [["help", name], [name, "--help"], [name, DOWN, "-h"]]) {

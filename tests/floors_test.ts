@@ -12,6 +12,7 @@ const floors = [
   ["fetch/bun.ts", "fetch/deno.ts", "fetch/node.ts"],
   ["fetch/aliases.ts", "fetch/connector.ts", "fetch/own_front.ts", "fetch/redirects.ts", "fetch/request.ts"],
   ["fetch/way.ts"],
+  ["cli/main.ts"],
   ["cli/mod.ts"],
   ["cli/check.ts", "cli/connect.ts", "cli/serve.ts"],
   ["cli/interrupt.ts", "cli/live.ts", "cli/proxies.ts", "cli/report.ts"],

@@ -98,7 +98,7 @@ export async function cli(
 export const PROGRAM: readonly string[] = [
   process.execPath,
   ...("Deno" in globalThis ? ["run", "--allow-all", "--quiet", "--no-lock", "--no-check"] : []),
-  fileURLToPath(new URL("../../cli/mod.ts", import.meta.url)),
+  fileURLToPath(new URL("../../cli/main.ts", import.meta.url)),
 ];
 
 /** A command in a process of its own. */
