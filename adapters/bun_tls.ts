@@ -2,8 +2,9 @@ import { Buffer } from "node:buffer";
 import type { TlsOptions } from "../src/transport.ts";
 import { BunPipe } from "./bun_pipe.ts";
 import type { BunSocket } from "./bun_socket.ts";
+import { nameError } from "./server_identity.ts";
 import type { Securing } from "./talk.ts";
-import { nameError, trusted } from "./tls.ts";
+import { trusted } from "./tls.ts";
 
 /** Starts TLS with Bun's own API. */
 export function startTls(socket: BunSocket, options: TlsOptions): Securing {

@@ -9,10 +9,18 @@ export type DenoTcpConn = typeof globalThis extends { Deno: { startTls(conn: inf
 
 /**
  * Deno closes a connection only when its handshake has ended: one that is given up stays open as long as the peer keeps
- * silent. After such a one `node:tls`, which costs twice as much CPU, starts TLS for a while.
+ * silent. For such a name `node:tls`, which costs twice as much CPU, starts TLS for ten minutes, and so it does for all
+ * names while so many handshakes run or may have stayed open.
  */
 const CAUTION = 600_000;
-let cautiousUntil = 0;
+const MOST_STALLED = 100;
+const stalled: { name: string | undefined; until: number }[] = []; // in order of time
+let running = 0;
+
+function isSafe(name: string | undefined): boolean {
+  while (stalled.length > 0 && stalled[0]!.until < performance.now()) stalled.shift();
+  return running + stalled.length < MOST_STALLED && !stalled.some((it) => it.name === name);
+}
 
 /** A connection over a socket of Deno. */
 export class DenoSocketPipe extends DenoPipe implements Conn<DenoTcpConn> {
@@ -37,7 +45,7 @@ export class DenoSocketPipe extends DenoPipe implements Conn<DenoTcpConn> {
   protected override async secure(options: TlsOptions, during: (securing: Closable) => void): Promise<Conn> {
     // Deno starts TLS on TCP only, and without a certificate of the client
     const hasApi = this.conn.setNoDelay !== undefined && options.cert === undefined;
-    if (!hasApi || performance.now() < cautiousUntil) return super.secure(options, during);
+    if (!hasApi || !isSafe(options.serverName)) return super.secure(options, during);
     let conn = this.conn;
     let isClosed = false;
     const close = () => {
@@ -45,6 +53,7 @@ export class DenoSocketPipe extends DenoPipe implements Conn<DenoTcpConn> {
       closeOnce(conn);
     };
     during({ close });
+    running++;
     try {
       const tls = conn = await startTls(conn, options);
       if (isClosed) throw null;
@@ -53,9 +62,11 @@ export class DenoSocketPipe extends DenoPipe implements Conn<DenoTcpConn> {
       return new DenoTlsPipe(tls, alpnProtocol);
     } catch (error) {
       const wasClosed = isClosed;
-      if (wasClosed) cautiousUntil = performance.now() + CAUTION;
+      if (wasClosed) stalled.push({ name: options.serverName, until: performance.now() + CAUTION });
       close();
       throw wasClosed ? new Error("The connection is closed") : error;
+    } finally {
+      running--;
     }
   }
 }

@@ -6,6 +6,7 @@ import * as tls from "node:tls";
 import type { Conn, TlsOptions } from "../src/transport.ts";
 import { ConnDuplex } from "./duplex.ts";
 import { NodePipe } from "./node_pipe.ts";
+import { nameError } from "./server_identity.ts";
 import type { Securing } from "./talk.ts";
 
 /** Starts TLS with `node:tls` over any connection, which is used up from then on; closing it ends the attempt. */
@@ -139,11 +140,6 @@ function trustError(socket: tls.TLSSocket): Error | undefined {
 /** An error, or its code alone. */
 function codeOf(error: unknown): string {
   return (error as { code?: string } | null)?.code ?? String(error);
-}
-
-/** Why a certificate is not for that name: its common name does not count, and old versions of Bun do not check. */
-export function nameError(serverName: string, cert: object): Error | undefined {
-  return tls.checkServerIdentity(serverName, { ...cert, subject: undefined } as unknown as tls.PeerCertificate);
 }
 
 /** Those authorities and the ones of the runtime. */

@@ -1,6 +1,7 @@
 import type { Buffer } from "node:buffer";
 import { connect, type ConnectionOptions, type TLSSocket } from "node:tls";
 import type { ConnDuplex } from "../adapters/duplex.ts";
+import { honestCheck } from "../adapters/server_identity.ts";
 
 /** What `https:` requests give; `_agentKey` is the agent's name for connections like this one. */
 export type SecureOptions = Omit<ConnectionOptions, "host" | "port" | "path"> & {
@@ -14,7 +15,8 @@ export function secureOver(stream: ConnDuplex, options: SecureOptions, sessions:
   const { path: _, _agentKey: key, session = sessions.get(key), ...rest } = options as SecureOptions & {
     path?: string;
   };
-  const socket = connect({ ...rest, socket: stream, session } as ConnectionOptions);
+  const checkServerIdentity = honestCheck(rest.checkServerIdentity);
+  const socket = connect({ ...rest, checkServerIdentity, socket: stream, session } as ConnectionOptions);
   socket.on("session", (session) => sessions.set(key, session));
   socket.on("close", (isError) => isError && sessions.delete(key));
   stream.on("timeout", () => socket.emit("timeout"));

@@ -227,7 +227,7 @@ for (const path of paths) {
       assertInstanceOf(error, Error, String(error));
       assert(!(error instanceof TypeError), String(error));
     }
-    // Deno's own keeps the first one open until the peer hangs up, and is then not used for a while
+    // Deno's own keeps the first one open until the peer hangs up, and is then not used for that name
     const kept = path.name === "denoTransport" ? 1 : 0;
     await target.until(() => target.open <= kept);
     await target.close();

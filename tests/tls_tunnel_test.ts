@@ -275,7 +275,7 @@ for (const [name, transport] of transports) {
         controller.abort(reason);
         assertStrictEquals(await ending, reason);
       }
-      // Deno's own TLS keeps the first one open until the peer hangs up, and is then not used for a while
+      // Deno's own TLS keeps the first one open until the peer hangs up, and is then not used for that name
       const kept = isDeno && transport === undefined ? 1 : 0;
       await target.until(() => target.open <= kept);
       hangUp();

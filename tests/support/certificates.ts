@@ -12,6 +12,8 @@ export interface Request {
   names?: string[];
   /** IP addresses, IPv6 in full: eight groups. */
   ips?: string[];
+  /** Other names, or such as no honest authority signs: the tag of the GeneralName and its content. */
+  others?: [tag: number, value: string][];
   /** Days from now. */
   valid?: [from: number, to: number];
   usage?: "server" | "client";
@@ -51,9 +53,16 @@ export class Authority {
     this.cert = certificate(name, this.#keys, name, this.#keys.publicKey, [-1, 2], extensions);
   }
 
-  issue(subject: string, { names = [], ips = [], valid = [-1, 1], usage = "server" }: Request = {}): Issued {
+  issue(
+    subject: string,
+    { names = [], ips = [], others = [], valid = [-1, 1], usage = "server" }: Request = {},
+  ): Issued {
     const keys = newKeys();
-    const alternatives = [...names.map((it) => tlv(0x82, Buffer.from(it))), ...ips.map((it) => tlv(0x87, ipBytes(it)))];
+    const alternatives = [
+      ...others.map(([tag, value]) => tlv(tag, Buffer.from(value, "latin1"))),
+      ...names.map((it) => tlv(0x82, Buffer.from(it))),
+      ...ips.map((it) => tlv(0x87, ipBytes(it))),
+    ];
     const extensions = [
       extension("551d13", tlv(0x30)),
       extension("551d25", tlv(0x30, tlv(0x06, hex(`2b060105050703${usage === "server" ? "01" : "02"}`)))),
