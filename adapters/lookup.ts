@@ -7,7 +7,7 @@ export async function lookup(
   { signal }: { signal?: AbortSignal | undefined } = {},
 ): Promise<string[]> {
   signal?.throwIfAborted();
-  const { lookup } = await import("node:dns/promises");
+  const { lookup } = await loadDns();
   let abort: (() => void) | undefined;
   const aborted = new Promise<never>((_, reject) => {
     abort = () => reject(signal!.reason);
@@ -20,4 +20,9 @@ export async function lookup(
   } finally {
     signal?.removeEventListener("abort", abort!);
   }
+}
+
+/** Loads what looks names up; at the first lookup at the latest. */
+export function loadDns(): Promise<typeof import("node:dns/promises")> {
+  return import("node:dns/promises");
 }

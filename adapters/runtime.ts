@@ -26,6 +26,23 @@ export const runtimeTransport: Transport = {
   },
 };
 
+/** What {@linkcode loadRuntime} loads the code for. */
+export interface Needs {
+  readonly connect: boolean;
+  readonly lookup: boolean;
+  readonly tls: boolean;
+}
+
+/** Loads what is otherwise loaded at its first use, so that the time of it is not taken for that of a proxy. */
+export async function loadRuntime({ connect, lookup, tls }: Needs): Promise<void> {
+  await Promise.all([
+    connect && !transport && (loading ??= load()),
+    lookup && import("./lookup.ts").then(({ loadDns }) => loadDns()),
+    tls && import("./tls.ts"),
+    tls && isBun() && import("./bun_tls.ts"),
+  ]);
+}
+
 /** Starts TLS on any connection, for those that cannot themselves; loaded at its first use. */
 export async function runtimeStartTls(conn: Conn, options: TlsOptions): Promise<Conn> {
   const { startTlsOver } = await import("./tls.ts");
@@ -33,14 +50,21 @@ export async function runtimeStartTls(conn: Conn, options: TlsOptions): Promise<
 }
 
 async function load(): Promise<Transport> {
-  const runtime = globalThis as { Deno?: { version?: { deno?: string } }; Bun?: { version?: string } };
   try {
     // literal import() calls: nothing else is rewritten for npm, and Node and Bun may have a stand-in for `Deno`
-    if (runtime.Deno?.version?.deno) transport = (await import("./deno.ts")).denoTransport;
-    else if (runtime.Bun?.version) transport = (await import("./bun.ts")).bunTransport;
+    if (isDeno()) transport = (await import("./deno.ts")).denoTransport;
+    else if (isBun()) transport = (await import("./bun.ts")).bunTransport;
     else transport = (await import("./node.ts")).nodeTransport;
     return transport;
   } finally {
     loading = undefined; // a failed import is tried again
   }
+}
+
+function isDeno(): boolean {
+  return Boolean((globalThis as { Deno?: { version?: { deno?: string } } }).Deno?.version?.deno);
+}
+
+function isBun(): boolean {
+  return !isDeno() && Boolean((globalThis as { Bun?: { version?: string } }).Bun?.version);
 }

@@ -37,6 +37,7 @@ The process ends with
   5  auth-refused: by the proxy, for the user name or the password
   6  target-refused: the proxy works and does not reach the target
   7  unproven: the proxy says that it does, and the target did not prove it
+  8  unanswered: the proxy does not answer the request in time
 and with 130 or 143 after SIGINT or SIGTERM.
 `,
   check: `Usage: socks5 check [PROXY...] [HOST:PORT] [OPTION...]

@@ -11,6 +11,8 @@ export const EXIT: Readonly<Record<CheckReport["verdict"] | "failed" | "usage", 
   "target-refused": 6,
   "target-not-found": 6,
   "unproven": 7,
+  "unanswered": 8,
+  "local-failed": 1,
 };
 
 /** The caller's fault, and the command whose help says more. */
@@ -59,7 +61,8 @@ const HELPS: Partial<Record<Socks5Error["code"], string>> = {
 function kindOf(error: Socks5Error): keyof typeof EXIT {
   const { code, phase } = error;
   if (error instanceof AuthError) return "auth-refused";
-  if (error instanceof TargetError || phase === "request") return "target-refused";
+  if (error instanceof TargetError) return "target-refused";
+  if (error instanceof TimeoutError && phase === "request") return "unanswered";
   if (error instanceof LocalError) return "failed";
   if (phase === "dial" || code === "SOCKS5_PROXY_HUNG_UP") return "proxy-down";
   if (error instanceof ProxyError) return "not-socks5";

@@ -43,6 +43,9 @@ const VERDICTS: Readonly<Record<CheckReport["verdict"], string>> = {
   "auth-refused": "check user name and password: socks5h://user:password@host:port",
   "target-refused": "the proxy works, and does not bring you to this target",
   "target-not-found": "the target has no address",
+  "unanswered":
+    "the proxy took the handshake, and did not answer the request in time: it, or the target, is slow or dead",
+  "local-failed": "this process may not or cannot open a connection: a permission, or the limit of open files",
 };
 
 type Row = { mark: Mark; name: string; figures: string[]; bar?: string; text: string };

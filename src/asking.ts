@@ -2,7 +2,7 @@ import { type Address, ATYP } from "./address.ts";
 import { explain, identify, type Identity, keyOf, timedOut, VERBS } from "./dial.ts";
 import type { Next } from "./course.ts";
 import type { Phase, Socks5Error } from "./errors.ts";
-import { type EventDetails, tell } from "./events.ts";
+import { type EventDetails, rounded, tell } from "./events.ts";
 import type { Call } from "./failover.ts";
 import { CMD } from "./handshake.ts";
 import { Names } from "./names.ts";
@@ -107,7 +107,7 @@ export abstract class Asking<S, T> implements Call<Session<S>, T>, Want, Order, 
   }
 
   failed(proxy: Proxy, attempt: number, error: Socks5Error, next: Next, delay: number): void {
-    this.#emit(proxy.name, { type: "failed", attempt, error, next, delay });
+    this.#emit(proxy.name, { type: "failed", attempt, error, next, delay: rounded(delay) });
   }
 
   leave(): void {
@@ -193,6 +193,6 @@ export abstract class Asking<S, T> implements Call<Session<S>, T>, Want, Order, 
   #emit(proxy: string, event: EventDetails): void {
     const { onEvent } = this.#shared;
     if (onEvent === undefined) return;
-    tell(onEvent, { id: this.#id, proxy, target: this.target, ms: performance.now() - this.#begun, ...event });
+    tell(onEvent, { id: this.#id, proxy, target: this.target, ms: rounded(performance.now() - this.#begun), ...event });
   }
 }

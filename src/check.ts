@@ -2,8 +2,9 @@ import { ATYP } from "./address.ts";
 import type { Alarm } from "./alarm.ts";
 import { type Dialler, type Identity, timedOut } from "./dial.ts";
 import type { Phase, Socks5Error, Socks5ErrorCode } from "./errors.ts";
+import { rounded } from "./events.ts";
 import type { CheckPlan } from "./plan.ts";
-import type { Proxy } from "./proxy.ts";
+import { labelOf, type Proxy } from "./proxy.ts";
 import { Scope } from "./scope.ts";
 import type { Settings } from "./settings.ts";
 import { FIRST_BYTE, Trial } from "./trial.ts";
@@ -12,18 +13,36 @@ import { FIRST_BYTE, Trial } from "./trial.ts";
 export interface CheckReport {
   /** `"host:port"` of the proxy. */
   proxy: string;
+  /**
+   * The same with a short hash of the user name, if there is one (`"host:port#5f4dcc3b"`): it tells two users at one
+   * gateway apart, and is the same in each process.
+   */
+  label: string;
   /** `"host:port"` of the target, or `null` if none was asked for. */
   target: string | null;
-  /** Milliseconds that the check took. */
+  /** When the check began, in UTC (ISO 8601): `"2026-11-23T09:41:00.000Z"`. */
+  time: string;
+  /** Milliseconds that the check took, to a tenth. */
   ms: number;
   /** The code of the failure, if there was one. */
   code?: Socks5ErrorCode;
   /**
    * `"ok"`: the proxy took the handshake, and the target sent something if one was asked for. `"unproven"`: the proxy
    * says that the target is connected, but no byte came from it (some proxies say so before they dial).
-   * `"target-not-found"`: no address of the target was found, and the proxy not dialled (`dns: "local"`).
+   * `"unanswered"`: the proxy took the handshake and did not answer the request in time, so that neither is shown to
+   * work. `"target-not-found"`: no address of the target was found, and the proxy not dialled (`dns: "local"`).
+   * `"local-failed"`: this process may not or cannot open a connection, and nothing is known of the proxy.
    */
-  verdict: "ok" | "unproven" | "proxy-down" | "not-socks5" | "auth-refused" | "target-refused" | "target-not-found";
+  verdict:
+    | "ok"
+    | "unproven"
+    | "unanswered"
+    | "proxy-down"
+    | "not-socks5"
+    | "auth-refused"
+    | "target-refused"
+    | "target-not-found"
+    | "local-failed";
   /** The steps in their order. */
   steps: CheckStep[];
 }
@@ -34,7 +53,7 @@ export interface CheckStep {
   phase: Exclude<Phase, "pool">;
   /** `"skipped"`: not asked for, or not reached. */
   status: "ok" | "failed" | "skipped";
-  /** Milliseconds that it took. */
+  /** Milliseconds that it took, to a tenth: together at most those of the check. */
   ms: number;
   /** What came out, as a sentence. */
   message: string;
@@ -64,10 +83,12 @@ export async function checkProxy(
   plan: CheckPlan,
 ): Promise<CheckReport> {
   const { target } = plan;
+  const time = new Date().toISOString();
   const begun = performance.now();
   const trial = new Trial(scope, dialler, settings, proxy, plan);
   const failure = await trial.run();
   const ended = performance.now();
+  const between = (from: number, to: number) => rounded(rounded(to - begun) - rounded(from - begun));
   const isAskedFor = { lookup: settings.dns === "local", tls: plan.tls !== null };
   const steps = PHASES.filter((phase) => !(phase in isAskedFor) || isAskedFor[phase as "tls"]).map(
     (phase): CheckStep => {
@@ -80,11 +101,20 @@ export async function checkProxy(
       const failed = failure !== undefined && end === undefined;
       const isPlugged = phase === "authenticate" && trial.identity.plugged.length > 0;
       const message = failed ? failure!.message : isPlugged ? "the proxy accepted the authentication" : DONE[phase];
-      return { phase, status: failed ? "failed" : "ok", ms: (end ?? ended) - start, message };
+      return { phase, status: failed ? "failed" : "ok", ms: between(start, end ?? ended), message };
     },
   );
   const verdict = failure === undefined ? "ok" : verdictOf(failure);
-  return { proxy: proxy.name, target, ms: ended - begun, ...(failure && { code: failure.code }), verdict, steps };
+  return {
+    proxy: proxy.name,
+    label: labelOf(proxy.name, trial.identity.credentials),
+    target,
+    time,
+    ms: between(begun, ended),
+    ...(failure && { code: failure.code }),
+    verdict,
+    steps,
+  };
 }
 
 const PHASES = ["lookup", "dial", "negotiate", "authenticate", "request", "tls", "transfer"] as const;
@@ -119,9 +149,11 @@ function skipped(
 
 function verdictOf({ phase, code }: Socks5Error): CheckReport["verdict"] {
   if (phase === "tls" || phase === "transfer" || code === "SOCKS5_CLIENT_CLOSED") return "unproven";
+  if (code.startsWith("SOCKS5_LOCAL_")) return "local-failed";
   if (phase === "lookup") return "target-not-found";
   if (phase === "dial" || code === "SOCKS5_PROXY_HUNG_UP") return "proxy-down";
   if (code.startsWith("SOCKS5_PROXY_")) return "not-socks5";
   if (code.startsWith("SOCKS5_AUTH_")) return "auth-refused";
-  return phase === "request" ? "target-refused" : "proxy-down";
+  if (phase !== "request") return "proxy-down";
+  return code === "SOCKS5_TIMEOUT" || code === "SOCKS5_ATTEMPT_TIMEOUT" ? "unanswered" : "target-refused";
 }

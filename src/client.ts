@@ -9,7 +9,7 @@ import { type Phase, type Socks5Error, socks5Error } from "./errors.ts";
 import { Failover } from "./failover.ts";
 import { CMD } from "./handshake.ts";
 import { Pipelining } from "./pipelining.ts";
-import type { Ask, AssociatePlan, CheckPlan, Plan, Wish } from "./plan.ts";
+import type { Ask, AssociatePlan, CheckPlan, Load, Plan, Wish } from "./plan.ts";
 import { Pool } from "./pool.ts";
 import type { Scope } from "./scope.ts";
 import type { Session } from "./session.ts";
@@ -46,11 +46,13 @@ export interface Socks5Stats {
 export class Core<S> {
   readonly #shared: Shared<S>;
   readonly #alarm = new Alarm<Scope>(true);
+  readonly #load: Load | undefined;
   #closed = false;
 
-  constructor({ proxies, transport, startTls, settings, onEvent }: Plan<S>) {
+  constructor({ proxies, transport, startTls, load, settings, onEvent }: Plan<S>) {
     const { noDelay, keepAlive, timeout } = settings;
     const dialler = { transport, noDelay, keepAlive, startTls };
+    this.#load = load;
     const securing = { alarm: this.#alarm, startTls, timeout };
     const pool = new Pool<Session<S>>(settings);
     const failover = new Failover(proxies, settings);
@@ -96,6 +98,8 @@ export class Core<S> {
 
   async check(plan: CheckPlan): Promise<CheckReport[]> {
     const { dialler, failover, settings } = this.#shared;
+    const tls = plan.tls !== null || failover.proxies.some((proxy) => proxy.tls !== null);
+    await this.#load?.({ lookup: settings.dns === "local", tls }).catch(() => {}); // the step that needs it tells
     const checks = failover.proxies.map(async (proxy) => {
       const scope = scopeOfCheck(this.#alarm, plan, settings, proxy);
       if (this.#closed) scope.end(closed(scope.attempt.phase));

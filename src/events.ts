@@ -9,7 +9,7 @@ export type Socks5Event = {
   proxy: string;
   /** `"host:port"` of the target. */
   target: string;
-  /** Milliseconds since that `connect()` began. */
+  /** Milliseconds since that `connect()` began, to a tenth. */
   ms: number;
 } & EventDetails;
 
@@ -29,6 +29,11 @@ export type EventDetails =
   }
   /** The tunnel ended: by its holder, by the peer while idle or broken, by age or number, by `close()`, or it was detached. */
   | { type: "closed"; reason: CloseReason };
+
+/** Milliseconds as they are told: to a tenth. */
+export function rounded(ms: number): number {
+  return Math.round(ms * 10) / 10;
+}
 
 /** Tells a listener, whose faults are none of the request. */
 export function tell(listener: (event: Socks5Event) => void, event: Socks5Event): void {

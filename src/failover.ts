@@ -1,6 +1,7 @@
 import { Course, type Next } from "./course.ts";
 import { type Aim, explain, type Identity } from "./dial.ts";
 import { Socks5Error, TargetError, withEarlier } from "./errors.ts";
+import { rounded } from "./events.ts";
 import { GIVE_UP, PROXY_UNFIT, type Rule, ruleFor } from "./policy.ts";
 import type { Proxy } from "./proxy.ts";
 import type { Scope } from "./scope.ts";
@@ -57,7 +58,7 @@ export class Failover {
   /** Failures of each proxy since the start, and the milliseconds for which it is still passed over. */
   get stats(): { proxy: string; failures: number; cooldown: number }[] {
     return [...this.#health].map(([{ name }, { failures, failing, until }]) => {
-      return { proxy: name, failures, cooldown: failing ? Math.max(0, until - performance.now()) : 0 };
+      return { proxy: name, failures, cooldown: failing ? Math.max(0, rounded(until - performance.now())) : 0 };
     });
   }
 

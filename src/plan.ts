@@ -10,12 +10,17 @@ import type { StartTls } from "./tls.ts";
 import { parseTls } from "./tls_options.ts";
 import type { TlsOptions, Transport } from "./transport.ts";
 
+/** Loads code for connections, lookups and TLS before their times are taken. */
+export type Load = (needs: { lookup: boolean; tls: boolean }) => Promise<void>;
+
 /** What a client is made of, checked. */
 export interface Plan<S> {
   readonly proxies: readonly Proxy[];
   readonly transport: Transport<S>;
   /** For a connection whose transport has no TLS. */
   readonly startTls: StartTls;
+  /** Loads the code for what is to come, as far as it is loaded at its first use. */
+  readonly load: Load | undefined;
   readonly settings: Settings;
   readonly isolation: Isolation;
   readonly onEvent: ((event: Socks5Event) => void) | undefined;
@@ -27,6 +32,7 @@ export function plan<S>(
   transport: Transport<S>,
   options: Socks5Options<S>,
   startTls: StartTls,
+  load?: Load,
 ): Plan<S> {
   const proxies = (Array.isArray(proxy) ? proxy : [proxy]).map(parseProxy);
   if (proxies.length === 0) throw new TypeError("Cannot use proxy as a list of proxies: current value is []");
@@ -48,7 +54,7 @@ export function plan<S>(
   if (checked.dns === "local" && typeof transport.lookup !== "function") {
     throw new TypeError('Cannot use dns as "local": the transport has no lookup()');
   }
-  return { proxies, transport, startTls, settings: checked, isolation, onEvent };
+  return { proxies, transport, startTls, load, settings: checked, isolation, onEvent };
 }
 
 /** What a request asks for, checked and encoded at the call. */

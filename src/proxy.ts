@@ -25,6 +25,17 @@ export interface Proxy {
   readonly tls: TlsOptions | null;
 }
 
+/**
+ * The name of a proxy with a hash of the user name behind a `#`, which tells the users of one gateway apart: 32 bits
+ * (FNV-1a) give no user name away.
+ */
+export function labelOf(name: string, credentials: UserPass | null): string {
+  if (credentials === null) return name;
+  let hash = 0x811c9dc5;
+  for (const byte of credentials.uname) hash = Math.imul(hash ^ byte, 0x01000193);
+  return `${name}#${(hash >>> 0).toString(16).padStart(8, "0")}`;
+}
+
 /** Checks a proxy; throws a `TypeError` or a `RangeError` that shows nothing of it. */
 export function parseProxy(spec: ProxySpec): Proxy {
   if (typeof spec === "string") return parseUrl(spec);

@@ -1,4 +1,4 @@
-import { runtimeStartTls, runtimeTransport } from "../adapters/runtime.ts";
+import { loadRuntime, runtimeStartTls, runtimeTransport } from "../adapters/runtime.ts";
 import type { Target } from "./address.ts";
 import type { Association } from "./association.ts";
 import type { CheckReport } from "./check.ts";
@@ -6,7 +6,7 @@ import type { Socks5Stats } from "./client.ts";
 import type { Socks5Binding, Socks5Conn } from "./connection.ts";
 import { LazyCore } from "./lazy.ts";
 import type { AssociateOptions, CheckOptions, CommandOptions, ConnectOptions, Socks5Options } from "./options.ts";
-import { plan } from "./plan.ts";
+import { type Load, plan } from "./plan.ts";
 import type { ProxySpec } from "./proxy.ts";
 import type { Transport } from "./transport.ts";
 
@@ -40,7 +40,9 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    */
   constructor(proxy: ProxySpec | readonly ProxySpec[], options: Socks5Options<S> = {}) {
     const { transport = runtimeTransport as Transport<S> } = options;
-    this.#core = new LazyCore(plan(proxy, transport, options, runtimeStartTls));
+    const connect = transport === runtimeTransport || transport instanceof Socks5Client;
+    const load: Load = (needs) => loadRuntime({ connect, ...needs });
+    this.#core = new LazyCore(plan(proxy, transport, options, runtimeStartTls, load));
   }
 
   /**

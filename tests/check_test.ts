@@ -46,8 +46,12 @@ async function check(
   return reports[0]!;
 }
 
+/** Milliseconds to a tenth, as they are printed. */
+const TENTHS = /^\d+(\.\d)?$/;
+
 function assertPlain(report: CheckReport): void {
   assertEquals(JSON.parse(JSON.stringify(report)), report);
+  for (const { ms } of [report, ...report.steps]) assertMatch(String(ms), TENTHS);
   assertEquals(report.steps.map(({ phase }) => phase), ["dial", "negotiate", "authenticate", "request", "transfer"]);
   let sum = 0;
   for (const { ms, status } of report.steps) {
@@ -180,7 +184,7 @@ const rows: Row[] = [
     why: "the proxy closed the connection instead of a reply",
   }),
   bad("never replies", { fault: "silence", at: "request" }, {
-    verdict: "target-refused",
+    verdict: "unanswered",
     code: "SOCKS5_TIMEOUT",
     steps: "ok ok - failed -",
     options: { timeout: 500, client: { attemptTimeout: 100 } },
@@ -415,10 +419,31 @@ test("check() reports whatever a transport throws, and rejects for none of it", 
       }]
     ) {
       const report = await check("socks5h://proxy.test", TARGET, { client: { transport: { connect } } });
-      assertEquals([report.verdict, steps(report)], ["proxy-down", "failed - - - -"]);
+      const isLocal = (error as { code?: unknown } | null | undefined)?.code !== undefined;
+      assertEquals([report.verdict, steps(report)], [isLocal ? "local-failed" : "proxy-down", "failed - - - -"]);
     }
   }
 });
+
+test("check() says when it began, and tells the users of one gateway apart without naming them", () =>
+  withProxy({ credentials: ALICE }, async (proxy) => {
+    const before = Date.now();
+    const as = (credentials?: typeof ALICE) => ({ ...proxy.endpoint, ...(credentials && { credentials }) });
+    const client = new Socks5Client([as(ALICE), as(BOB), as(), as({ ...ALICE, password: "other" })]);
+    const reports = await client.check();
+    for (const report of reports) {
+      assertEquals(report.time, new Date(report.time).toISOString());
+      assert(Date.parse(report.time) >= before && Date.parse(report.time) <= Date.now());
+      assertEquals(report.proxy, `127.0.0.1:${proxy.port}`);
+    }
+    const [alice, bob, nobody, again] = reports.map(({ label }) => label);
+    assertEquals(alice, `127.0.0.1:${proxy.port}#872213e7`); // FNV-1a, the same in each process
+    assertMatch(bob!, /^127\.0\.0\.1:\d+#[0-9a-f]{8}$/);
+    assert(bob !== alice);
+    assertEquals([nobody, again], [`127.0.0.1:${proxy.port}`, alice]);
+    const [report] = await client.check(undefined, { credentials: BOB });
+    assertEquals(report!.label, bob);
+  }));
 
 test("check() rejects wrong arguments before it dials", async () => {
   const transport = new FakeTransport(socks5());

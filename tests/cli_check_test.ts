@@ -38,6 +38,13 @@ const verdicts: [
     "the proxy says that",
   ],
   [
+    "unanswered",
+    8,
+    { rules: RULES, faults: { fault: "silence", at: "request" } },
+    "example.test:22",
+    "the proxy took the handshake, and did not answer",
+  ],
+  [
     "proxy-down",
     3,
     { faults: { fault: "close", at: "negotiate" } },
@@ -49,7 +56,8 @@ const verdicts: [
 test("socks5 check ends with a number for each verdict, and says what helps", async () => {
   for (const [verdict, code, options, target, last] of verdicts) {
     await withProxy(options, async (proxy) => {
-      const args = ["check", `socks5h://127.0.0.1:${proxy.port}`, ...(target === "" ? [] : [target])];
+      const limit = verdict === "unanswered" ? ["--timeout", "300"] : [];
+      const args = ["check", `socks5h://127.0.0.1:${proxy.port}`, ...(target === "" ? [] : [target]), ...limit];
       const table = await cli(args);
       assertEquals([table.code, table.err], [code, ""], verdict);
       const line = plain(table.out).split("\n").at(-3)!;
@@ -113,7 +121,7 @@ test("socks5 check --repeat tells the shortest, the middle and the longest time,
 
 test("the figures of --repeat are the shortest, the middle and the longest", () => {
   const report = (ms: number): CheckReport => ({
-    ...{ proxy: "p:1", target: null, ms, verdict: "ok" },
+    ...{ proxy: "p:1", label: "p:1", target: null, time: "", ms, verdict: "ok" },
     steps: [{ phase: "dial", status: "ok", ms, message: "" }],
   });
   const line = (...times: number[]) => {

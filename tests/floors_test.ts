@@ -98,7 +98,7 @@ const doors: { from: RegExp; to: RegExp; kind: Kind }[] = [
   { from: /^src\/socks5_client\.ts$/, to: /^(src\/(lazy|plan)|adapters\/runtime)\.ts$/, kind: "value" },
   { from: /^src\/socks5_client\.ts$/, to: /^src\//, kind: "type" },
   { from: /^adapters\//, to: /^src\/transport\.ts$/, kind: "type" },
-  { from: /^adapters\/runtime\.ts$/, to: /^adapters\/(deno|bun|node|lookup|tls)\.ts$/, kind: "dynamic" },
+  { from: /^adapters\/runtime\.ts$/, to: /^adapters\/(deno|bun|bun_tls|node|lookup|tls)\.ts$/, kind: "dynamic" },
   { from: /^adapters\/deno(_\w+)?\.ts$/, to: /^adapters\/(deno_\w+|lookup|tls)\.ts$/, kind: "value" },
   { from: /^adapters\/bun(_\w+)?\.ts$/, to: /^adapters\/(bun_\w+|lookup|roots|talk|tls)\.ts$/, kind: "value" },
   { from: /^adapters\/node(_\w+)?\.ts$/, to: /^adapters\/(node_\w+|lookup|talk|tls)\.ts$/, kind: "value" },

@@ -18,6 +18,7 @@ import type { Transport } from "../src/transport.ts";
 import { withClock } from "./support/clock.ts";
 import { type FakeConn, FakeTransport, socks5 } from "./support/fake.ts";
 import { evaluate } from "./support/peer.ts";
+import { withProxy } from "./support/stage.ts";
 import { test } from "./support/test.ts";
 
 const TARGET = "example.test:80";
@@ -311,6 +312,11 @@ async function run(program: string): Promise<string> {
     };
     const client = new Socks5Client("socks5h://proxy", { transport });
     ${program}`;
+  return await output(code);
+}
+
+/** What a program prints; it ends by itself, and says nothing else. */
+async function output(code: string): Promise<string> {
   const { stdout, stderr } = await promisify(execFile)(process.execPath, evaluate(code));
   assertEquals(
     stderr.split("\n").filter((line) => line !== "" && !/ExperimentalWarning|--trace-warnings/.test(line)),
@@ -318,6 +324,36 @@ async function run(program: string): Promise<string> {
   );
   return stdout.trim();
 }
+
+test("the first check() has loaded the code of its runtime before the time of its first step begins", async () => {
+  await withProxy({}, async (proxy) => {
+    // what connects is called in the same turn as the step begins: nothing is loaded in between, on Node in no turn either
+    const program = `
+      import * as modules from "node:module";
+      import { Socket } from "node:net";
+      import { Socks5Client } from ${JSON.stringify(import.meta.resolve("../mod.ts"))};
+      const [owner, name] = globalThis.Deno?.version?.deno ? [Deno, "connect"]
+        : globalThis.Bun ? [Bun, "connect"] : [Socket.prototype, "connect"];
+      const connect = owner[name];
+      let turns = -1;
+      const load = (url, context, next) => (turns >= 0 && turns++, next(url, context));
+      if (owner === Socket.prototype) modules.registerHooks?.({ load });
+      owner[name] = function (...args) {
+        console.log("turns", turns);
+        return connect.apply(this, args);
+      };
+      const onStep = ({ phase }) => {
+        if (phase !== "dial") return;
+        turns = 0;
+        const turn = () => setImmediate(() => { if (turns++ < 1000) turn(); });
+        turn();
+      };
+      const [report] = await new Socks5Client("socks5h://127.0.0.1:${proxy.port}").check(undefined, { onStep });
+      console.log(report.verdict);
+      turns = 1000;`;
+    assertEquals(await output(program), "turns 0\nok");
+  });
+});
 
 const PROGRAMS: [what: string, program: string, prints: string][] = [
   [
