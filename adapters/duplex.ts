@@ -90,6 +90,22 @@ export class ConnDuplex extends Duplex {
     return this;
   }
 
+  /**
+   * For a keep-alive pool that keeps the stream for later: from now on a client may close the connection for a request
+   * that waits for a place, as {@linkcode Socks5Conn.markIdle} says, and may do so during this call.
+   *
+   * @param evicted Called once, when it does. Default: destroys the stream, without an error. A stream over this one (of
+   * `node:tls`) has to be destroyed in it.
+   */
+  markIdle(evicted: () => void = () => this.destroy()): void {
+    this.#conn?.markIdle?.(evicted);
+  }
+
+  /** For a keep-alive pool, before it uses the stream again. `false` if it is closed: use another. */
+  markInUse(): boolean {
+    return !this.destroyed && (this.#conn?.markInUse?.() ?? true);
+  }
+
   /** Ends the writing side, and closes once all is written. */
   destroySoon(): void {
     if (this.writable) this.end();

@@ -119,6 +119,15 @@ class TlsPipe extends NodePipe implements Securing {
     setImmediate(() => setImmediate(() => socket.destroy()));
   }
 
+  // what is below may be a tunnel of another client
+  markIdle(evicted: () => void): void {
+    this.#below?.markIdle(evicted);
+  }
+
+  markInUse(): boolean {
+    return this.#below?.markInUse() ?? true;
+  }
+
   startTls(options: TlsOptions): Promise<Conn> {
     return this.secure(options, () => Promise.resolve(startOver));
   }

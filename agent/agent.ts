@@ -27,7 +27,7 @@ const NO_PORT = -1;
  * TLS. One agent is one identity: for other credentials make another client and another agent.
  *
  * The proxy resolves names: `lookup`, `family` and `localAddress` have nothing to say here. An idle connection counts as
- * an open one of the client (`pool.maxOpen`).
+ * an open one of the client (`pool.maxOpen`) until a request waits for a place: then the longest idle one is closed.
  *
  * A request that is aborted cancels the handshake. Its `timeout` bounds the handshake too, in place of the client's.
  *
@@ -91,6 +91,20 @@ export class Socks5Agent extends Agent {
     // not at once: setTimeout() of a request would wait for the end of what it is to limit
     setImmediate(() => stream.connect());
     return stream;
+  }
+
+  /** For `node:http`: an idle connection gives way to requests that wait for a place of the client. */
+  override keepSocketAlive(socket: Duplex): boolean {
+    const base = Agent.prototype as unknown as { keepSocketAlive(socket: Duplex): boolean };
+    if (!base.keepSocketAlive.call(this, socket)) return false;
+    (socket as Partial<ConnDuplex>).markIdle?.(() => socket.destroy());
+    return !socket.destroyed;
+  }
+
+  /** For `node:http`: an idle connection is used again. */
+  override reuseSocket(socket: Duplex, request: ClientRequest): void {
+    (socket as Partial<ConnDuplex>).markInUse?.();
+    super.reuseSocket(socket, request);
   }
 
   /** Closes what is in use and what is idle. */

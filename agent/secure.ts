@@ -24,6 +24,8 @@ export function secureOver(stream: ConnDuplex, options: SecureOptions, sessions:
   return Object.assign(socket, {
     ref: () => (stream.ref(), socket),
     unref: () => (stream.unref(), socket),
+    markIdle: (evicted: () => void) => stream.markIdle(evicted),
+    markInUse: () => stream.markInUse(),
     setTimeout(timeout: number, listener?: () => void) {
       Object.assign(socket, { timeout: stream.setTimeout(timeout).timeout });
       if (listener) timeout > 0 ? socket.once("timeout", listener) : socket.off("timeout", listener);

@@ -78,7 +78,7 @@ export class Connections {
   async #socket(options: UndiciConnectOptions, signal: AbortSignal | undefined): Promise<ConnDuplex> {
     const { ConnDuplex } = await import("../adapters/duplex.ts");
     if (this.#over !== undefined) throw this.#over;
-    const socket = new ConnDuplex((signal) => connectTo(this.#client, this.#tls, options, { signal }));
+    const socket = givesWay(new ConnDuplex((signal) => connectTo(this.#client, this.#tls, options, { signal })));
     const gone = new Promise<void>((resolve) => socket.once("close", resolve));
     this.#open.set(socket, gone.then(() => void this.#open.delete(socket)));
     const abort = () => socket.destroy(signal!.reason);
@@ -91,6 +91,15 @@ export class Connections {
       signal?.removeEventListener("abort", abort);
     }
   }
+}
+
+/** undici says by `unref()` that a connection has nothing to do, and by `ref()` that it is to be used. */
+function givesWay(socket: ConnDuplex): ConnDuplex {
+  const [ref, unref] = [socket.ref, socket.unref];
+  return Object.assign(socket, {
+    ref: () => (socket.markInUse(), ref.call(socket)),
+    unref: () => (socket.markIdle(), unref.call(socket)),
+  });
 }
 
 /** Waits for the connection; what comes later is a matter of undici's listeners. */

@@ -4,7 +4,7 @@ import type { Socks5Conn } from "../src/connection.ts";
 import type { Pass } from "./gate.ts";
 import { Inbox, sourceOf } from "./inbox.ts";
 
-const LONGEST_REST = 5_000; // it holds a place of the pool
+const LONGEST_REST = 5_000; // it holds a place of the pool until somebody waits for one
 
 /** A connection to a target for plain requests, which one client of the front may use for several. */
 export class Upstream {
@@ -34,6 +34,7 @@ export class Upstream {
     this.#first = this.answers.peek();
     const heard = () => this.resting && this.close();
     this.#first.then(heard, heard);
+    this.conn.markIdle?.(() => this.close());
   }
 
   /** Whether it serves for a request; if not, it is closed. */
@@ -42,6 +43,7 @@ export class Upstream {
     const { username, password } = pass.credentials ?? {};
     const own = this.#pass.credentials;
     if (target.name !== this.#target.name || username !== own?.username || password !== own?.password) this.close();
+    if (this.conn.markInUse?.() === false) this.close();
     this.resting = false;
     this.reused = true;
     return !this.#closed;

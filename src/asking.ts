@@ -128,7 +128,7 @@ export abstract class Asking<S, T> implements Call<Session<S>, T>, Want, Order, 
     const { inUse, opening, waiting } = pool.counts;
     const proxy = phase === "pool" ? null : this.#proxy;
     if (phase !== "pool" || waiting === 0) return timedOut(deadline, ms, phase, proxy, this);
-    const taken = `all ${settings.maxOpen} are taken, ${inUse} tunnels are in use and ${opening} opening`;
+    const taken = `${settings.maxOpen} of ${settings.maxOpen} are taken, ${inUse} in use and ${opening} opening`;
     return timedOut(deadline, ms, phase, null, this, `for a place: ${taken}`);
   }
 

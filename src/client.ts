@@ -24,7 +24,7 @@ export interface Socks5Stats {
   opening: number;
   /** Tunnels and bindings that somebody holds. */
   inUse: number;
-  /** Tunnels that were released and are kept. */
+  /** Tunnels that were released and are kept, or that rest in the keep-alive pool of their holder. */
   idle: number;
   /** Sessions that are ready for the next connects. */
   warm: number;

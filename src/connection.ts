@@ -31,6 +31,28 @@ export interface Socks5Conn<S = unknown> extends Conn<S> {
   /** Back to the pool, if it was opened with `reuse`, is at rest, open both ways and never streamed; else `close()`. */
   release(): void;
   /**
+   * For a keep-alive pool that keeps the tunnel for later, as that of {@linkcode Socks5Agent}: it still counts in
+   * `pool.maxOpen`, but from now on the client may close it for a request that waits for a place, the longest idle first,
+   * and closes it when the client is closed. It may do so during this call.
+   *
+   * @param evicted Called once, synchronously, when the client closes it: drop it from the keep-alive pool. It must not
+   * start anything; what it throws is ignored.
+   *
+   * @example A keep-alive pool
+   * ```ts ignore
+   * free.add(conn); // the exchange is over
+   * conn.markIdle(() => free.delete(conn));
+   *
+   * for (const conn of free) { // the next exchange
+   *   free.delete(conn);
+   *   if (conn.markInUse()) return conn;
+   * }
+   * ```
+   */
+  markIdle(evicted: () => void): void;
+  /** Ends what {@linkcode markIdle} began, before the next byte is sent. `false` if the tunnel is closed: use another. */
+  markInUse(): boolean;
+  /**
    * Hands over the runtime's own socket, which the client counts no longer.
    *
    * @throws {TypeError} If the tunnel is a reused one, has a read or a write pending, has ended, or has no such socket.
@@ -108,6 +130,8 @@ export interface AcceptOptions {
 /** What one holder may do with the place of a tunnel; the first call counts. */
 export interface Holding {
   release(): void;
+  markIdle(evicted: () => void): void;
+  markInUse(): boolean;
   free(reason: CloseReason): void;
 }
 
@@ -132,6 +156,7 @@ export function heldError(
 ): unknown {
   if (cause instanceof TypeError) return cause;
   if (over !== undefined) return connError(conn, "SOCKS5_CONN_CLOSED", what, `it was ${over}`, cause);
+  if (closedBy === "evicted") return connError(conn, "SOCKS5_CONN_CLOSED", what, "it was idle and made room", cause);
   if (closedBy === "client") return connError(conn, "SOCKS5_CLIENT_CLOSED", what, "the client was closed", cause);
   return connError(conn, "SOCKS5_CONN_RESET", what, "the connection broke", cause);
 }

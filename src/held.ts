@@ -7,6 +7,7 @@ import {
   type StartTlsOptions,
   type Use,
 } from "./connection.ts";
+import { cannot } from "./errors.ts";
 import { Sending } from "./sending.ts";
 import type { Session } from "./session.ts";
 import { readableOf, writableOf } from "./streams.ts";
@@ -96,6 +97,22 @@ export class HeldConn<S> implements Socks5Conn<S> {
     if (this.#busy || this.#ending || !this.#use.mayRelease || this.#isStreamed) return this.close();
     this.#over = "released";
     this.#holding.release();
+  }
+
+  markIdle(evicted: () => void): void {
+    if (typeof evicted !== "function") throw new TypeError(cannot("evicted", "a function", typeof evicted));
+    if (this.#over !== undefined) return;
+    this.#holding.markIdle(() => {
+      try {
+        evicted();
+      } catch {
+        // it was told
+      }
+    });
+  }
+
+  markInUse(): boolean {
+    return this.#over === undefined && this.#holding.markInUse();
   }
 
   detach(): Detached<S> {

@@ -5,10 +5,14 @@ export type CloseReason = "holder" | "peer" | "idle" | "evicted" | "client" | "d
 export interface Pooled {
   /** When it is too old to be handed out again, on the clock of `performance.now()`. */
   readonly expires: number;
-  /** Watches it; `lost` is called once if the peer speaks, ends or resets. */
+  /** Watches it; `lost` is called if the peer speaks, ends or resets, or if what is below it is closed for another. */
   park(lost: () => void): void;
   /** Ends the watch. */
   unpark(): void;
+  /** Its holder does without it; `evicted` is called if what is below it is closed for another. */
+  markIdle(evicted: () => void): void;
+  /** Its holder uses it again. */
+  markInUse(): void;
   close(reason: CloseReason): void;
 }
 
@@ -19,9 +23,11 @@ export interface Pooled {
 export class Place<C extends Pooled> {
   readonly key: string;
   conn: C | undefined;
-  state: "filling" | "open" | "parked" | "done" = "open";
+  state: "filling" | "open" | "resting" | "parked" | "done" = "open";
   /** Ends the dial that fills it. */
   stop: (() => void) | undefined;
+  /** Tells the holder of what rests that it is closed. */
+  evicted: (() => void) | undefined;
   since = 0;
   readonly #keeper: Keeper<C>;
 
@@ -36,6 +42,23 @@ export class Place<C extends Pooled> {
     this.#keeper.release(this);
   }
 
+  /** Its holder keeps what is in it, and gives way to whoever needs a place; `evicted` is called then. */
+  markIdle(evicted: () => void): void {
+    this.#keeper.markIdle(this, evicted);
+  }
+
+  /** Its holder uses it again; `false` if it is gone. */
+  markInUse(): boolean {
+    return this.#keeper.markInUse(this);
+  }
+
+  /** Tells its holder, once, that what rested has ended. */
+  tell(): void {
+    const { evicted } = this;
+    this.evicted = undefined;
+    evicted?.();
+  }
+
   /** The end of what is in it; the place goes to the next in line. */
   free(reason: CloseReason): void {
     this.#keeper.free(this, reason);
@@ -45,5 +68,7 @@ export class Place<C extends Pooled> {
 /** Who gave the place. */
 interface Keeper<C extends Pooled> {
   release(place: Place<C>): void;
+  markIdle(place: Place<C>, evicted: () => void): void;
+  markInUse(place: Place<C>): boolean;
   free(place: Place<C>, reason: CloseReason): void;
 }

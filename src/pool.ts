@@ -12,14 +12,15 @@ const SESSION = "session"; // no key of a tunnel: those are JSON arrays
 
 /**
  * Counts places, keeps waiters in order, and parked tunnels and sessions for later. It opens nothing: who holds an empty
- * place dials into it. `open` (dialling, in use, filling and parked) never exceeds `maxOpen`, and nobody waits while a
- * place could be given.
+ * place dials into it. `open` (dialling, in use, resting, filling and parked) never exceeds `maxOpen`, and nobody waits
+ * while a place could be given. What rests is idle in the keep-alive pool of its holder, and gives way as a parked tunnel.
  */
 export class Pool<C extends Pooled> {
   /** Told that a tunnel has left its place. */
   onRoom: (() => void) | undefined;
   readonly #limits: PoolLimits;
   readonly #held = new Set<Place<C>>();
+  readonly #resting = new Set<Place<C>>(); // the longest resting first
   readonly #filling = new Set<Place<C>>();
   readonly #idle: Shelf<C>;
   readonly #warm: Shelf<C>;
@@ -51,7 +52,7 @@ export class Pool<C extends Pooled> {
   /** What there is now. */
   get counts(): { opening: number; inUse: number; idle: number; warm: number; waiting: number } {
     const empty = [...this.#held].filter((place) => place.conn === undefined).length;
-    const idle = this.#idle.places.length;
+    const idle = this.#idle.places.length + this.#resting.size;
     return {
       opening: empty + this.filling,
       inUse: this.#held.size - empty,
@@ -104,7 +105,7 @@ export class Pool<C extends Pooled> {
   }
 
   release(place: Place<C>): void {
-    if (place.state !== "open") return;
+    if (!this.markInUse(place)) return;
     if (this.#closed !== undefined) return this.free(place, "client");
     if (place.conn!.expires <= performance.now()) return this.free(place, "evicted");
     this.#held.delete(place);
@@ -114,7 +115,31 @@ export class Pool<C extends Pooled> {
     this.#bury();
   }
 
+  markIdle(place: Place<C>, evicted: () => void): void {
+    if (!this.markInUse(place)) return;
+    this.#held.delete(place);
+    this.#resting.add(place);
+    place.state = "resting";
+    place.since = performance.now();
+    place.evicted = evicted;
+    if (this.#closed !== undefined) this.#end(place, "client");
+    else place.conn!.markIdle(() => this.#gone(place));
+    this.#pump();
+    this.#bury();
+  }
+
+  markInUse(place: Place<C>): boolean {
+    if (place.state !== "resting") return place.state === "open";
+    this.#resting.delete(place);
+    this.#held.add(place);
+    place.state = "open";
+    place.evicted = undefined;
+    place.conn!.markInUse();
+    return true;
+  }
+
   free(place: Place<C>, reason: CloseReason): void {
+    this.markInUse(place);
     if (place.state !== "open" && place.state !== "filling") return;
     const wasInUse = place.state === "open" && place.conn !== undefined;
     this.#end(place, reason);
@@ -126,7 +151,8 @@ export class Pool<C extends Pooled> {
   /** Ends what is parked or filling and rejects who waits, now and from now on, each with an error of its own. */
   close(error: () => Error): void {
     this.#closed ??= error;
-    for (const place of [...this.#idle.places, ...this.#warm.places, ...this.#filling]) this.#end(place, "client");
+    const unused = [...this.#idle.places, ...this.#resting, ...this.#warm.places, ...this.#filling];
+    for (const place of unused) this.#end(place, "client");
     this.#queue.close(error);
     this.#bury();
   }
@@ -142,7 +168,8 @@ export class Pool<C extends Pooled> {
   }
 
   get #open(): number {
-    return this.#held.size + this.#filling.size + this.#idle.places.length + this.#warm.places.length;
+    const { places: { length: idle } } = this.#idle;
+    return this.#held.size + this.#resting.size + this.#filling.size + idle + this.#warm.places.length;
   }
 
   #pump(): void {
@@ -166,15 +193,31 @@ export class Pool<C extends Pooled> {
   #makeRoom(): boolean {
     if (this.#open < this.#limits.maxOpen) return true;
     const [filling] = this.#filling;
-    const place = this.#idle.places[0] ?? this.#warm.places[0] ?? filling;
+    const place = this.#longestIdle ?? this.#warm.places[0] ?? filling;
     if (place !== undefined) this.#end(place, "evicted");
     return place !== undefined;
+  }
+
+  /** Whether it is parked here or rests at its holder. */
+  get #longestIdle(): Place<C> | undefined {
+    const [resting] = this.#resting;
+    const [parked] = this.#idle.places;
+    return resting === undefined || (parked !== undefined && parked.since < resting.since) ? parked : resting;
+  }
+
+  /** What is below a resting connection was closed. */
+  #gone(place: Place<C>): void {
+    if (place.state !== "resting") return;
+    this.#end(place, "evicted");
+    this.#pump();
+    this.#bury();
   }
 
   #end(place: Place<C>, reason: CloseReason): void {
     const { state } = place;
     if (state === "done") return;
     if (state === "open") this.#held.delete(place);
+    else if (state === "resting") this.#resting.delete(place);
     else if (state === "filling") this.#filling.delete(place);
     else (place.key === SESSION ? this.#warm : this.#idle).remove(place);
     place.state = "done";
@@ -184,6 +227,8 @@ export class Pool<C extends Pooled> {
 
   /** Closes what has ended: last of all, since who is told of it may come back in here. */
   #bury(): void {
+    // before anything else is told, so that nobody uses what has ended
+    for (const { place } of this.#ended) place.tell();
     while (this.#ended.length > 0) {
       const { place, reason } = this.#ended.shift()!;
       place.conn?.close(reason);

@@ -45,6 +45,7 @@ export class Session<S = unknown> implements Pooled {
     this.conn.unref?.();
     this.#lost = lost;
     if (this.#spoke) lost();
+    if (this.reply !== undefined) this.markIdle(lost);
     if (this.#watch !== undefined) return;
     const settle = () => {
       this.#spoke = true;
@@ -57,6 +58,16 @@ export class Session<S = unknown> implements Pooled {
   unpark(): void {
     this.conn.ref?.();
     this.#lost = undefined;
+    this.markInUse();
+  }
+
+  /** In a chain the proxy before has a pool, too. */
+  markIdle(evicted: () => void): void {
+    this.conn.markIdle?.(evicted);
+  }
+
+  markInUse(): void {
+    this.conn.markInUse?.();
   }
 
   /** Whether the peer spoke, ended or reset since it was parked, as far as the runtime has told. */

@@ -77,6 +77,13 @@ export interface Conn<S = unknown> {
   ref?(): void;
   /** Lets the process end although the connection is open. */
   unref?(): void;
+  /**
+   * Its holder keeps it for later: whoever opened it may close it when its place is needed, and then calls `evicted`.
+   * What a client opens has it, so that a client that is the transport of another knows what rests there.
+   */
+  markIdle?(evicted: () => void): void;
+  /** Its holder uses it again; `false` if it is closed. */
+  markInUse?(): boolean;
   /** Hands over the runtime's own socket; the connection is unusable from then on. */
   detach?(): Detached<S>;
   /**

@@ -2,6 +2,7 @@ import { assertEquals, assertInstanceOf, assertMatch, assertNotEquals, assertThr
 import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { get, request } from "node:http";
+import type { get as getPlain } from "node:http";
 import { get as getSecure, request as requestSecure } from "node:https";
 import process from "node:process";
 import { checkServerIdentity, type PeerCertificate, type TLSSocket } from "node:tls";
@@ -14,7 +15,7 @@ import type { TestFault, TestProxyOptions, TestStep } from "../testing/mod.ts";
 import { eventually } from "./support/real_process.ts";
 import { digestOf, payload, startSilent } from "./support/targets.ts";
 import { test } from "./support/test.ts";
-import { answer, errorOf, response, withWeb } from "./support/web.ts";
+import { answer, errorOf, response, type Web, withWeb } from "./support/web.ts";
 
 const { authority, otherAuthority, ips, stranger, client: clientCertificate } = certificates();
 const kinds = { "http:": get, "https:": getSecure };
@@ -73,6 +74,49 @@ for (const [protocol, get] of Object.entries(kinds)) {
       await gone;
       assertEquals(await answer(get(`${url}/2`, { agent })), "GET example.com/2");
       assertEquals(site.accepted, 2);
+    });
+  });
+
+  test(`${protocol} idle connections make room for requests to other hosts, the longest idle first`, async () => {
+    await withHosts(2, async ({ agent, client, proxy, ask }) => {
+      for (const host of ["a", "b", "a", "c"]) assertEquals(await ask(get, `${protocol}//${host}.test/`), 200);
+      assertEquals(client.stats().idle, 2);
+      const names = Object.keys(agent.freeSockets).map((name) => name.split(":")[1]);
+      assertEquals([names.toSorted(), proxy.connections.length], [["a.test", "c.test"], 3]);
+      const all = await Promise.all("defgha".split("").map((host) => ask(get, `${protocol}//${host}.test/`)));
+      assertEquals(all, new Array(6).fill(200));
+      const { inUse, opening, idle, waiting, failures } = client.stats();
+      assertEquals([inUse, opening, idle <= 2, waiting, failures], [0, 0, true, 0, 0]);
+    });
+  });
+
+  for (const first of ["the one that has it", "another"]) {
+    test(`${protocol} an idle connection is used again or makes room, never both: ${first} asks first`, async () => {
+      await withHosts(1, async ({ proxy, ask }) => {
+        for (let i = 0; i < 5; i++) {
+          assertEquals(await ask(get, `${protocol}//a.test/`), 200);
+          const hosts = first === "another" ? ["b", "a", "a"] : ["a", "b", "a"];
+          const answers = await Promise.all(hosts.map((host) => ask(get, `${protocol}//${host}.test/`)));
+          assertEquals(answers, [200, 200, 200]);
+        }
+        assertEquals(proxy.connections.length > 5, true);
+      });
+    });
+  }
+
+  test(`${protocol} client.close() closes idle connections and waits for those in use`, async () => {
+    await withHosts(3, async ({ agent, client, ask }) => {
+      await ask(get, `${protocol}//a.test/`);
+      const asked = get(`${protocol}//b.test/`, { agent });
+      const answered = response(asked);
+      await once(asked, "socket");
+      const { socket } = asked;
+      await once(socket!, protocol === "http:" ? "connect" : "secureConnect");
+      const closed = client.close({ drain: 10_000 });
+      assertEquals(client.stats().idle, 0);
+      (await answered).resume();
+      await closed;
+      assertEquals(agent.freeSockets, {});
     });
   });
 
@@ -359,11 +403,49 @@ test("the timeout of the agent counts, and that of setTimeout() is told", async 
   });
 });
 
+test("an agent keeps connections that know nothing of room, too", async () => {
+  await withWeb({}, async ({ client, proxy }) => {
+    const bare = async (...args: Parameters<Socks5Client["connect"]>) => {
+      const conn = await client.connect(...args);
+      const pipe = { read: conn.read, write: conn.write, closeWrite: conn.closeWrite, close: conn.close };
+      return Object.fromEntries(Object.entries(pipe).map(([name, f]) => [name, (f as () => void).bind(conn)]));
+    };
+    const agent = new Socks5Agent({ connect: bare } as never);
+    for (let i = 0; i < 2; i++) assertEquals(await answer(get("http://example.com/", { agent })), "GET example.com/");
+    assertEquals(proxy.connections.length, 1);
+    agent.destroy();
+  });
+});
+
 test("an agent wants something with connect()", () => {
   for (const client of [undefined, null, {}, "socks5h://proxy.example"] as never[]) {
     assertThrows(() => new Socks5Agent(client), TypeError, "Cannot use client as");
   }
 });
+
+/** Runs `use` with any host behind a client that has so many places, and waits no longer than is needed. */
+async function withHosts(
+  maxOpen: number,
+  use: (web: Web & { ask(get: typeof getPlain, url: string): Promise<number | undefined> }) => Promise<void>,
+): Promise<void> {
+  const ports = { http: 0, https: 0 };
+  const proxy: TestProxyOptions = {
+    rules: (target) => ({ port: target.endsWith(":443") ? ports.https : ports.http }),
+  };
+  const agent = { checkServerIdentity: () => undefined };
+  await withWeb({ proxy, agent, client: { timeout: 5_000, pool: { maxOpen } } }, async (web) => {
+    [ports.http, ports.https] = [web.plain.port, web.secure.port];
+    const ask = async (get: typeof getPlain, url: string) => {
+      const asked = get(url, { agent: web.agent });
+      const closed = new Promise((resolve) => asked.once("close", resolve));
+      const answer = await response(asked);
+      answer.resume();
+      await closed;
+      return answer.statusCode;
+    };
+    await use({ ...web, ask });
+  });
+}
 
 // receives after which a silent proxy is known to have got what it is silent about
 const said = { accept: 0, negotiate: 1, authenticate: 2, request: 3 };

@@ -17,6 +17,8 @@ import type { TestFault, TestProxy, TestProxyOptions } from "../testing/mod.ts";
 import { assertEchoes, failure, withTarget } from "./support/stage.ts";
 import * as targets from "./support/targets.ts";
 import { test } from "./support/test.ts";
+import { certificates } from "./support/certificates.ts";
+import { startTls } from "./support/tls_targets.ts";
 
 const TARGET = "example.test:80";
 const REFUSED = "127.0.0.1:1";
@@ -335,7 +337,7 @@ test("close() of the inner client ends what goes through it: connects, tunnels i
         const connecting = failure(outer.connect(echo.address));
         await gate.reached;
         const reading = failure(held.read(new Uint8Array(1)));
-        assertEquals(inUse([inner, outer]), [3, 1]);
+        assertEquals([inUse([inner, outer]), inner.stats().idle], [[2, 1], 1]);
         await inner.close();
         const broken = await reading;
         assertEquals([broken.code, (broken.cause as Socks5Error).code], ["SOCKS5_CONN_RESET", "SOCKS5_CLIENT_CLOSED"]);
@@ -379,7 +381,8 @@ test("a tunnel through a chain is released and used again, and gone once any hop
           await assertEchoes(conn, `round ${round}`);
           conn.release();
         }
-        assertEquals([first.connections.length - before, outer.stats().idle, inUse([inner, outer])], [1, 1, [1, 0]]);
+        const idle = [inner, outer].map((client) => client.stats().idle);
+        assertEquals([first.connections.length - before, idle, inUse([inner, outer])], [1, [1, 1], [0, 0]]);
         await stopped.stop();
         assertEquals([await gone.promise, outer.stats().idle, inUse([inner, outer])], ["peer", 0, [0, 0]]);
         await stopped.start();
@@ -459,3 +462,35 @@ test("a proxy on a unix socket can only be the nearest hop", () =>
     await assertRejects(() => outer.connect(TARGET), TypeError, "SOCKS5 cannot address a unix socket");
     assertEquals([first.connections.length, outer.stats().opening], [0, 0]);
   }));
+
+for (const tls of [false, true]) {
+  test(`what rests in the pool of a client, ${tls ? "with" : "without"} TLS, makes room in that of its transport`, () =>
+    withTarget(
+      tls ? startTls() : targets.startEcho(),
+      (echo) =>
+        withHops([{}, {}, {}], async (first, second, third) => {
+          const inner = new Socks5Client(first.url, { pool: { maxOpen: 1 } });
+          const outer = [second, third].map(({ url }) => new Socks5Client(url, { transport: inner, retry: 0 }));
+          const options = {
+            reuse: true,
+            timeout: 5_000,
+            ...(tls && { tls: { serverName: "localhost", caCerts: [certificates().authority.cert] } }),
+          };
+          for (const client of [...outer, ...outer]) {
+            const conn = await client.connect(echo.address, options);
+            await assertEchoes(conn, "hello");
+            assertEquals(inner.stats().inUse, 1);
+            conn.release();
+          }
+          assertEquals(outer.map((client) => client.stats().idle), [0, 1]);
+          assertEquals([inner.stats().inUse, inner.stats().idle], [0, 1]);
+          const again = await outer[1]!.connect(echo.address, options);
+          assertEquals([again.reused, inner.stats().inUse, inner.stats().idle], [true, 1, 0]);
+          again.markIdle(() => {});
+          assertEquals([inner.stats().inUse, inner.stats().idle], [0, 1]);
+          assertEquals((await outer[0]!.connect(echo.address, options)).reused, false);
+          assertEquals([again.markInUse(), outer[1]!.stats().idle], [false, 0]);
+          await inner.close();
+        }),
+    ));
+}

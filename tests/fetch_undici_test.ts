@@ -44,6 +44,20 @@ for (const version of [6, 7, 8]) {
     });
   }, onNode);
 
+  test(`undici ${version}: connections that have nothing to do make room for other hosts`, async () => {
+    const { Agent, request } = undici();
+    await withFetch(hello, {}, async ({ proxy }) => {
+      const client = new Socks5Client(proxy.url, { timeout: 5_000, pool: { maxOpen: 2 } });
+      const dispatcher = new Agent({ connect: createConnector(client) });
+      const ask = async (host: string) => (await request(`http://${host}.test/`, { dispatcher })).body.text();
+      for (const host of ["a", "b", "a", "c", "d", "a"]) assertEquals(await ask(host), "hello");
+      assertEquals(await Promise.all(["a", "b", "c", "d", "a"].map(ask)), new Array(5).fill("hello"));
+      assertEquals(client.stats().failures, 0);
+      await dispatcher.close();
+      await client.close();
+    });
+  }, onNode);
+
   test(
     `undici ${version} of one's own speaks HTTPS through the proxy, with the certificate of the host alone`,
     async () => {

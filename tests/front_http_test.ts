@@ -220,6 +220,27 @@ test("a target that hung up in between, or said what nobody asked for, is connec
       await raw.finish();
     })));
 
+test("a target that rests makes room for who waits, and is connected to anew", () =>
+  withTarget(numbering(), (target) =>
+    withFront(
+      { proxy: { rules: () => target }, client: { timeout: 3_000, pool: { maxOpen: 1 } } },
+      async ({ dial, client }) => {
+        const [one, two] = [await dial(get("/a")), await dial()];
+        assertEquals(await readAnswer(one), "1.1 /a");
+        assertEquals(client.stats().idle, 1);
+        await two.write(bytes(get("/b")));
+        assertEquals(await readAnswer(two), "2.1 /b");
+        await one.write(bytes(get("/c")));
+        assertEquals(await readAnswer(one), "3.1 /c");
+        await one.write(bytes(get("/d")));
+        assertEquals(await readAnswer(one), "3.2 /d");
+        for (const raw of [one, two]) {
+          raw.close();
+          await raw.finish();
+        }
+      },
+    )));
+
 test("a target that says more than it was asked, or that this is the last, is not asked again", () =>
   withTarget(numbering(), (target) =>
     withFront({ proxy: { rules: () => target } }, async ({ dial, proxy }) => {

@@ -14,6 +14,8 @@ class Item implements Pooled {
   expires: number;
   closedBy: CloseReason | undefined;
   lost: (() => void) | undefined;
+  /** Told if what is below it is closed for another. */
+  below: (() => void) | undefined;
   #spoke = false;
 
   constructor(key = "a", expires = Infinity) {
@@ -24,6 +26,14 @@ class Item implements Pooled {
   park(lost: () => void): void {
     this.lost = lost;
     if (this.#spoke) lost();
+  }
+
+  markIdle(evicted: () => void): void {
+    this.below = evicted;
+  }
+
+  markInUse(): void {
+    this.below = undefined;
   }
 
   unpark(): void {
@@ -77,6 +87,14 @@ function open(pool: Pool<Item>, key = "a", item: Item = new Item(key)): Place<It
 function park(pool: Pool<Item>, key = "a", item: Item = new Item(key)): Item {
   open(pool, key, item).release();
   return item;
+}
+
+/** What rests at its holder, and how often that one was told that it is closed. */
+function rest(pool: Pool<Item>, key = "a"): { item: Item; place: Place<Item>; told: number } {
+  const place = open(pool, key);
+  const resting = { item: place.conn!, place, told: 0 };
+  place.markIdle(() => resting.told++);
+  return resting;
 }
 
 /** A place that fills, and how often its dial was stopped; `undefined` if there is no room. */
@@ -382,6 +400,102 @@ test("who needs the place ends an idle tunnel, then the oldest session, then a d
   assertEquals([filling.stops, countsOf(pool)], [1, counts({ opening: 4 })], "its dial gives back what it has no more");
 });
 
+test("what rests at its holder gives way in one order with idle tunnels, the longest first, and its holder is told", () =>
+  withClock(async (clock) => {
+    const pool = new Pool<Item>({ ...LIMITS, maxOpen: 4, maxIdle: 4 });
+    const one = rest(pool, "a");
+    await clock.tick(1);
+    const parked = park(pool, "b");
+    await clock.tick(1);
+    const [two, three] = [rest(pool, "c"), rest(pool, "d")];
+    await clock.tick(1);
+    assert(one.place.markInUse());
+    one.place.markIdle(() => one.told++); // it was used, and is the youngest now
+    assertEquals(countsOf(pool), counts({ idle: 4 }));
+    const ended: string[] = [];
+    for (let i = 0; i < 4; i++) {
+      assert(pool.take(want("e")) !== undefined);
+      const resting = { one, two, three };
+      const gone = Object.entries(resting).filter(([, { item }]) => item.closedBy === "evicted").map(([name]) => name);
+      if (parked.closedBy === "evicted") gone.push("parked");
+      ended.push(...gone.filter((name) => !ended.includes(name)));
+    }
+    assertEquals(ended, ["parked", "two", "three", "one"]);
+    assertEquals([one.told, two.told, three.told], [1, 1, 1]);
+    assertEquals(pool.take(want("e")), undefined);
+  }));
+
+test("what is used again is nobody else's, and what made room is not used again", () => {
+  const pool = new Pool<Item>({ ...LIMITS, maxOpen: 1 });
+  const { item, place } = rest(pool);
+  assertEquals([place.markInUse(), place.markInUse()], [true, true]);
+  assertEquals(pool.take(want("b")), undefined);
+  let usable: boolean | undefined;
+  place.markIdle(() => usable = place.markInUse());
+  assert(pool.take(want("b")) !== undefined);
+  assertEquals([usable, place.markInUse(), item.closedBy], [false, false, "evicted"]);
+  place.markIdle(() => usable = true);
+  place.release();
+  place.free("holder");
+  assertEquals([usable, countsOf(pool)], [false, counts({ opening: 1 })]);
+});
+
+test("who waits is served by what begins to rest", async () => {
+  const pool = new Pool<Item>({ ...LIMITS, maxOpen: 1 });
+  const place = open(pool);
+  const waiting = pool.wait(want("b"), NEVER, false);
+  let told = 0;
+  place.markIdle(() => told++);
+  assertEquals([told, (await waiting).conn, countsOf(pool)], [1, undefined, counts({ opening: 1 })]);
+});
+
+test("all holders are told before anything else is, so that nobody uses what has ended", () => {
+  const pool = new Pool<Item>({ ...LIMITS, maxOpen: 2 });
+  const [one, two] = [rest(pool), rest(pool)];
+  let seen: unknown;
+  const close = one.item.close.bind(one.item);
+  one.item.close = (reason) => {
+    close(reason);
+    seen = [two.told, two.place.markInUse()];
+  };
+  pool.close(() => new Error("end"));
+  assertEquals(seen, [1, false]);
+});
+
+test("a holder who closes or releases what rests is not told, and the place is the next one's", () => {
+  const pool = new Pool<Item>({ ...LIMITS, maxOpen: 2 });
+  const [closed, released] = [rest(pool), rest(pool)];
+  closed.place.free("holder");
+  released.place.release();
+  assertEquals([closed.item.closedBy, released.item.closedBy], ["holder", undefined]);
+  assertEquals([closed.told, released.told, countsOf(pool)], [0, 0, counts({ idle: 1 })]);
+  pool.close(() => new Error("end"));
+});
+
+test("what is below a resting one, in a chain, may be closed for another; while it is used it may not", () => {
+  const pool = new Pool<Item>({ ...LIMITS, maxOpen: 1 });
+  const { item, place } = rest(pool);
+  place.markInUse();
+  assertEquals(item.below, undefined);
+  let told = 0;
+  place.markIdle(() => told++);
+  item.below!();
+  assertEquals([told, item.closedBy, countsOf(pool)], [1, "evicted", counts({})]);
+});
+
+test("close() ends what rests, also if it begins to rest afterwards", async () => {
+  const pool = new Pool<Item>(LIMITS);
+  const resting = rest(pool);
+  const place = open(pool);
+  pool.close(() => new Error("end"));
+  assertEquals([resting.told, resting.item.closedBy], [1, "client"]);
+  const emptied = pool.emptied();
+  let told = 0;
+  place.markIdle(() => told++);
+  assertEquals([told, place.conn!.closedBy], [1, "client"]);
+  await emptied;
+});
+
 test("a dial that fills and fails gives its place back", () => {
   const pool = new Pool<Item>({ ...LIMITS, maxOpen: 1 });
   const filling = fill(pool)!;
@@ -497,6 +611,7 @@ async function simulate(seed: number, clock: Clock): Promise<void> {
   const pool = new Pool<Item>(limits);
   const live = new Set<Item>();
   const held: Place<Item>[] = [];
+  const resting: Place<Item>[] = [];
   const dialling: { place: Place<Item>; session?: Item }[] = [];
   const filling: Place<Item>[] = [];
   const stopped: Place<Item>[] = [];
@@ -548,7 +663,7 @@ async function simulate(seed: number, clock: Clock): Promise<void> {
       waiting === 0 || (idle + warm + fills === 0 && open === limits.maxOpen),
       `${when}: waits although something is parked or filling, or there is room`,
     );
-    assert(idle <= limits.maxIdle, `${when}: more than maxIdle`);
+    assert(idle - resting.length <= limits.maxIdle, `${when}: more than maxIdle`);
     assertEquals(fills, filling.length, `${when}: dials that fill are not those that count`);
     assert(!closed || idle + warm + fills + waiting === 0, `${when}: something is left after close()`);
   };
@@ -582,8 +697,19 @@ async function simulate(seed: number, clock: Clock): Promise<void> {
       place?.release();
       if (next() < 0.2) place?.release();
       if (next() < 0.2) place?.free("holder");
-    } else if (dice < 0.73) any(held)?.free("holder");
-    else if (dice < 0.82) refill();
+    } else if (dice < 0.7) any(held)?.free("holder");
+    else if (dice < 0.72) {
+      const place = any(held);
+      if (place !== undefined) {
+        resting.push(place);
+        place.markIdle(() => resting.splice(resting.indexOf(place), 1));
+      }
+    } else if (dice < 0.73) {
+      const place = any(resting);
+      if (place !== undefined) assert(place.markInUse(), "what its holder takes for resting is gone");
+      if (place !== undefined) held.push(place);
+      if (next() < 0.2) any(resting)?.free("holder");
+    } else if (dice < 0.82) refill();
     else if (dice < 0.9) {
       const place = any(filling);
       if (place !== undefined) {
@@ -616,6 +742,7 @@ async function simulate(seed: number, clock: Clock): Promise<void> {
     session?.close("holder");
     place.free("holder");
   }
+  assertEquals(resting, [], "something rests after close()");
   for (const place of [...held, ...stopped]) place.free("holder");
   await pool.emptied();
   assertEquals([settled, live.size, ended], [asked, 0, made]);

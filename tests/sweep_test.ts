@@ -262,7 +262,7 @@ test("a connect that waits for a place leaves nothing when it is aborted, times 
       checkError(error, action);
       if (action === "expire") {
         assertEquals((error as Socks5Error).phase, "pool");
-        assert(error.message.includes("all 1 are taken, 1 tunnels are in use and 0 opening"), error.message);
+        assert(error.message.includes("1 of 1 are taken, 1 in use and 0 opening"), error.message);
       }
       assertEquals([client.stats().waiting, listeners(), transport.conns.length], [0, 0, 1]);
       held.close();
