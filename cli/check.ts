@@ -13,18 +13,22 @@ import type { Given } from "./usage.ts";
 export async function check(given: Given, io: CliIo): Promise<number> {
   const timeout = given.number("timeout", 1);
   const rounds = given.number("repeat", 1) ?? 1;
-  const { proxies, from, rest: [to, ...more] } = proxiesOf(given, io.env);
+  const { proxies, rest: [to, ...more] } = await proxiesOf(given, io);
   if (more.length > 0) throw new UsageError("give at most one target, as HOST:PORT", "check");
   const target = to === undefined ? undefined : parseTarget(to).name;
   const proof = proofFor(target, given.value("probe"), given.has("tls"));
   const print = given.has("json") ? printJson : printTable;
   // all of them before the first, so that nothing begins if one is malformed
-  const clients = proxies.map((proxy) => new Socks5Client(proxy, { timeout, attemptTimeout: timeout }));
+  const checks = proxies.map(({ url, from }) => {
+    const client = new Socks5Client(url, { timeout, attemptTimeout: timeout });
+    const found = from === null ? "" : ` (${from})`;
+    return { client, title: `${client.stats().proxies[0]!.proxy}${found}${target ? ` → ${target}` : ""}` };
+  });
   return await interruptible(io, async (signal) => {
     const verdicts: CheckReport["verdict"][] = [];
-    for (const client of clients) {
+    for (const { client, title } of checks) {
       const reports = await print(io, {
-        title: `${client.stats().proxies[0]!.proxy}${from === null ? "" : ` (${from})`}${target ? ` → ${target}` : ""}`,
+        title,
         phases: ["dial", "negotiate", "authenticate", "request", ...(proof.tls ? ["tls"] : []), "transfer"],
         rounds,
         check: async (onStep) => (await client.check(target, { ...proof, signal, onStep }))[0]!,

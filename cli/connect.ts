@@ -8,8 +8,8 @@ import type { Given } from "./usage.ts";
 /** Joins standard input and output to a target; gives what the process ends with. */
 export async function connect(given: Given, io: CliIo): Promise<number> {
   const timeout = given.number("timeout", 1);
-  const { proxies, rest } = proxiesOf(given, io.env);
-  const client = new Socks5Client([...proxies], { timeout, attemptTimeout: timeout });
+  const { proxies, rest } = await proxiesOf(given, io);
+  const client = new Socks5Client(proxies.map(({ url }) => url), { timeout, attemptTimeout: timeout });
   try {
     return await interruptible(io, async (signal) => {
       const conn = await client.connect(targetOf(rest), { signal });

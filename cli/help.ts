@@ -20,9 +20,12 @@ HTTPS_PROXY or HTTP_PROXY if that is a SOCKS proxy. NO_PROXY is not looked at:
 nothing goes past the proxy. The proxy resolves names, always.
 
 Other users of the machine may see arguments in the list of processes, but not
-the environment: a password belongs into SOCKS5_PROXY. (One in an argument is
-taken out of the list at the start, on Deno and Node.)
+the environment: a password belongs into SOCKS5_PROXY, or into a file that only
+you can read. (One in an argument is taken out of the list at the start, on Deno
+and Node.)
 
+  --proxies FILE    more proxies, of every command: one a line, # begins a
+                    comment; - is standard input (not for connect)
   -h, --help        this, or the help of a command: socks5 check --help
   -V, --version     the version
 
@@ -38,7 +41,8 @@ The process ends with
   6  target-refused: the proxy works and does not reach the target
   7  unproven: the proxy says that it does, and the target did not prove it
   8  unanswered: the proxy does not answer the request in time
-and with 130 or 143 after SIGINT or SIGTERM.
+and with 130 or 143 after SIGINT or SIGTERM (serve and forward: with 0, unless
+it is the second one), 141 when nobody reads the output any more.
 `,
   check: `Usage: socks5 check [PROXY...] [HOST:PORT] [OPTION...]
 
@@ -58,9 +62,11 @@ others by speaking within a second, unless one of these says otherwise.
   --timeout MS      milliseconds for all of a check (default: 30000, of which
                     10000 for what comes before the request)
   --json            a line of JSON for each check
+  --proxies FILE    proxies, one a line; - is standard input
 
   socks5 check socks5h://127.0.0.1:9050 example.com:443
   SOCKS5_PROXY=socks5h://user:password@proxy.example socks5 check --repeat 20
+  pass show proxy | socks5 check --proxies -
 `,
   serve: `Usage: socks5 serve [PROXY...] [OPTION...]
 
@@ -72,10 +78,13 @@ line for a shell:
   export http_proxy=http://127.0.0.1:8118 https_proxy=… all_proxy=…
 
 What cannot be connected is told on standard error. SIGINT or SIGTERM ends it
-with 0, and what goes on has five seconds; a second one ends it at once.
+with 0, and what goes on has five seconds; a second one ends it at once, with
+130 or 143.
 
   --port PORT       the port (default: a free one)
-  --verbose         tells what is connected, too
+  --verbose         tells what is connected, too, and which proxies were passed
+                    over and why
+  --proxies FILE    proxies, one a line; - is standard input
 
   SOCKS5_PROXY=socks5h://user:password@proxy.example socks5 serve --port 8118
 `,
@@ -87,9 +96,12 @@ is an address of loopback (default: 127.0.0.1). IPv6 is in brackets. PORT 0 is a
 free one; the output tells which.
 
 What cannot be connected is told on standard error. SIGINT or SIGTERM ends it
-with 0, and what goes on has five seconds; a second one ends it at once.
+with 0, and what goes on has five seconds; a second one ends it at once, with
+130 or 143.
 
-  --verbose         tells what is connected, too
+  --verbose         tells what is connected, too, and which proxies were passed
+                    over and why
+  --proxies FILE    proxies, one a line; - is standard input
 
   socks5 forward socks5h://127.0.0.1:9050 5432:db.internal:5432
 `,
@@ -102,6 +114,7 @@ target, and its end to the reader of the output. On Deno and on a terminal the
 end of the target ends the process, since the output cannot be closed there.
 
   --timeout MS      milliseconds until the tunnel is open (default: 30000)
+  --proxies FILE    proxies, one a line
 
   export SOCKS5_PROXY=socks5h://127.0.0.1:9050
   ssh -o ProxyCommand="socks5 connect %h %p" host.example

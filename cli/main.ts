@@ -17,6 +17,6 @@ const args = process.argv.slice(2);
 // Deno and Node write it over the arguments, which all users of the machine can read
 process.title = `socks5 ${shown(args)}`;
 if ("Bun" in globalThis && shown(args) !== args.join(" ")) {
-  process.stderr.write("socks5: on Bun the list of processes shows the password; SOCKS5_PROXY hides it\n");
+  process.stderr.write("socks5: on Bun the list of processes shows the password; SOCKS5_PROXY or --proxies hides it\n");
 }
 main(args).then((code) => process.exit(code));

@@ -58,7 +58,7 @@ async function run([name = "", ...args]: readonly string[], io: CliIo): Promise<
   }
   if (args.some((arg) => arg === "-h" || arg === "--help")) return await print(io, helpOf(name));
   const command = COMMANDS[name]!;
-  return await command.run(given(name, args, command.options), io);
+  return await command.run(given(name, args, { proxies: "value", ...command.options }), io);
 }
 
 /** That of a command; what is none has that of all. */

@@ -1,27 +1,36 @@
+import { Buffer } from "node:buffer";
+import { createReadStream } from "node:fs";
 import { proxyFromEnv } from "../env/mod.ts";
 import { parseProxy } from "../src/proxy.ts";
+import type { CliIo } from "./io.ts";
 import { UsageError } from "./outcome.ts";
 import type { Given } from "./usage.ts";
 
-/** The proxies of a command, where they were found, and the other arguments. */
+/** The proxies of a command, and its other arguments. */
 export interface Proxies {
-  readonly proxies: readonly string[];
-  /** The variable of the environment, or `null` if they were arguments. */
-  readonly from: string | null;
+  readonly proxies: readonly FoundProxy[];
   readonly rest: readonly string[];
 }
 
-/** An argument with `://` is a proxy; without one it is the environment's: `SOCKS5_PROXY`, else what others use. */
-export function proxiesOf({ command, positionals }: Given, env: Readonly<Record<string, string | undefined>>): Proxies {
-  const proxies = positionals.filter((it) => it.includes("://"));
+/** A proxy and where it was found: a variable, a line of a file, or `null` for an argument. */
+export interface FoundProxy {
+  readonly url: string;
+  readonly from: string | null;
+}
+
+/**
+ * Arguments with `://` are proxies, and so is each line of the file that `--proxies` names. Without any it is the
+ * environment's: `SOCKS5_PROXY`, else what others use.
+ */
+export async function proxiesOf(given: Given, io: Pick<CliIo, "env" | "stdin">): Promise<Proxies> {
+  const { command, positionals } = given;
+  const file = given.value("proxies");
   const rest = positionals.filter((it) => !it.includes("://"));
-  if (proxies.length > 0) return { proxies, from: null, rest };
-  if (env.SOCKS5_PROXY) return { proxies: [checked(env.SOCKS5_PROXY)], from: "SOCKS5_PROXY", rest };
-  const found = proxyFromEnv(env);
-  if (found === null) {
-    throw new UsageError("no proxy is given: add socks5h://host:port, or set SOCKS5_PROXY or ALL_PROXY", command);
-  }
-  return { proxies: [found.proxy], from: found.variable, rest };
+  const proxies = [
+    ...positionals.filter((it) => it.includes("://")).map((url) => ({ url, from: null })),
+    ...(file === undefined ? [] : await readList(file, io.stdin, command)),
+  ];
+  return { proxies: proxies.length > 0 ? proxies : [ofEnv(io.env, command)], rest };
 }
 
 /** The arguments as they may be shown: without user names and passwords. */
@@ -29,11 +38,69 @@ export function shown(args: readonly string[]): string {
   return args.map((arg) => arg.replace(/:\/\/.*@/s, "://(redacted)@")).join(" ");
 }
 
-function checked(proxy: string): string {
+function ofEnv(env: CliIo["env"], command: string): FoundProxy {
+  if (env.SOCKS5_PROXY) return { url: checked(env.SOCKS5_PROXY, "SOCKS5_PROXY"), from: "SOCKS5_PROXY" };
+  const found = proxyFromEnv(env);
+  if (found !== null) return { url: found.proxy, from: found.variable };
+  const ways = "add socks5h://host:port or --proxies FILE, or set SOCKS5_PROXY or ALL_PROXY";
+  throw new UsageError(`no proxy is given: ${ways}`, command);
+}
+
+/** The proxies of a file, one a line; `#` begins a comment. */
+async function readList(file: string, stdin: CliIo["stdin"], command: string): Promise<FoundProxy[]> {
+  const wrong = (why: string) => new UsageError(why, command);
+  if (file === "" || file.includes("://")) throw wrong("--proxies takes a file, or - for standard input");
+  if (file === "-" && command === "connect") throw wrong("--proxies takes a file: standard input is for the target");
+  // what may be a proxy in the place of a file is not shown
+  const name = file === "-" ? "standard input" : /[:@\p{C}]/u.test(file) ? "the file of --proxies" : file;
+  const text = await readText(file === "-" ? stdin : file).catch((error) => {
+    throw wrong(`cannot read ${name}: ${reasonOf(error)}`);
+  });
+  const proxies = text.split(/\r\n?|\n/).flatMap((line, i) => {
+    const url = line.replace(/(^|\s)#.*/, "").trim();
+    return url === "" ? [] : { url: checked(url, `line ${i + 1} of ${name}`), from: `${name}, line ${i + 1}` };
+  });
+  if (proxies.length === 0) throw wrong(`no proxy is in ${name}: give one a line, as socks5h://host:port`);
+  return proxies;
+}
+
+const MOST_TEXT = 16 << 20; // bytes
+
+async function readText(source: string | AsyncIterable<Uint8Array>): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of typeof source === "string" ? createReadStream(source) : source) {
+    chunks.push(chunk);
+    length += chunk.length;
+    if (length > MOST_TEXT) throw new RangeError("it has more than 16 MiB");
+  }
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks)); // without the byte order mark
+  } catch {
+    throw new RangeError("it is not text in UTF-8");
+  }
+}
+
+/** Not in the words of the runtime, which may show the name of the file. */
+function reasonOf(error: unknown): string {
+  if (error instanceof RangeError) return error.message;
+  const { code, name } = error as { code?: string; name: string };
+  const reason = code ?? name;
+  return Object.hasOwn(REASONS, reason) ? REASONS[reason]! : reason;
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such file",
+  EACCES: "permission denied",
+  EISDIR: "it is a directory",
+  NotCapable: "Deno needs --allow-read for that",
+};
+
+function checked(proxy: string, source: string): string {
   try {
     parseProxy(proxy);
     return proxy;
   } catch (error) {
-    throw new UsageError((error as Error).message.replace(/^Cannot use \w+/, "Cannot use SOCKS5_PROXY"));
+    throw new UsageError((error as Error).message.replace(/^Cannot use \w+/, `Cannot use ${source}`));
   }
 }

@@ -1,15 +1,15 @@
 import { type Front, type FrontOptions, serveFront } from "../front/mod.ts";
-import { Socks5Client, type Socks5Event } from "../mod.ts";
+import { Socks5Client, type Socks5Event, type Socks5Stats } from "../mod.ts";
 import { signalled } from "./interrupt.ts";
 import type { CliIo } from "./io.ts";
 import { EXIT, Interrupted, UsageError } from "./outcome.ts";
 import { duration } from "./paint.ts";
-import { proxiesOf } from "./proxies.ts";
+import { type FoundProxy, proxiesOf } from "./proxies.ts";
 import type { Given } from "./usage.ts";
 
 /** Lends the proxies to programs of this machine, until a signal comes. */
 export async function serve(given: Given, io: CliIo): Promise<number> {
-  const { proxies, rest } = proxiesOf(given, io.env);
+  const { proxies, rest } = await proxiesOf(given, io);
   if (rest.length > 0) throw new UsageError("takes proxies only, as socks5h://host:port", "serve");
   const port = given.number("port", 0);
   const line = ({ url }: Front) => `export http_proxy=${url} https_proxy=${url} all_proxy=${url}`;
@@ -18,7 +18,7 @@ export async function serve(given: Given, io: CliIo): Promise<number> {
 
 /** Brings ports of this machine to targets, until a signal comes. */
 export async function forward(given: Given, io: CliIo): Promise<number> {
-  const { proxies, rest } = proxiesOf(given, io.env);
+  const { proxies, rest } = await proxiesOf(given, io);
   if (rest.length === 0) throw new UsageError("give what goes where, as [BIND:]PORT:HOST:PORT", "forward");
   const options = rest.map(parseForward);
   const line = ({ url }: Front, i: number) => `${url.slice("http://".length)} leads to ${options[i]!.target}`;
@@ -29,15 +29,17 @@ const DRAIN = 5_000; // milliseconds
 
 /** Listens, says so, and ends in its time at the first signal, at once at the second. */
 async function fronts(
-  proxies: readonly string[],
+  proxies: readonly FoundProxy[],
   given: Given,
   io: CliIo,
   options: readonly FrontOptions[],
   describe: (front: Front, i: number) => string,
 ): Promise<number> {
   const log = (line: string) => void io.stderr.write(`socks5: ${line}\n`).catch(() => {});
-  const onEvent = (event: Socks5Event) => tell(event, given.has("verbose"), log);
-  const client = new Socks5Client([...proxies], { onEvent, pool: { maxOpen: Infinity } }); // programs have their own limits
+  const client: Socks5Client = new Socks5Client(proxies.map(({ url }) => url), {
+    pool: { maxOpen: Infinity }, // programs have their own limits
+    onEvent: teller(log, given.has("verbose"), () => client.stats().proxies),
+  });
   const open: Front[] = [];
   try {
     return await signalled(io, async (next) => {
@@ -55,11 +57,32 @@ async function fronts(
   }
 }
 
-/** What failed for good is always told, what went well on demand. */
-function tell(event: Socks5Event, verbose: boolean, log: (line: string) => void): void {
-  if (event.type === "failed" && event.next === null) log(event.error.message);
-  if (event.type === "connected" && verbose) log(`${event.target} through ${event.proxy}, ${duration(event.ms)}`);
+type Health = Socks5Stats["proxies"];
+
+/** Tells what failed for good; if it is `verbose`, also what went well, and which proxies were passed over and why. */
+function teller(log: (line: string) => void, verbose: boolean, health: () => Health): (event: Socks5Event) => void {
+  const codes = new Map<string, string>(); // of the last failure of each proxy
+  return (event) => {
+    const { target, proxy, ms } = event;
+    if (event.type === "failed") {
+      const { next, delay, error } = event;
+      codes.set(proxy, error.code);
+      if (next === null || verbose) log(`${error.message}${next === null ? "" : `; ${NEXT[next](delay)}`}`);
+    }
+    if (event.type === "connected" && verbose) {
+      const all = health();
+      const past = all.slice(0, all.findIndex((it) => it.proxy === proxy)).filter(({ cooldown }) => cooldown > 0)
+        .map(({ proxy, cooldown }) => `${proxy} (${codes.get(proxy) ?? "failed"}, for another ${duration(cooldown)})`);
+      log(`${target} through ${proxy}, ${duration(ms)}${past.length > 0 ? `; passed over: ${past.join(", ")}` : ""}`);
+    }
+  };
 }
+
+const NEXT: Readonly<Record<"address" | "retry" | "failover", (delay: number) => string>> = {
+  address: () => "trying the next address",
+  failover: () => "trying another proxy",
+  retry: (delay) => `trying again in ${duration(delay)}`,
+};
 
 /** `[BIND:]PORT:HOST:PORT`, IPv6 in brackets. */
 function parseForward(text: string): FrontOptions & { target: string } {

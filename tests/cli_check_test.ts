@@ -299,6 +299,10 @@ test("in a process of its own: the table, the number, and an end that comes earl
   withProxy({ credentials: ALICE }, async (proxy) => {
     const ok = await startCli(["check"], { SOCKS5_PROXY: proxy.url }).ended;
     assertEquals([ok.code, ok.err, ok.out.split("\n")[1]], [0, "", `127.0.0.1:${proxy.port} (SOCKS5_PROXY)`]);
+    const listed = startCli(["check", "--proxies", "-"]);
+    listed.child.stdin.end(`\uFEFF# by pipe\r\n${proxy.url}\r\n`);
+    const { code: listedCode, out: title } = await listed.ended;
+    assertEquals([listedCode, title.split("\n")[1]], [0, `127.0.0.1:${proxy.port} (standard input, line 2)`]);
     const refused = startCli(["check", "--json"], { ALL_PROXY: proxy.url.replace("sesame", "x"), FORCE_COLOR: "1" });
     assertEquals((await refused.ended).code, 5);
 
@@ -340,5 +344,6 @@ test("in a process of its own: a signal ends it", () =>
       started.kill(signal);
       const { out, err, ...ended } = await started.ended;
       assertEquals([ended.code, out, err], [code, "", ""]);
+      await proxy.until(() => proxy.open === 0);
     }
   }));

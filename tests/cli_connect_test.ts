@@ -244,7 +244,7 @@ test(
       const started = startCli(["connect", url, banner.address]);
       await started.until(() => started.out() === "hello");
       const listed = readFileSync(`/proc/${started.child.pid}/cmdline`, "utf8");
-      if ("Bun" in globalThis) assertMatch(started.err(), /^socks5: on Bun .* SOCKS5_PROXY hides it\n$/);
+      if ("Bun" in globalThis) assertMatch(started.err(), /^socks5: on Bun .* SOCKS5_PROXY or --proxies hides it\n$/);
       else {
         const name = `socks5 connect socks5h://(redacted)@127.0.0.1:${proxy.port} ${banner.address}`;
         assertEquals([listed.replace(/\0+$/, ""), started.err()], [name, ""]);

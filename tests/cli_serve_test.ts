@@ -75,6 +75,27 @@ test("what cannot be connected is told, what is connected only with --verbose", 
       }
     })));
 
+test("--verbose tells which proxies were passed over and why, when they fail and while they rest", () =>
+  withTarget(startEcho(), (echo) =>
+    withProxy({ credentials: ALICE }, async (proxy) => {
+      for (const flags of [[], ["--verbose"]]) {
+        const io = fakeIo();
+        const running = main(["serve", "socks5h://alice:sesame@127.0.0.1:1", proxy.url, ...flags], io);
+        await io.until(() => io.out !== "");
+        const head = `CONNECT ${echo.address} HTTP/1.1\r\nHost: ${echo.address}\r\n\r\n`;
+        for (const _ of [1, 2]) assertMatch(await ask(Number(LINE.exec(io.out)![2]), head, 12), /^HTTP\/1\.1 200/);
+        io.signal("SIGTERM");
+        assertEquals(await running, 0);
+        const lines = io.err.split("\n").slice(0, -2).map((line) => line.replace(/\d[\d.]* m?s\b/g, "T"));
+        const through = `socks5: ${echo.address} through 127.0.0.1:${proxy.port}, T`;
+        const past = "; passed over: 127.0.0.1:1 (SOCKS5_PROXY_UNREACHABLE, for another T)";
+        assertEquals(lines.slice(1), flags.length === 0 ? [] : [through + past, through + past]);
+        const failed = /^socks5: Cannot connect to .* through 127\.0\.0\.1:1: .*; trying another proxy$/;
+        if (flags.length > 0) assertMatch(lines[0]!, failed);
+        assert(!/alice|sesame/.test(io.err + io.out));
+      }
+    })));
+
 test("what goes on may end in its time after a signal, and a second one ends it at once", () =>
   withTarget(startBanner("hello"), (banner) =>
     withProxy({ credentials: ALICE }, async (proxy) => {

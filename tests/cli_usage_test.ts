@@ -1,12 +1,14 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { HELP, VERSION } from "../cli/help.ts";
 import { EXIT } from "../cli/outcome.ts";
 import { shown } from "../cli/proxies.ts";
-import { cli, type FakeOptions } from "./support/cli.ts";
-import { withProxy } from "./support/stage.ts";
+import { main } from "../cli/mod.ts";
+import { cli, fakeIo, type FakeOptions } from "./support/cli.ts";
+import { withProxy, withTarget } from "./support/stage.ts";
+import { startEcho } from "./support/targets.ts";
 import { test } from "./support/test.ts";
 
 const ALICE = { username: "alice", password: "sesame" };
@@ -47,11 +49,11 @@ const wrong: [args: string[], message: string, env?: Record<string, string>][] =
   ],
   [
     ["check"],
-    "no proxy is given: add socks5h://host:port, or set SOCKS5_PROXY or ALL_PROXY (try: socks5 check --help)",
+    "no proxy is given: add socks5h://host:port or --proxies FILE, or set SOCKS5_PROXY or ALL_PROXY (try: socks5 check --help)",
   ],
   [
     ["check", "127.0.0.1:1080"],
-    "no proxy is given: add socks5h://host:port, or set SOCKS5_PROXY or ALL_PROXY (try: socks5 check --help)",
+    "no proxy is given: add socks5h://host:port or --proxies FILE, or set SOCKS5_PROXY or ALL_PROXY (try: socks5 check --help)",
     { HTTPS_PROXY: "http://alice:sesame@proxy.test:1", SOCKS5_PROXY: "" },
   ],
 ];
@@ -104,6 +106,109 @@ test("the proxy is an argument, or that of the environment", () =>
     }
   }));
 
+const lists: [what: string, text: string, lines: number[]][] = [
+  ["one a line", "URL\nURL\n", [1, 2]],
+  ["no end of the last line", "URL", [1]],
+  ["comments and blank lines", "# mine\n\n  URL  # the first\n\t# URL\n   \nURL\t#\n", [3, 6]],
+  ["CRLF", "URL\r\n# URL\r\nURL\r\n", [1, 3]],
+  ["a byte order mark", "\uFEFFURL\n", [1]],
+  ["a byte order mark before a comment", "\uFEFF# URL\r\nURL", [2]],
+];
+
+test("--proxies reads proxies from a file and from standard input, and tells which line each is", () =>
+  withFile((file) =>
+    withProxy({ credentials: ALICE }, async (proxy) => {
+      for (const [what, text, lines] of lists) {
+        const list = text.replaceAll("URL", proxy.url);
+        writeFileSync(file, list);
+        const of = async (source: string, name: string) => {
+          const args = ["check", "--proxies", source];
+          const { code, out, err } = await cli(args, { env: { SOCKS5_PROXY: DOWN }, stdin: input(list) });
+          const titles = out.split("\n").filter((line) => line.startsWith("127.0.0.1"));
+          const all = lines.map((line) => `127.0.0.1:${proxy.port} (${name}, line ${line})`);
+          assertEquals([code, titles, err], [0, all, ""], what);
+        };
+        await of(file, file);
+        await of("-", "standard input");
+      }
+    })
+  ));
+
+test("--proxies is for every command, and stands beside arguments", () =>
+  withFile((file) =>
+    withTarget(startEcho(), (echo) =>
+      withProxy({ credentials: ALICE }, async (proxy) => {
+        writeFileSync(file, proxy.url);
+        const both = await cli(["check", "--json", proxy.url, `--proxies=${file}`]);
+        assertEquals([both.code, both.out.trimEnd().split("\n").length], [0, 2]);
+        const tunnel = await cli(["connect", "--proxies", file, echo.address], { stdin: input("ping") });
+        assertEquals(tunnel, { code: 0, out: "ping", err: "" });
+        for (const args of [["serve"], ["forward", `0:${echo.address}`]]) {
+          const io = fakeIo();
+          const running = main([...args, "--proxies", file], io);
+          await io.until(() => io.out !== "");
+          io.signal("SIGTERM");
+          assertEquals(await running, 0);
+        }
+      }))
+  ));
+
+const badLists: [what: string, text: string | Uint8Array, message: string][] = [
+  ["no scheme", "# mine\r\n\r\nalice:sesame@a.test:1080\r\n", "Cannot use line 3 of FILE as SOCKS5 proxy, the scheme"],
+  ["as it is sold", `${DOWN}\na.test:1080:alice:sesame`, "Cannot use line 2 of FILE as SOCKS5 proxy, the scheme"],
+  ["another scheme", "http://alice:sesame@a.test", "Cannot use line 1 of FILE as SOCKS5 proxy, the scheme must be"],
+  ["two on a line", `${DOWN} ${DOWN}`, "Cannot use line 1 of FILE as SOCKS5 proxy, "],
+  ["nothing but comments", `# ${DOWN}\n\n`, "no proxy is in FILE: give one a line, as socks5h://host:port (try"],
+  ["nothing", "", "no proxy is in FILE: give one a line, as socks5h://host:port (try: socks5 check --help)"],
+  ["UTF-16", new Uint8Array([0xff, 0xfe, 0x73, 0]), "cannot read FILE: it is not text in UTF-8 (try"],
+];
+
+test("what is wrong in a list of proxies is told by file and line, without a word of it", () =>
+  withFile(async (file) => {
+    for (const [what, text, message] of badLists) {
+      writeFileSync(file, text);
+      for (const [source, name] of [[file, file], ["-", "standard input"]] as const) {
+        const { code, out, err } = await cli(["check", "--proxies", source], { stdin: input(text) });
+        assertEquals([code, out], [2, ""], what);
+        assert(err.startsWith(`socks5: ${message.replace("FILE", name)}`) && err.endsWith("\n"), err);
+        assert(!/alice|sesame|a\.test/.test(err), err);
+      }
+    }
+  }));
+
+test("a list that cannot be read, or is none, is one line and 2", async () => {
+  const endless = async function* (): AsyncIterable<Uint8Array> {
+    for (const chunk = new Uint8Array(1 << 20);;) yield chunk;
+  }();
+  const sources: [file: string, message: string, command?: string][] = [
+    ["/nowhere/list.txt", "cannot read /nowhere/list.txt: there is no such file"],
+    ["/", "cannot read /: it is a directory"],
+    ["a.test:1080:alice:sesame", "cannot read the file of --proxies: there is no such file"],
+    [DOWN, "--proxies takes a file, or - for standard input"],
+    ["", "--proxies takes a file, or - for standard input"],
+    ["-", "cannot read standard input: it has more than 16 MiB"],
+    ["-", "--proxies takes a file: standard input is for the target", "connect"],
+  ];
+  for (const [file, message, command = "check"] of sources) {
+    const ended = await cli([command, `--proxies=${file}`, "b.test:1"], { stdin: endless });
+    assertEquals(ended, { code: 2, out: "", err: `socks5: ${message} (try: socks5 ${command} --help)\n` });
+  }
+});
+
+async function withFile(use: (file: string) => Promise<void>): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), "socks5-"));
+  try {
+    await use(join(directory, "list.txt"));
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+async function* input(text: string | Uint8Array): AsyncIterable<Uint8Array> {
+  const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
+  for (let i = 0; i < bytes.length; i += 7) yield bytes.subarray(i, i + 7);
+}
+
 test("a proxy may be a unix socket", async () => {
   const directory = mkdtempSync(join(tmpdir(), "socks5-"));
   try {
@@ -130,15 +235,21 @@ test("--help tells of every command and option, of every exit code, and fits a t
     assertEquals(err, `socks5: unknown option --nonsense (try: socks5 ${name} --help)\n`);
   }
   const options = {
-    check: ["json", "repeat", "probe", "tls", "timeout"],
-    connect: ["timeout"],
-    serve: ["port", "verbose"],
+    check: ["json", "repeat", "probe", "tls", "timeout", "proxies"],
+    connect: ["timeout", "proxies"],
+    serve: ["port", "verbose", "proxies"],
+    forward: ["verbose", "proxies"],
   };
   for (const [name, all] of Object.entries(options)) {
     for (const option of all) assertMatch(HELP[name as "check"], new RegExp(`^  --${option} `, "m"));
   }
   for (const [name, code] of Object.entries(EXIT)) {
     if (code >= 3 && name !== "target-not-found") assertMatch(HELP[""], new RegExp(` ${code}  ${name}: `));
+  }
+  for (const code of [130, 143, 141]) assertMatch(HELP[""], new RegExp(`\\b${code}\\b`));
+  for (const name of ["serve", "forward"] as const) {
+    assertMatch(HELP[""], /\(serve and forward: with 0, unless\nit is the second one\)/);
+    assertMatch(HELP[name], /ends it\nwith 0, .* a second one ends it at once, with\n130 or 143\./);
   }
   for (const line of Object.values(HELP).join("").split("\n")) assert(line.length <= 80, line);
 });
