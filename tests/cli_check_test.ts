@@ -151,6 +151,18 @@ test("socks5 check --json prints a report a line, as soon as it is there", () =>
     });
   }));
 
+test("a line of JSON says when, tells two users at one gateway apart without naming them, and has round figures", () =>
+  withProxy({ credentials: ({ username }) => username === "alice" ? 0 : 1 }, async (proxy) => {
+    const urls = ["alice", "bob", "alice"].map((name) => `socks5h://${name}:sesame@127.0.0.1:${proxy.port}`);
+    const { out } = await cli(["check", "--json", ...urls]);
+    const [alice, bob, again] = out.trimEnd().split("\n").map((line) => JSON.parse(line) as CheckReport);
+    assertEquals([alice!.label === again!.label, alice!.label === bob!.label], [true, false]);
+    assertEquals([alice!.verdict, bob!.verdict], ["ok", "auth-refused"]);
+    assertMatch(alice!.time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+    assert(!/\d\.\d\d/.test(out.replaceAll("127.0.0.1", "").replace(/"time":"[^"]*"/g, "")), out);
+    assert(!/alice|bob|sesame/.test(out), out);
+  }));
+
 test("socks5 check of several proxies ends with the first verdict that is not ok", () =>
   withProxy({ credentials: ALICE }, async (proxy) => {
     const bob = proxy.url.replace("alice", "bob");
