@@ -1,6 +1,7 @@
 import { type Identity, negotiate } from "./dial.ts";
 import { drive } from "./drive.ts";
 import { Fault } from "./errors.ts";
+import { withAnswer } from "./foreign.ts";
 import { hex, type UserPass } from "./handshake.ts";
 import type { AuthMethod, AuthSteps } from "./method.ts";
 import type { Proxy } from "./proxy.ts";
@@ -14,7 +15,7 @@ export async function authenticate<S>(
   proxy: Proxy,
   identity: Identity,
 ): Promise<Conn<S>> {
-  const chosen = await drive(conn, negotiate(attempt, identity));
+  const chosen = await negotiated(attempt, conn, proxy, identity);
   const method = identity.plugged.find(({ method }) => method === chosen);
   if (method === undefined) return conn;
   attempt.enter("authenticate");
@@ -22,6 +23,14 @@ export async function authenticate<S>(
   const context = { proxy: proxy.name, credentials: decode(identity.credentials), signal, conn };
   const wrapped = await new Authentication(attempt, conn, method).run(() => method.negotiate(context));
   return wrapped === undefined ? conn : attempt.own(wrapped as Conn<S>);
+}
+
+async function negotiated(attempt: Attempt, conn: Conn, proxy: Proxy, identity: Identity): Promise<number> {
+  try {
+    return await drive(conn, negotiate(attempt, identity));
+  } catch (error) {
+    throw await withAnswer(error, conn, proxy, identity.credentials);
+  }
 }
 
 /** The longest answer that a method may wait for. */

@@ -2,7 +2,8 @@ import { command, type Granted } from "./commanding.ts";
 import { type AcceptedConn, type AcceptOptions, heldError, type Socks5Binding } from "./connection.ts";
 import { explain, timedOut } from "./dial.ts";
 import { drive } from "./drive.ts";
-import { CMD, reply } from "./handshake.ts";
+import { withAnswer } from "./foreign.ts";
+import { CMD, type Reply, reply, type UserPass } from "./handshake.ts";
 import { HeldConn } from "./held.ts";
 import type { Ask } from "./plan.ts";
 import { Scope } from "./scope.ts";
@@ -11,7 +12,7 @@ import type { Shared } from "./shared.ts";
 
 /** Lets the proxy listen for a peer (RFC 1928 section 4, BIND). */
 export async function bind<S>(shared: Shared<S>, asked: Ask): Promise<Socks5Binding<S>> {
-  return new Binding(shared, await command(shared, CMD.BIND, asked.address, asked));
+  return new Binding(shared, await command(shared, CMD.BIND, asked.address, asked), asked.credentials);
 }
 
 class Binding<S> implements Socks5Binding<S> {
@@ -20,10 +21,15 @@ class Binding<S> implements Socks5Binding<S> {
   readonly target: string;
   readonly #shared: Shared<S>;
   readonly #granted: Granted<S>;
+  readonly #credentials: UserPass | null | undefined;
   #isAsked = false;
   #isAccepted = false;
 
-  constructor(shared: Shared<S>, granted: Granted<S>) {
+  constructor(
+    shared: Shared<S>,
+    granted: Granted<S>,
+    credentials: UserPass | null | undefined,
+  ) {
     const { reply: { bound }, session: { proxy, target } } = granted;
     const isOpen = bound.hostname === "0.0.0.0" || bound.hostname === "::";
     const hostname = isOpen && "hostname" in proxy.endpoint ? proxy.endpoint.hostname : bound.hostname;
@@ -32,6 +38,7 @@ class Binding<S> implements Socks5Binding<S> {
     this.target = target;
     this.#shared = shared;
     this.#granted = granted;
+    this.#credentials = credentials;
   }
 
   async accept({ signal, timeout }: AcceptOptions = {}): Promise<AcceptedConn<S>> {
@@ -49,7 +56,7 @@ class Binding<S> implements Socks5Binding<S> {
     try {
       scope.begin(Infinity).own({ close: () => place.free("holder") });
       scope.attempt.enter("request");
-      const { bound } = await scope.run(drive(session, reply()));
+      const { bound } = await scope.run(this.#reply());
       scope.throwIfOver();
       if (session.closedBy !== undefined) throw this.#ended();
       scope.give();
@@ -63,6 +70,15 @@ class Binding<S> implements Socks5Binding<S> {
         : explain(thrown, "request", session.proxy, NOBODY, aim);
       scope.end(error);
       throw error;
+    }
+  }
+
+  async #reply(): Promise<Reply> {
+    const { session } = this.#granted;
+    try {
+      return await drive(session, reply());
+    } catch (error) {
+      throw await withAnswer(error, session, session.proxy, this.#credentials);
     }
   }
 

@@ -42,6 +42,42 @@ export class Reply {
   }
 }
 
+/** An answer that is not of this protocol: its start says more than that it is malformed. */
+export class Foreign extends Fault {
+  readonly what: string;
+  /** What of it has been read, at least two bytes. */
+  readonly start: Uint8Array;
+
+  constructor(code: Socks5ErrorCode, what: string, answer: Uint8Array) {
+    super(code, `${what} (${hex(answer[0]!, answer[1]!)})`);
+    this.what = what;
+    const isRead = (byte: number, i: number) => i < 2 || byte !== 0;
+    this.start = answer.slice(0, answer.subarray(0, SHORTEST_REPLY).findLastIndex(isRead) + 1);
+  }
+
+  /** The same with the printable start of the answer, unless it has one of the `secrets` in it. */
+  with(answer: Uint8Array, secrets: readonly Uint8Array[]): Fault {
+    const [said] = /^[ -~]*/.exec(latin1(answer))!;
+    if (said === "" || secrets.some((secret) => isIn(said, latin1(secret)))) return this;
+    const start = JSON.stringify(said.length > MOST_SHOWN ? `${said.slice(0, MOST_SHOWN)}...` : said);
+    return new Fault(this.code, `${this.what} (${start}, ${hex(answer[0]!, answer[1]!)})`);
+  }
+}
+
+const MOST_SHOWN = 60; // characters
+
+function latin1(bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes);
+}
+
+/** Whether a secret is in a text, or at least three characters of its beginning at the end. */
+function isIn(text: string, secret: string): boolean {
+  const [all, sought] = [text.toLowerCase(), secret.toLowerCase()];
+  if (sought !== "" && all.includes(sought)) return true;
+  for (let length = 3; length < sought.length; length++) if (all.endsWith(sought.slice(0, length))) return true;
+  return false;
+}
+
 const VER = 0x05;
 
 const NOTHING = new Uint8Array();
@@ -52,7 +88,7 @@ const SHORTEST_REPLY = 7; // with an empty domain: who reads more may read what 
 export function* select(methods: readonly number[], write: Uint8Array = greeting(methods)): Steps<number> {
   const answer = yield { write, have: 2 };
   const method = answer[1]!;
-  if (answer[0] !== VER) throw notSocks5(answer[0]!, method);
+  if (answer[0] !== VER) throw new Foreign("SOCKS5_PROXY_NOT_SOCKS5", strangerOf(answer[0]!, method), answer);
   if (method === METHOD.NONE_ACCEPTABLE) {
     const isAnonymous = methods.every((offered) => offered === METHOD.NO_AUTHENTICATION);
     throw new Fault(
@@ -73,12 +109,19 @@ export function greeting(methods: readonly number[]): Uint8Array {
   return Uint8Array.of(VER, methods.length, ...methods);
 }
 
-/** Sends user name and password (RFC 1929 section 2). The VER of the answer is not looked at: some servers say 5. */
+/** Sends user name and password (RFC 1929 section 2). The VER of the answer may be 5, which some servers say. */
 export function* userPass({ uname, passwd }: UserPass): Steps<void> {
   const answer = yield {
     write: Uint8Array.of(0x01, uname.length, ...uname, passwd.length, ...passwd),
     have: 2,
   };
+  if (answer[0] !== 0x01 && answer[0] !== VER) {
+    throw new Foreign(
+      "SOCKS5_PROXY_BAD_REPLY",
+      "the answer of the proxy to user name and password is malformed",
+      answer,
+    );
+  }
   if (answer[1] !== 0) {
     throw new Fault("SOCKS5_AUTH_REFUSED", `the proxy refused the user name or password (STATUS ${hex(answer[1]!)})`);
   }
@@ -96,9 +139,7 @@ export function* reply(write?: Uint8Array): Steps<Reply> {
   const start = yield write === undefined
     ? { have: 2, most: SHORTEST_REPLY }
     : { write, have: 2, most: SHORTEST_REPLY };
-  if (start[0] !== VER) {
-    throw new Fault("SOCKS5_PROXY_BAD_REPLY", `the reply of the proxy is malformed (${hex(start[0]!, start[1]!)})`);
-  }
+  if (start[0] !== VER) throw new Foreign("SOCKS5_PROXY_BAD_REPLY", "the reply of the proxy is malformed", start);
   if (start[1] !== 0x00) throw refusal(start[1]!); // before BND.ADDR: refusals are often cut short after REP
   const head = yield { have: 5, most: SHORTEST_REPLY };
   if (addressLength(head) < 0) {
@@ -165,22 +206,12 @@ function refusal(rep: number): Fault {
   return new Fault(code, `${text} (REP ${hex(rep)})`, rep);
 }
 
-function notSocks5(ver: number, second: number): Fault {
+function strangerOf(ver: number, second: number): string {
   const text = String.fromCharCode(ver, second);
-  const who = text === "HT"
-    ? "an HTTP server"
-    : text === "SS"
-    ? "an SSH server"
-    : ver === 0x15
-    ? "a TLS server"
-    : ver === 0x00 || ver === 0x04
-    ? "a SOCKS4 server"
-    : null;
-  const got = `${/^[ -~]+$/.test(text) ? `${JSON.stringify(text)}, ` : ""}${hex(ver, second)}`;
-  return new Fault(
-    "SOCKS5_PROXY_NOT_SOCKS5",
-    `${who === null ? "what answered is not a SOCKS5 proxy" : `${who} answered`} (${got})`,
-  );
+  if (text === "HT") return "an HTTP server answered";
+  if (text === "SS") return "an SSH server answered";
+  if (ver === 0x15) return "a TLS server answered";
+  return ver === 0x00 || ver === 0x04 ? "a SOCKS4 server answered" : "what answered is not a SOCKS5 proxy";
 }
 
 /** Bytes as they stand in messages. */

@@ -3,6 +3,7 @@ import { authenticate } from "./authenticate.ts";
 import { allMessages, certain, dial, type Dialler, type Identity, negotiate } from "./dial.ts";
 import { drive, sent } from "./drive.ts";
 import { Fault } from "./errors.ts";
+import { withAnswer } from "./foreign.ts";
 import { CMD, type Reply, request } from "./handshake.ts";
 import type { Settings } from "./settings.ts";
 import type { Wish } from "./plan.ts";
@@ -75,7 +76,9 @@ export class Opening<S> {
       if (asking !== undefined) return this.#bind(session, await scope.run(asking));
     } catch (error) {
       const isReply = error instanceof Fault && error.code !== "SOCKS5_PROXY_HUNG_UP";
-      if (isReply || error instanceof TypeError || scope.over !== undefined || this.#order.committed) throw error;
+      if (isReply || error instanceof TypeError || scope.over !== undefined || this.#order.committed) {
+        throw await scope.run(this.#heard(error, session));
+      }
     }
     scope.begin(this.#tools.settings.attemptTimeout);
     return await this.open();
@@ -111,11 +114,17 @@ export class Opening<S> {
   async #inSequence(attempt: Attempt): Promise<Session<S>> {
     const { data } = this.#order.wish;
     const session = this.#own(attempt, await dial(attempt, this.#tools.dialler, this.#proxy));
-    if (this.#identity.plugged.length === 0) {
-      return this.#bind(session, await drive(session.conn, this.#handshake(attempt, this.#identity, data)));
+    if (this.#identity.plugged.length > 0) {
+      session.conn = await authenticate(attempt, session.conn, this.#proxy, this.#identity);
     }
-    session.conn = await authenticate(attempt, session.conn, this.#proxy, this.#identity);
-    return this.#bind(session, await drive(session.conn, this.#request(attempt, data)));
+    const steps = this.#identity.plugged.length === 0
+      ? this.#handshake(attempt, this.#identity, data)
+      : this.#request(attempt, data);
+    try {
+      return this.#bind(session, await drive(session.conn, steps));
+    } catch (error) {
+      throw await this.#heard(error, session);
+    }
   }
 
   async #atOnce(attempt: Attempt): Promise<Session<S>> {
@@ -128,12 +137,20 @@ export class Opening<S> {
     if (!isProven) scope.extend(Math.min(patience(now - begun), scope.due - now));
     attempt.enter("negotiate");
     await session.write(allMessages(identity, address));
-    this.#bind(session, await drive(sent(session.conn), this.#handshake(attempt, identity, undefined, isProven)));
+    try {
+      this.#bind(session, await drive(sent(session.conn), this.#handshake(attempt, identity, undefined, isProven)));
+    } catch (error) {
+      throw await this.#heard(error, session);
+    }
     if (data === undefined) return session;
     attempt.enter("transfer");
     this.#order.committed = true;
     await session.write(data);
     return session;
+  }
+
+  #heard(error: unknown, session: Session<S>): Promise<unknown> {
+    return withAnswer(error, session, this.#proxy, this.#identity.credentials);
   }
 
   #own(attempt: Attempt, conn: Conn<S>): Session<S> {

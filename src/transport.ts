@@ -122,7 +122,8 @@ export interface Step {
   most?: number;
 }
 
-/** A conversation: yields steps, is given their answers (whose first `have` bytes count), returns what it found out. */
+/** A conversation: yields steps, is given their answers (whose first `have` bytes count; behind
+ * them is what was read in excess, and zeros), returns what it found out. */
 export type Steps<T> = Generator<Step, T, Uint8Array>;
 
 /** The runtime's own socket, and the bytes that it had already delivered (none on Deno and Node). */

@@ -3,6 +3,7 @@ import { authenticate } from "./authenticate.ts";
 import { dial, type Dialler, explain, identify, type Identity } from "./dial.ts";
 import { drive, type Wire } from "./drive.ts";
 import { Fault, type Phase, Socks5Error } from "./errors.ts";
+import { withAnswer } from "./foreign.ts";
 import { CMD, request } from "./handshake.ts";
 import { lookUp } from "./lookup.ts";
 import type { CheckPlan } from "./plan.ts";
@@ -73,7 +74,11 @@ export class Trial {
     if (address === null) return;
     attempt.enter("request");
     if (isLast) this.#scope.extend(Infinity);
-    await drive(conn, request(CMD.CONNECT, address));
+    try {
+      await drive(conn, request(CMD.CONNECT, address));
+    } catch (error) {
+      throw await withAnswer(error, conn, this.#proxy, this.identity.credentials);
+    }
     if (tls !== null) {
       attempt.enter("tls");
       this.#scope.extend(Infinity);

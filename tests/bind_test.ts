@@ -196,7 +196,7 @@ const FAULTS: [what: string, fault: testing.TestFault, code: string, message: st
     "is of another protocol",
     { fault: "answer", at: "arrival", bytes: bytes("HTTP/1.1"), then: "silence" },
     "SOCKS5_PROXY_BAD_REPLY",
-    "the reply of the proxy is malformed (48 54)",
+    'the reply of the proxy is malformed ("HTTP/1.1", 48 54)',
   ],
 ];
 

@@ -250,7 +250,7 @@ async function watch(
 const per = (credentials: Credentials | undefined) => credentials && { credentials };
 
 /** What a real proxy does wrong; the wrong password is sent before most of it. */
-const faults: [what: string, fault: TestFault][] = [
+const faults: [what: string, fault: TestFault, credentials?: Credentials][] = [
   ...(["accept", "negotiate", "authenticate", "request"] as const).flatMap((at): [string, TestFault][] => [
     [`closes at ${at}`, { fault: "close", at }],
     [`resets at ${at}`, { fault: "reset", at }],
@@ -271,10 +271,16 @@ const faults: [what: string, fault: TestFault][] = [
   [
     "says its password back as its own status",
     { fault: "answer", at: "authenticate", bytes: new TextEncoder().encode(PLAIN.password), then: "close" },
+    PLAIN,
+  ],
+  [
+    "says user name and password back as its reply",
+    { fault: "answer", at: "request", bytes: `no ${ODD.username} with ${ODD.password}`, then: "silence" },
+    ODD,
   ],
 ];
 
-for (const [what, fault] of faults) {
+for (const [what, fault, credentials] of faults) {
   test(`a real proxy that ${what} brings nothing to light`, async () => {
     const options = { attemptTimeout: 200, timeout: 1_000 };
     const proxy = await testing.createTestProxy({
@@ -285,13 +291,14 @@ for (const [what, fault] of faults) {
     });
     try {
       const errors = await Promise.all(
-        [PLAIN, ODD].flatMap((credentials) => specs(proxy, credentials)).map((spec, i) =>
-          watch(spec, options, async (client, show) => {
-            const own: ConnectOptions & CheckOptions = i % 2 === 0 ? {} : { credentials: OWN };
-            show("an error", await client.connect(TARGET, { ...own, timeout: 400 }).catch((error: unknown) => error));
-            show("a report", await client.check(TARGET, { ...own, timeout: 400 }));
-          })
-        ),
+        (credentials === undefined ? [PLAIN, ODD] : [credentials]).flatMap((credentials) => specs(proxy, credentials))
+          .map((spec, i) =>
+            watch(spec, options, async (client, show) => {
+              const own: ConnectOptions & CheckOptions = i % 2 === 0 ? {} : { credentials: OWN };
+              show("an error", await client.connect(TARGET, { ...own, timeout: 400 }).catch((error: unknown) => error));
+              show("a report", await client.check(TARGET, { ...own, timeout: 400 }));
+            })
+          ),
       );
       assertEquals(errors.flat().length, errors.length, "each connect failed");
       await proxy.until(() => proxy.open === 0);

@@ -126,8 +126,14 @@ const rows: Row[] = [
     steps: "ok ok failed - -",
     why: "the proxy broke the connection in the handshake",
   },
-  bad("is an HTTP server", { fault: "http" }, { ...notSocks5, why: 'an HTTP server answered ("HT", 48 54)' }),
-  bad("is an SSH server", { fault: "ssh" }, { ...notSocks5, why: 'an SSH server answered ("SS", 53 53)' }),
+  bad("is an HTTP server", { fault: "http" }, {
+    ...notSocks5,
+    why: 'an HTTP server answered ("HTTP/1.1 400 Bad Request", 48 54)',
+  }),
+  bad("is an SSH server", { fault: "ssh" }, {
+    ...notSocks5,
+    why: 'an SSH server answered ("SSH-2.0-OpenSSH_9.2p1 Debian-2", 53 53)',
+  }),
   bad("is a TLS server", { fault: "tls" }, { ...notSocks5, why: "a TLS server answered (15 03)" }),
   bad("is a SOCKS4 server", { fault: "socks4" }, { ...notSocks5, why: "a SOCKS4 server answered (00 5B)" }),
   bad("chooses a method that was not offered", { fault: "method", method: 1 }, {

@@ -75,14 +75,14 @@ const withoutPassword: Row[] = [
     { fault: "http" },
     "SOCKS5_PROXY_NOT_SOCKS5",
     "negotiate",
-    'an HTTP server answered ("HT", 48 54)',
+    'an HTTP server answered ("HTTP/1.1 400 Bad Request", 48 54)',
   ],
   [
     "an SSH server",
     { fault: "ssh" },
     "SOCKS5_PROXY_NOT_SOCKS5",
     "negotiate",
-    'an SSH server answered ("SS", 53 53)',
+    'an SSH server answered ("SSH-2.0-OpenSSH_9.2p1 Debian-2", 53 53)',
   ],
   [
     "a TLS server",

@@ -73,7 +73,7 @@ const floors = [
   ["src/queue.ts", "src/shelf.ts"],
   ["src/held.ts"],
   ["src/sending.ts"],
-  ["src/connection.ts"],
+  ["src/connection.ts", "src/foreign.ts"],
   ["src/session.ts", "src/streams.ts"],
   ["src/place.ts"],
   ["src/scope.ts"],
