@@ -26,9 +26,12 @@ export const bunTransport: Transport<BunSocket> = {
       owner?.own(conn);
       if (!conn.begin({ resolve, reject, signal, options })) return;
       const socket = { socket: BunConn.handlers, data: conn, allowHalfOpen: true };
-      const opening = "path" in to
-        ? Bun.connect({ unix: to.path, ...socket })
-        : Bun.connect({ hostname: to.hostname, port: to.port, ...socket });
+      const own = { __proto__: null, ...to }; // Bun would take a path from a prototype
+      const opening = Bun.connect({
+        __proto__: null,
+        ...("path" in own ? { unix: own.path } : { hostname: own.hostname, port: own.port }),
+        ...socket,
+      });
       opening.catch((error) => conn.failed(error));
       conn.heed();
     });

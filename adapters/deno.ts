@@ -35,7 +35,7 @@ export const denoTransport: Transport<DenoTcpConn> = {
     try {
       owner?.own({ close: abort });
       if (dial.signal.aborted) throw dial.signal.reason;
-      conn = await open("path" in to ? { transport: "unix", path: to.path } : { ...to, signal: dial.signal });
+      conn = await open(addressOf(to, dial.signal));
       if (dial.signal.aborted) throw dial.signal.reason;
       const pipe = new DenoSocketPipe(conn, noDelay, keepAlive !== false);
       isDialling = false;
@@ -58,6 +58,13 @@ function newDial(): AbortController {
   // Deno looks at the signal once more when it has the connection, and throws without closing it
   dial.signal.throwIfAborted = () => {};
   return dial;
+}
+
+/** Without a prototype, from which Deno would take a path. */
+function addressOf(to: Endpoint, signal: AbortSignal): DenoAddress {
+  const own = { __proto__: null, ...to };
+  if ("path" in own) return Object.assign(own, { transport: "unix" as const });
+  return Object.assign(own, { signal });
 }
 
 type DenoAddress =

@@ -26,8 +26,10 @@ export class NodeConn extends NodePipe implements Conn<Socket> {
       buffer: incoming,
       callback: (n: number, bytes: Uint8Array) => this.received(bytes.subarray(0, n)),
     };
+    const own = { __proto__: null, ...to }; // Node would take a path from a prototype
     const options = {
-      ...("path" in to ? { path: to.path } : { host: to.hostname, port: to.port }),
+      __proto__: null,
+      ...("path" in own ? { path: own.path } : { host: own.hostname, port: own.port }),
       allowHalfOpen: true,
       noDelay,
       keepAlive: keepAlive !== false,

@@ -1,3 +1,5 @@
+import { own } from "./arguments.ts";
+import { kindOf } from "./errors.ts";
 import type { Endpoint } from "./transport.ts";
 
 /** Where the caller wants to end up: `"host:port"`, `"[::1]:443"` or the parts. */
@@ -39,25 +41,48 @@ const TOO_LONG = "the host name is longer than 255 bytes";
 // "ends in a number" of the URL standard: such a name is meant as an IPv4 address
 const NUMERIC = /(^|\.)(\d+|0x[\da-f]*)\.?$/;
 
+/** What is meant as a proxy: with user name and password before the host, or behind the port, as lists have it. */
+export const PROXY_LIKE: RegExp = /@|^(\[[^\]]*\]|(?!\[|[\da-f]*:)[^:]*):\d+:/i;
+
+/** How a proxy is written, for whoever wrote it in another way. */
+export const PROXY_FORM: string = "socks5h://user:password@host:1080";
+
 /**
- * Checks and encodes a target; throws a `TypeError` or a `RangeError` that names what was given. `least`: the lowest port,
- * 0 for a request that leaves it open.
+ * Checks and encodes a target; throws a `TypeError` or a `RangeError`, which show a target only if it is one but for its
+ * port. `least`: the lowest port, 0 for a request that leaves it open.
  */
 export function parseTarget(target: Target, least: 0 | 1 = 1): Address {
-  const bad = (reason: string) => `Cannot parse target as "host:port", ${reason}: current value is ${shown(target)}`;
-  const parts = typeof target === "string" ? splitHostPort(target) : target;
-  if (typeof target === "string" && target.includes("://")) throw new TypeError(bad("which is no URL"));
-  if (parts === null || typeof parts !== "object") throw new TypeError(bad("a string or { hostname, port }"));
-  if ("path" in parts) throw new TypeError(bad("SOCKS5 cannot address a unix socket"));
-  if (parts.port === undefined) {
+  const bad = (reason: string, got = kindOf(target)) =>
+    `Cannot parse target as "host:port", ${reason}: current value is ${got}`;
+  const { hostname, port, wrong } = typeof target === "string" ? textParts(target) : ownParts(target);
+  if (wrong !== undefined) throw new TypeError(bad(wrong));
+  if (port === undefined) {
     throw new TypeError(bad("the port is missing or malformed (IPv6 needs brackets: [::1]:443)"));
   }
-  if (typeof parts.port !== "number") throw new TypeError(bad("the port must be a number"));
-  if (parts.port !== least && !isPort(parts.port)) throw new RangeError(bad(`the port must be ${least} to 65535`));
-  const host = parseHost(parts.hostname);
+  if (typeof port !== "number") throw new TypeError(bad("the port must be a number"));
+  const host = parseHost(hostname as string);
   if (typeof host === "string") throw new TypeError(bad(host));
-  const { hostname, atyp, addr } = host;
-  return { hostname, atyp, addr, port: parts.port, name: formatHostPort(hostname, parts.port) };
+  const name = formatHostPort(host.hostname, port);
+  if (port !== least && !isPort(port)) {
+    const isForm = typeof target !== "string" || port < 100_000; // more digits may be a password
+    throw new RangeError(bad(`the port must be ${least} to 65535`, isForm ? JSON.stringify(name) : undefined));
+  }
+  return { hostname: host.hostname, atyp: host.atyp, addr: host.addr, port, name };
+}
+
+/** The parts of a target, each read once, and unchecked; or what it is instead of one. */
+type Parts = { hostname?: unknown; port?: unknown; wrong?: string };
+
+function textParts(text: string): Parts {
+  if (text.includes("://")) return { wrong: "which is no URL" };
+  if (PROXY_LIKE.test(text)) return { wrong: `a proxy is written ${PROXY_FORM}` };
+  return splitHostPort(text);
+}
+
+function ownParts(target: unknown): Parts {
+  if (target === null || typeof target !== "object") return { wrong: "a string or { hostname, port }" };
+  if (own(target, "path") !== undefined) return { wrong: "SOCKS5 cannot address a unix socket" };
+  return { hostname: own(target, "hostname"), port: own(target, "port") };
 }
 
 /** Parses targets, and remembers what the last ones came to: most programs ask for few. */
@@ -162,17 +187,4 @@ function formatIpv6(addr: Uint8Array): string {
 
 function hex(n: number): string {
   return n.toString(16);
-}
-
-/** The value for an error message: short, escaped, and nothing of it where it may hold credentials. */
-export function shown(value: unknown): string {
-  let text: string;
-  try {
-    text = JSON.stringify(value, ["hostname", "port", "path"]) ?? typeof value; // what else is in it may be credentials
-  } catch {
-    return "(unprintable)";
-  }
-  if (text.includes("@")) return "(redacted)";
-  const escaped = text.slice(0, 300).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (c) => `\\u{${hex(c.codePointAt(0)!)}}`);
-  return text.length > 300 ? `${escaped}…` : escaped;
 }

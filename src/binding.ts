@@ -1,3 +1,4 @@
+import { checkOptions, type Known } from "./arguments.ts";
 import { command, type Granted } from "./commanding.ts";
 import { type AcceptedConn, type AcceptOptions, heldError, type Socks5Binding } from "./connection.ts";
 import { explain, timedOut } from "./dial.ts";
@@ -9,6 +10,8 @@ import type { Ask } from "./plan.ts";
 import { Scope } from "./scope.ts";
 import { milliseconds } from "./settings.ts";
 import type { Shared } from "./shared.ts";
+
+const ACCEPT: Known<AcceptOptions> = { signal: true, timeout: true };
 
 /** Lets the proxy listen for a peer (RFC 1928 section 4, BIND). */
 export async function bind<S>(shared: Shared<S>, asked: Ask): Promise<Socks5Binding<S>> {
@@ -41,7 +44,8 @@ class Binding<S> implements Socks5Binding<S> {
     this.#credentials = credentials;
   }
 
-  async accept({ signal, timeout }: AcceptOptions = {}): Promise<AcceptedConn<S>> {
+  async accept(options: AcceptOptions = {}): Promise<AcceptedConn<S>> {
+    const { signal, timeout } = checkOptions("the options of accept()", options, ACCEPT);
     if (this.#isAsked) throw new TypeError(`Cannot accept from ${this.target}: it was asked for before`);
     const { alarm, settings } = this.#shared;
     const { session, place } = this.#granted;

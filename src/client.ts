@@ -1,4 +1,5 @@
 import { Alarm } from "./alarm.ts";
+import { checkOptions } from "./arguments.ts";
 import type { Association } from "./association.ts";
 import { checkProxy, type CheckReport, scopeOfCheck } from "./check.ts";
 import { bind } from "./binding.ts";
@@ -113,7 +114,8 @@ export class Core<S> {
     return { ...pool.counts, ...counts, proxies: failover.stats };
   }
 
-  async close({ drain }: { drain?: number } = {}): Promise<void> {
+  async close(options: { drain?: number } = {}): Promise<void> {
+    const { drain } = checkOptions("the options of close()", options, { drain: true });
     const grace = milliseconds("drain", drain, 0);
     const { pool, warmer } = this.#shared;
     this.#closed = true;

@@ -162,11 +162,19 @@ export function cannotConnect(proxy: string | null, target: string | null, verb 
   return target === null ? `Cannot use the proxy ${proxy}` : `Cannot ${verb} ${target}${through}`;
 }
 
-/** The message of a wrong argument. */
+/** The message of a wrong argument: what it must be, and of its value no more than {@linkcode kindOf} shows. */
 export function cannot(name: string, want: string, got: unknown): string {
-  return `Cannot use ${name} as ${want}: current value is ${
-    typeof got === "string" ? JSON.stringify(got) : String(got)
-  }`;
+  return `Cannot use ${name} as ${want}: current value is ${kindOf(got)}`;
+}
+
+/** All that a message shows of a wrong value, which may be a secret in the wrong place: numbers and booleans, else the type. */
+export function kindOf(value: unknown): string {
+  if (value === undefined || value === null || typeof value === "number" || typeof value === "boolean") {
+    return String(value);
+  }
+  if (typeof value !== "object") return value === "" ? "an empty string" : `a ${typeof value}`;
+  if (Array.isArray(value)) return value.length === 0 ? "an empty array" : "an array";
+  return value instanceof Uint8Array ? "a Uint8Array" : value instanceof URL ? "a URL" : "an object";
 }
 
 /** Puts the failures of earlier attempts before those that `error` carries; gives `error`. */

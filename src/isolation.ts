@@ -21,7 +21,7 @@ export class Isolation {
   of(isolate: boolean | string | undefined, credentials: unknown): boolean | string {
     const own = this.#checked(isolate ?? false);
     if (credentials === undefined) return isolate === undefined ? this.#usual : own;
-    if (own !== false) throw new TypeError(cannot("isolate", "credentials of its own", "together with credentials"));
+    if (own !== false) throw new TypeError("Cannot combine isolate with credentials");
     return false;
   }
 
@@ -36,11 +36,11 @@ export class Isolation {
     const want = "a boolean or a token of 1 to 255 bytes";
     if (typeof isolate === "string") {
       if (isolate === "" || new TextEncoder().encode(isolate).length > 255) {
-        throw new RangeError(cannot("isolate", want, { toString: () => "(redacted)" }));
+        throw new RangeError(cannot("isolate", want, isolate));
       }
     } else if (typeof isolate !== "boolean") throw new TypeError(cannot("isolate", want, isolate));
     if (isolate !== false && this.#hasCredentials) {
-      throw new TypeError(cannot("isolate", "credentials of its own", "a proxy that has credentials"));
+      throw new TypeError("Cannot combine isolate with a proxy that has credentials");
     }
     return isolate;
   }

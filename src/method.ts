@@ -65,21 +65,19 @@ export interface AuthContext {
 /** Checks the option `methods`; throws a `TypeError` or a `RangeError` that names it. */
 export function parseMethods(methods: readonly AuthMethod[] | undefined): readonly AuthMethod[] {
   if (methods === undefined) return [];
-  if (!Array.isArray(methods)) throw new TypeError(cannot("methods", "a list of methods", typeof methods));
+  if (!Array.isArray(methods)) throw new TypeError(cannot("methods", "a list of methods", methods));
   const taken = new Set<number>();
   return methods.map((it: AuthMethod, i) => {
     const name = `methods[${i}]`;
     const { method, negotiate } = it ?? {};
-    if (typeof negotiate !== "function") {
-      throw new TypeError(cannot(`${name}.negotiate`, "a function", typeof negotiate));
-    }
+    if (typeof negotiate !== "function") throw new TypeError(cannot(`${name}.negotiate`, "a function", negotiate));
     const want = "a whole number from 1 to 254 that is not 2";
-    if (typeof method !== "number") throw new TypeError(cannot(`${name}.method`, want, typeof method));
+    if (typeof method !== "number") throw new TypeError(cannot(`${name}.method`, want, method));
     if (!Number.isInteger(method) || method < 0x01 || method > 0xfe || method === 0x02) {
       throw new RangeError(cannot(`${name}.method`, want, method));
     }
     if (taken.has(method)) throw new TypeError(cannot(`${name}.method`, "a method that is given once", method));
     taken.add(method);
-    return { method, negotiate: (context) => it.negotiate(context) };
+    return { method, negotiate: (context) => negotiate.call(it, context) };
   });
 }

@@ -1,5 +1,6 @@
-import { type Address, ATYP, type Host, parseHost, parseTarget, shown, type Target, type Targets } from "./address.ts";
-import { cannot } from "./errors.ts";
+import { type Address, ATYP, type Host, parseHost, parseTarget, type Target, type Targets } from "./address.ts";
+import { checkBoolean, checkFunction, checkOptions, type Known } from "./arguments.ts";
+import { cannot, kindOf } from "./errors.ts";
 import type { Socks5Event } from "./events.ts";
 import type { UserPass } from "./handshake.ts";
 import { Isolation } from "./isolation.ts";
@@ -8,10 +9,17 @@ import { type Credentials, encodeCredentials, parseProxy, type Proxy, type Proxy
 import { firstBytes, milliseconds, type Settings, settings } from "./settings.ts";
 import type { StartTls } from "./tls.ts";
 import { parseTls } from "./tls_options.ts";
-import type { TlsOptions, Transport } from "./transport.ts";
+import type { DialOptions, TlsOptions, Transport } from "./transport.ts";
 
 /** Loads code for connections, lookups and TLS before their times are taken. */
 export type Load = (needs: { lookup: boolean; tls: boolean }) => Promise<void>;
+
+/** What a client has of the runtime unless its options say otherwise. */
+export interface Runtime<S> {
+  readonly transport: Transport<S>;
+  readonly startTls: StartTls;
+  readonly load?: (transport: Transport<S>) => Load;
+}
 
 /** What a client is made of, checked. */
 export interface Plan<S> {
@@ -26,23 +34,56 @@ export interface Plan<S> {
   readonly onEvent: ((event: Socks5Event) => void) | undefined;
 }
 
+const CLIENT: Known<Socks5Options> = {
+  transport: true,
+  auth: true,
+  methods: true,
+  handshake: true,
+  dns: true,
+  timeout: true,
+  attemptTimeout: true,
+  retry: true,
+  cooldown: true,
+  noDelay: true,
+  keepAlive: true,
+  isolate: true,
+  pool: true,
+  onEvent: true,
+};
+
+const COMMAND: Known<CommandOptions> = { signal: true, timeout: true, credentials: true, isolate: true };
+
+// as a transport a client is given options of the dial, too
+const CONNECT: Known<ConnectOptions & DialOptions> = {
+  ...COMMAND,
+  reuse: true,
+  data: true,
+  tls: true,
+  noDelay: true,
+  keepAlive: true,
+  owner: true,
+};
+
+const CHECK: Known<CheckOptions> = { ...COMMAND, tls: true, probe: true, onStep: true };
+
+const ASSOCIATE: Known<AssociateOptions> = { ...COMMAND, from: true, allowPrivateRelay: true };
+
 /** Checks what the constructor was given; throws a `TypeError` or a `RangeError`. */
 export function plan<S>(
   proxy: ProxySpec | readonly ProxySpec[],
-  transport: Transport<S>,
-  options: Socks5Options<S>,
-  startTls: StartTls,
-  load?: Load,
+  given: Socks5Options<S>,
+  runtime: Runtime<S>,
 ): Plan<S> {
+  const options = checkOptions("the options of Socks5Client", given, CLIENT);
+  const { transport = runtime.transport, onEvent } = options;
   const proxies = (Array.isArray(proxy) ? proxy : [proxy]).map(parseProxy);
   if (proxies.length === 0) throw new TypeError("Cannot use proxy as a list of proxies: current value is []");
   if (typeof transport?.connect !== "function") {
-    throw new TypeError(cannot("transport", "an object with connect()", transport));
+    throw new TypeError(
+      cannot("transport", "an object with connect(), as the Socks5Client of another proxy", transport),
+    );
   }
-  const { onEvent } = options;
-  if (onEvent !== undefined && typeof onEvent !== "function") {
-    throw new TypeError(cannot("onEvent", "a function", onEvent));
-  }
+  checkFunction("onEvent", onEvent);
   const checked = settings(options);
   const isolation = new Isolation(options.isolate, proxies);
   if (
@@ -54,7 +95,15 @@ export function plan<S>(
   if (checked.dns === "local" && typeof transport.lookup !== "function") {
     throw new TypeError('Cannot use dns as "local": the transport has no lookup()');
   }
-  return { proxies, transport, startTls, load, settings: checked, isolation, onEvent };
+  return {
+    proxies,
+    transport,
+    startTls: runtime.startTls,
+    load: runtime.load?.(transport),
+    settings: checked,
+    isolation,
+    onEvent,
+  };
 }
 
 /** What a request asks for, checked and encoded at the call. */
@@ -76,12 +125,12 @@ export interface Wish extends Ask {
 type Terms = Pick<Plan<unknown>, "settings" | "isolation">;
 
 /** Checks what a connect was given; throws a `TypeError` or a `RangeError`. */
-export function wish(terms: Terms, targets: Targets, target: Target, options: ConnectOptions): Wish {
+export function wish(terms: Terms, targets: Targets, target: Target, given: ConnectOptions): Wish {
+  const options = checkOptions("the options of connect()", given, CONNECT);
   const { credentials, reuse = false, signal, data, timeout, tls = false } = options;
   const address = targets.parse(target);
-  if (data !== undefined && tls !== false) {
-    throw new TypeError(cannot("data", "first bytes in the clear", "bytes of a connect with tls"));
-  }
+  checkBoolean("reuse", reuse);
+  if (data !== undefined && tls !== false) throw new TypeError("Cannot combine data with tls");
   const isolate = terms.isolation.of(options.isolate, credentials);
   return {
     address,
@@ -96,7 +145,7 @@ export function wish(terms: Terms, targets: Targets, target: Target, options: Co
 
 /** Checks what a bind was given; the peer's port may be 0, as many do not know it. */
 export function askPeer(terms: Terms, peer: Target, options: CommandOptions): Ask {
-  return ask(terms, parseTarget(peer, 0), options);
+  return ask(terms, parseTarget(peer, 0), checkOptions("the options of bind()", options, COMMAND));
 }
 
 /** Checks what is to be resolved: a name or an address, or just an address. */
@@ -105,10 +154,12 @@ export function askName(terms: Terms, name: string, what: "name" | "address", op
   const why = typeof host === "string" ? host : "a name is none";
   if (typeof host === "string" || (what === "address" && host.atyp === ATYP.DOMAIN)) {
     const want = what === "name" ? "a host name" : "an IP address";
-    throw new TypeError(`Cannot resolve ${what} as ${want}, ${why}: current value is ${shown(name)}`);
+    throw new TypeError(`Cannot resolve ${what} as ${want}, ${why}: current value is ${kindOf(name)}`);
   }
   const { hostname, atyp, addr } = host;
-  return ask(terms, { hostname, atyp, addr, port: 0, name: hostname }, options);
+  const call = what === "name" ? "resolve()" : "resolvePtr()";
+  const checked = checkOptions(`the options of ${call}`, options, COMMAND);
+  return ask(terms, { hostname, atyp, addr, port: 0, name: hostname }, checked);
 }
 
 function ask(terms: Terms, address: Address, { credentials, isolate, signal, timeout }: CommandOptions): Ask {
@@ -143,18 +194,17 @@ export function planCheck(
   terms: Terms,
   targets: Targets,
   target: Target | undefined,
-  options: CheckOptions,
+  given: CheckOptions,
 ): CheckPlan {
+  const options = checkOptions("the options of check()", given, CHECK);
   const { credentials, probe, signal, tls = false, onStep } = options;
   const address = target === undefined ? null : targets.parse(target);
   if (probe !== undefined && !(probe instanceof Uint8Array)) {
-    throw new TypeError(cannot("probe", "a Uint8Array", typeof probe));
+    throw new TypeError(cannot("probe", "a Uint8Array", probe));
   }
-  if (onStep !== undefined && typeof onStep !== "function") {
-    throw new TypeError(cannot("onStep", "a function", onStep));
-  }
-  if (probe !== undefined && address === null) throw new TypeError(cannot("probe", "bytes for a target", "no target"));
-  if (tls !== false && address === null) throw new TypeError(cannot("tls", "TLS with a target", "no target"));
+  checkFunction("onStep", onStep);
+  if (probe !== undefined && address === null) throw new TypeError("Cannot use probe without a target");
+  if (tls !== false && address === null) throw new TypeError("Cannot use tls without a target");
   return {
     address,
     target: address && address.name,
@@ -177,16 +227,15 @@ export interface AssociatePlan extends Ask {
 const ANY = "0.0.0.0:0";
 
 /** Checks what an association is asked for, and whether the client can have one; throws a `TypeError` or a `RangeError`. */
-export function planAssociate<S>(plan: Plan<S>, options: AssociateOptions): AssociatePlan {
+export function planAssociate<S>(plan: Plan<S>, given: AssociateOptions): AssociatePlan {
+  const options = checkOptions("the options of associate()", given, ASSOCIATE);
   const { from, allowPrivateRelay = false } = options;
   if (typeof plan.transport.openDatagrams !== "function") {
     throw new TypeError("Cannot associate: the transport has no openDatagrams(), which a Socks5Client never has");
   }
   const path = plan.proxies.find(({ endpoint }) => "path" in endpoint);
   if (path !== undefined) throw new TypeError(`Cannot associate: the proxy ${path.name} is a unix socket`);
-  if (typeof allowPrivateRelay !== "boolean") {
-    throw new TypeError(cannot("allowPrivateRelay", "a boolean", allowPrivateRelay));
-  }
+  checkBoolean("allowPrivateRelay", allowPrivateRelay);
   const host = from === undefined ? null : parseHost(from);
   if (host !== null && (typeof host === "string" || host.atyp === ATYP.DOMAIN)) {
     throw new TypeError(cannot("from", "an IP address", from));

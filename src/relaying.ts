@@ -1,4 +1,5 @@
 import { type Address, ATYP, type Target, Targets } from "./address.ts";
+import { checkOptions } from "./arguments.ts";
 import { Arrivals } from "./arrivals.ts";
 import { type Association, associationError, type Datagram } from "./association.ts";
 import { brief } from "./dial.ts";
@@ -55,7 +56,7 @@ export class Relaying<S> implements Association {
 
   async send(data: Uint8Array, target: Target): Promise<void> {
     const address = this.#targets.parse(target);
-    if (!(data instanceof Uint8Array)) throw new TypeError(cannot("data", "a Uint8Array", typeof data));
+    if (!(data instanceof Uint8Array)) throw new TypeError(cannot("data", "a Uint8Array", data));
     const most = mostPayload(address);
     if (data.length > most) throw new RangeError(cannot("data", `at most ${most} bytes for this target`, data.length));
     if (this.#over !== undefined) throw this.#failure(`send to ${address.name}`, address.name);
@@ -68,9 +69,14 @@ export class Relaying<S> implements Association {
     await this.#sending(socket.send(encodeDatagram(found, copy), relay), address);
   }
 
-  receive({ signal }: { signal?: AbortSignal | undefined } = {}): Promise<Datagram | null> {
-    if (!this.#arrivals.isWaitedFor) return this.#arrivals.take(signal);
-    return Promise.reject(new TypeError("Cannot receive: another receive is pending"));
+  receive(options: { signal?: AbortSignal | undefined } = {}): Promise<Datagram | null> {
+    try {
+      const { signal } = checkOptions("the options of receive()", options, { signal: true });
+      if (this.#arrivals.isWaitedFor) throw new TypeError("Cannot receive: another receive is pending");
+      return this.#arrivals.take(signal);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   close(): void {

@@ -1,5 +1,5 @@
 import type { Alarm, Sleeper } from "./alarm.ts";
-import type { Phase } from "./errors.ts";
+import { cannot, type Phase } from "./errors.ts";
 
 /** What is closed when an attempt ends. */
 export interface Owned {
@@ -31,7 +31,7 @@ export class Scope implements Sleeper {
   /** `timeout` in milliseconds from now; throws the reason of a signal that is aborted already. */
   constructor(alarm: Alarm<Scope>, user: AbortSignal | undefined, timeout: number, errors: TimedOut) {
     if (user !== undefined && typeof user?.throwIfAborted !== "function") {
-      throw new TypeError(`Cannot use signal as AbortSignal: current value is ${String(user)}`);
+      throw new TypeError(cannot("signal", "an AbortSignal", user));
     }
     user?.throwIfAborted();
     this.#alarm = alarm;

@@ -1,5 +1,6 @@
 import { splitHostPort } from "./address.ts";
 import type { Alarm } from "./alarm.ts";
+import { checkOptions, type Known } from "./arguments.ts";
 import { heldError, type StartTlsOptions } from "./connection.ts";
 import { timedOut } from "./dial.ts";
 import { Fault, socks5Error } from "./errors.ts";
@@ -7,7 +8,7 @@ import { Scope } from "./scope.ts";
 import type { Session } from "./session.ts";
 import { milliseconds } from "./settings.ts";
 import type { StartTls } from "./tls.ts";
-import { parseTls } from "./tls_options.ts";
+import { tlsOptions } from "./tls_options.ts";
 import type { TlsOptions } from "./transport.ts";
 
 /** Starts TLS on a tunnel that is not handed over yet, within the attempt that opened it: for as long as the scope has. */
@@ -32,13 +33,24 @@ export interface Securing {
   readonly timeout: number;
 }
 
+const START_TLS: Known<StartTlsOptions> = {
+  serverName: true,
+  caCerts: true,
+  cert: true,
+  key: true,
+  alpnProtocols: true,
+  signal: true,
+  timeout: true,
+};
+
 /**
  * Starts TLS on a tunnel that somebody holds, with a deadline and a signal of its own. Throws at once what is wrong
  * with the options; closes the tunnel if TLS does not come about.
  */
-export function secureHeld(tunnel: Session, options: StartTlsOptions, securing: Securing): Promise<void> {
+export function secureHeld(tunnel: Session, given: StartTlsOptions, securing: Securing): Promise<void> {
   const { proxy: { name: proxy }, target } = tunnel;
-  const tls = parseTls("tls", options, splitHostPort(target).hostname.replace(/^\[|\]$/g, ""))!;
+  const options = checkOptions("the options of startTls()", given, START_TLS);
+  const tls = tlsOptions("tls", options, splitHostPort(target).hostname.replace(/^\[|\]$/g, ""));
   const { signal, timeout } = options;
   const ms = milliseconds("timeout", timeout, securing.timeout);
   const scope = new Scope(securing.alarm, signal, ms, {

@@ -1,3 +1,4 @@
+import { checkBoolean, checkFunction, checkOptions, choice, type Known } from "./arguments.ts";
 import { cannot, type Socks5Error } from "./errors.ts";
 import { type AuthMethod, parseMethods } from "./method.ts";
 import type { PoolOptions, RetryOptions, Socks5Options } from "./options.ts";
@@ -31,23 +32,30 @@ export const LONGEST: number = 2 ** 31 - 1;
 
 const MOST_DATA = 65_536; // what the kernels on the way take, although nobody reads an answer yet
 
-/** Checks the options; throws a `TypeError` or a `RangeError` that names the option and what was given. */
+const RETRY: Known<RetryOptions> = { retries: true, minDelay: true, maxDelay: true, when: true };
+
+const POOL: Known<PoolOptions> = {
+  maxOpen: true,
+  maxIdle: true,
+  idleTimeout: true,
+  maxLifetime: true,
+  warm: true,
+  warmTimeout: true,
+  warmIdle: true,
+};
+
+/** Checks the options; throws a `TypeError` or a `RangeError` that names the option. */
 export function settings(options: Omit<Socks5Options, "transport" | "onEvent">): Settings {
   const { auth = "optional", handshake = "sequential", dns = "proxy", noDelay = true, keepAlive = true } = options;
-  const pool: PoolOptions = group("pool", "an object", options.pool);
-  const short = typeof options.retry === "number" ? options.retry : undefined;
-  const retry: RetryOptions = short === undefined ? group("retry", "a number or an object", options.retry) : {};
-  if (auth !== "optional" && auth !== "required") {
-    throw new TypeError(cannot("auth", '"optional" or "required"', NOT_SHOWN));
-  }
-  if (handshake !== "sequential" && handshake !== "pipelined") {
-    throw new TypeError(cannot("handshake", '"sequential" or "pipelined"', handshake));
-  }
-  if (dns !== "proxy" && dns !== "local") throw new TypeError(cannot("dns", '"proxy" or "local"', dns));
-  if (typeof noDelay !== "boolean") throw new TypeError(cannot("noDelay", "a boolean", noDelay));
-  if (retry.when !== undefined && typeof retry.when !== "function") {
-    throw new TypeError(cannot("retry.when", "a function", retry.when));
-  }
+  const { pool: givenPool = {}, retry: givenRetry = {} } = options;
+  const pool: PoolOptions = checkOptions("pool", givenPool, POOL);
+  const short = typeof givenRetry === "number" ? givenRetry : undefined;
+  const retry: RetryOptions = typeof givenRetry === "number"
+    ? {}
+    : checkOptions("retry", givenRetry, RETRY, "a number or an object");
+  const { when } = retry;
+  checkBoolean("noDelay", noDelay);
+  checkFunction("retry.when", when);
   const maxOpen = count("pool.maxOpen", pool.maxOpen, 100);
   const warm = count("pool.warm", pool.warm, 0);
   if (warm > maxOpen) throw new RangeError(cannot("pool.warm", `at most pool.maxOpen, which is ${maxOpen}`, warm));
@@ -55,10 +63,10 @@ export function settings(options: Omit<Socks5Options, "transport" | "onEvent">):
   const warmTimeout = milliseconds("pool.warmTimeout", pool.warmTimeout, 20_000);
   if (warmTimeout < 1_000) throw new RangeError(cannot("pool.warmTimeout", "milliseconds from 1000", warmTimeout));
   return {
-    auth,
+    auth: choice("auth", auth, ["optional", "required"]),
     methods: parseMethods(options.methods),
-    handshake,
-    dns,
+    handshake: choice("handshake", handshake, ["sequential", "pipelined"]),
+    dns: choice("dns", dns, ["proxy", "local"]),
     warm,
     warmTimeout,
     warmIdle: milliseconds("pool.warmIdle", pool.warmIdle, 60_000),
@@ -71,7 +79,7 @@ export function settings(options: Omit<Socks5Options, "transport" | "onEvent">):
     retries: count(short === undefined ? "retry.retries" : "retry", short ?? retry.retries, 3),
     minDelay: finite("retry.minDelay", milliseconds("retry.minDelay", retry.minDelay, 100)),
     maxDelay: milliseconds("retry.maxDelay", retry.maxDelay, 5_000),
-    when: retry.when,
+    when,
     cooldown: milliseconds("cooldown", options.cooldown, 30_000),
     maxOpen,
     maxIdle: count("pool.maxIdle", pool.maxIdle, 10),
@@ -83,7 +91,7 @@ export function settings(options: Omit<Socks5Options, "transport" | "onEvent">):
 /** A copy of the first bytes for a target; `undefined` if there are none. */
 export function firstBytes(data: Uint8Array | undefined): Uint8Array | undefined {
   if (data === undefined) return undefined;
-  if (!(data instanceof Uint8Array)) throw new TypeError(cannot("data", "a Uint8Array", typeof data));
+  if (!(data instanceof Uint8Array)) throw new TypeError(cannot("data", "a Uint8Array", data));
   if (data.length > MOST_DATA) throw new RangeError(cannot("data", `at most ${MOST_DATA} bytes`, data.length));
   return data.length === 0 ? undefined : new Uint8Array(data); // slice() of a Buffer copies nothing
 }
@@ -104,17 +112,7 @@ function checked(name: string, value: unknown, fallback: number, want: string, f
   return value;
 }
 
-/** An option that is a group of options: anything else would be dropped silently. */
-function group<T>(name: string, want: string, value: T | undefined): T | Record<never, never> {
-  if (value === undefined) return {};
-  if (typeof value !== "object" || value === null) throw new TypeError(cannot(name, want, value));
-  return value;
-}
-
 function finite(name: string, value: number): number {
   if (value === Infinity) throw new RangeError(cannot(name, `milliseconds from 0 to ${LONGEST}`, value));
   return value;
 }
-
-// for what may be a password in a wrong place
-const NOT_SHOWN = { toString: () => "(redacted)" };

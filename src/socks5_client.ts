@@ -39,10 +39,10 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    * @throws {RangeError} If a number is out of its range.
    */
   constructor(proxy: ProxySpec | readonly ProxySpec[], options: Socks5Options<S> = {}) {
-    const { transport = runtimeTransport as Transport<S> } = options;
-    const connect = transport === runtimeTransport || transport instanceof Socks5Client;
-    const load: Load = (needs) => loadRuntime({ connect, ...needs });
-    this.#core = new LazyCore(plan(proxy, transport, options, runtimeStartTls, load));
+    const load = (transport: Transport<S>): Load => (needs) =>
+      loadRuntime({ connect: transport === runtimeTransport || transport instanceof Socks5Client, ...needs });
+    const runtime = { transport: runtimeTransport as Transport<S>, startTls: runtimeStartTls, load };
+    this.#core = new LazyCore(plan(proxy, options, runtime));
   }
 
   /**

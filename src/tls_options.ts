@@ -1,6 +1,9 @@
 import { parseHost } from "./address.ts";
+import { checkOptions, type Known } from "./arguments.ts";
 import { cannot } from "./errors.ts";
 import type { TlsOptions } from "./transport.ts";
+
+const TLS: Known<TlsOptions> = { serverName: true, caCerts: true, cert: true, key: true, alpnProtocols: true };
 
 /**
  * Checks the option `name`, which is `true`, the options of TLS, or nothing; gives a copy in which `serverName` is
@@ -8,13 +11,15 @@ import type { TlsOptions } from "./transport.ts";
  */
 export function parseTls(name: string, value: boolean | TlsOptions | undefined, hostname: string): TlsOptions | null {
   if (value === undefined || value === false) return null;
-  if (value !== true && (typeof value !== "object" || value === null)) {
-    throw new TypeError(cannot(name, "a boolean or an object", kind(value)));
-  }
-  const { serverName = hostname, caCerts = [], cert, key, alpnProtocols = [] } = value === true ? {} : value;
+  return tlsOptions(name, checkOptions(name, value === true ? {} : value, TLS, "a boolean or an object"), hostname);
+}
+
+/** As {@linkcode parseTls}, for options that are known to be no others. */
+export function tlsOptions(name: string, options: TlsOptions, hostname: string): TlsOptions {
+  const { serverName = hostname, caCerts = [], cert, key, alpnProtocols = [] } = options;
   const server = parseHost(serverName);
   if (typeof server === "string") {
-    throw new TypeError(cannot(`${name}.serverName`, "a host name or an IP address", shown(serverName)));
+    throw new TypeError(cannot(`${name}.serverName`, "a host name or an IP address", serverName));
   }
   if ((cert === undefined) !== (key === undefined)) {
     const [there, missing] = cert === undefined ? ["key", "cert"] : ["cert", "key"];
@@ -27,7 +32,7 @@ export function parseTls(name: string, value: boolean | TlsOptions | undefined, 
   list(`${name}.alpnProtocols`, alpnProtocols);
   for (const protocol of alpnProtocols) {
     if (typeof protocol !== "string" || !fits(new TextEncoder().encode(protocol).length)) {
-      throw new TypeError(cannot(`${name}.alpnProtocols`, "names of 1 to 255 bytes", shown(protocol)));
+      throw new TypeError(cannot(`${name}.alpnProtocols`, "names of 1 to 255 bytes", protocol));
     }
   }
   return {
@@ -42,23 +47,13 @@ const CERTIFICATE = /-----BEGIN CERTIFICATE-----/;
 const PRIVATE_KEY = /-----BEGIN (RSA |EC )?PRIVATE KEY-----/;
 
 function pem(name: string, want: string, shape: RegExp, value: unknown): void {
-  if (typeof value !== "string" || !shape.test(value)) throw new TypeError(cannot(name, want, kind(value)));
+  if (typeof value !== "string" || !shape.test(value)) throw new TypeError(cannot(name, want, value));
 }
 
 function list(name: string, value: unknown): void {
-  if (!Array.isArray(value)) throw new TypeError(cannot(name, "an array", kind(value)));
+  if (!Array.isArray(value)) throw new TypeError(cannot(name, "an array", value));
 }
 
 function fits(length: number): boolean {
   return length >= 1 && length <= 255;
-}
-
-/** A short text as it is; of anything else only what it is. */
-function shown(value: unknown): unknown {
-  return typeof value === "string" && value.length <= 300 ? value : kind(value);
-}
-
-/** Wrapped, so that it is not quoted. */
-function kind(value: unknown): unknown {
-  return Object(value === null ? "null" : typeof value === "string" ? "(redacted)" : typeof value);
 }

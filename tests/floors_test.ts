@@ -82,16 +82,17 @@ const floors = [
   ["src/association.ts", "src/drive.ts", "src/relay.ts", "src/tls.ts", "src/tls_options.ts"],
   ["src/handshake.ts", "src/udp.ts"],
   ["src/address.ts"],
+  ["src/arguments.ts"],
   ["src/transport.ts", "src/errors.ts"],
 ];
 
 // What a file may import, and how. The core is loaded at the first use of a client, an adapter at the first connect, TLS
 // when it is started; below those the floors decide alone.
 const doors: { from: RegExp; to: RegExp; kind: Kind }[] = [
-  { from: /^fetch\//, to: /^(fetch\/|src\/(address|errors|settings|tls_options)\.ts$|node:)/, kind: "value" },
+  { from: /^fetch\//, to: /^(fetch\/|src\/(address|arguments|errors|settings|tls_options)\.ts$|node:)/, kind: "value" },
   { from: /^fetch\//, to: /^(mod|adapters\/duplex|front\/mod|src\/(connection|options|transport))\.ts$/, kind: "type" },
   { from: /^fetch\//, to: /^(adapters\/duplex|front\/mod)\.ts$/, kind: "dynamic" },
-  { from: /^front\//, to: /^(front\/|src\/(address|errors|proxy|settings)\.ts$|node:)/, kind: "value" },
+  { from: /^front\//, to: /^(front\/|src\/(address|arguments|errors|proxy|settings)\.ts$|node:)/, kind: "value" },
   { from: /^front\//, to: /^(mod|src\/(connection|transport))\.ts$/, kind: "type" },
   { from: /^mod\.ts$/, to: /^src\/(errors|socks5_client)\.ts$/, kind: "value" },
   { from: /^mod\.ts$/, to: /^src\//, kind: "type" },
@@ -110,10 +111,18 @@ const doors: { from: RegExp; to: RegExp; kind: Kind }[] = [
     to: /^(node:.*|agent\/.*|mod\.ts|adapters\/(duplex|server_identity)\.ts|src\/.*)$/,
     kind: "value",
   },
-  { from: /^cli\//, to: /^(cli\/.*|(env|front|)\/?mod\.ts|src\/(address|proxy)\.ts|node:.*)$/, kind: "value" },
-  { from: /^testing\//, to: /^(testing\/|src\/(errors|settings)\.ts$|node:(dgram|net|stream)$)/, kind: "value" },
+  {
+    from: /^cli\//,
+    to: /^(cli\/.*|(env|front|)\/?mod\.ts|src\/(address|arguments|proxy)\.ts|node:.*)$/,
+    kind: "value",
+  },
+  {
+    from: /^testing\//,
+    to: /^(testing\/|src\/(arguments|errors|settings)\.ts$|node:(dgram|net|stream)$)/,
+    kind: "value",
+  },
   { from: /^testing\//, to: /^src\/transport\.ts$/, kind: "type" },
-  { from: /^env\//, to: /^(env\/.*|src\/(address|proxy|transport)\.ts|node:process)$/, kind: "value" },
+  { from: /^env\//, to: /^(env\/.*|src\/(address|arguments|errors|proxy|transport)\.ts|node:process)$/, kind: "value" },
   { from: /^adapters\/runtime\.ts$/, to: /^adapters\/(deno|bun|node)\.ts$/, kind: "dynamic" },
   { from: /^adapters\/runtime\.ts$/, to: /^adapters\/tls\.ts$/, kind: "dynamic" },
   { from: /^adapters\/node\.ts$/, to: /^adapters\/node_conn\.ts$/, kind: "value" },

@@ -28,7 +28,7 @@ const wrong: [options: unknown, error: typeof TypeError | typeof RangeError, mes
   [{ methods: 2 }, TypeError, "Cannot use methods as a list of numbers: current value is 2"],
   [{ methods: [256] }, RangeError, "Cannot use methods as a whole number from 0 to 255: current value is 256"],
   [{ rules: [] }, TypeError, "Cannot use rules as an object or a function"],
-  [{ rules: { "a.test": { port: 1 } } }, TypeError, 'Cannot use rules as host:port = rule: current value is "a.test"'],
+  [{ rules: { "a.test": { port: 1 } } }, TypeError, "Cannot use rules as host:port = rule: current value is a string"],
   [{ rules: { "a.test:1": "silent" } }, TypeError, "Cannot use the rule for a.test:1 as { port }, { rep }"],
   [{ rules: { "a.test:1": {} } }, TypeError, "Cannot use the rule for a.test:1 as a whole number"],
   [{ rules: { "a.test:1": { rep: 256 } } }, RangeError, "Cannot use the rule for a.test:1 as a whole number"],

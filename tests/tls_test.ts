@@ -81,17 +81,20 @@ test("all options of TLS reach the connection as they were at the call", async (
 });
 
 const wrong: [tls: unknown, message: string][] = [
-  ["yes", "Cannot use tls as a boolean or an object: current value is (redacted)"],
+  ["yes", "Cannot use tls as a boolean or an object: current value is a string"],
   [null, "Cannot use tls as a boolean or an object: current value is null"],
-  [{ serverName: "a b" }, 'Cannot use tls.serverName as a host name or an IP address: current value is "a b"'],
-  [{ caCerts: PEM }, "Cannot use tls.caCerts as an array: current value is (redacted)"],
-  [{ caCerts: [KEY] }, "Cannot use tls.caCerts as certificates in PEM: current value is (redacted)"],
+  [{ serverName: "a b" }, "Cannot use tls.serverName as a host name or an IP address: current value is a string"],
+  [{ caCerts: PEM }, "Cannot use tls.caCerts as an array: current value is a string"],
+  [{ caCerts: [KEY] }, "Cannot use tls.caCerts as certificates in PEM: current value is a string"],
   [{ cert: PEM }, "Cannot use tls.cert without tls.key"],
   [{ key: KEY }, "Cannot use tls.key without tls.cert"],
-  [{ cert: PEM, key: PEM }, "Cannot use tls.key as a private key in PEM, not encrypted: current value is (redacted)"],
-  [{ cert: PEM, key: 7 }, "Cannot use tls.key as a private key in PEM, not encrypted: current value is number"],
-  [{ alpnProtocols: "h2" }, "Cannot use tls.alpnProtocols as an array: current value is (redacted)"],
-  [{ alpnProtocols: [""] }, 'Cannot use tls.alpnProtocols as names of 1 to 255 bytes: current value is ""'],
+  [{ cert: PEM, key: PEM }, "Cannot use tls.key as a private key in PEM, not encrypted: current value is a string"],
+  [{ cert: PEM, key: 7 }, "Cannot use tls.key as a private key in PEM, not encrypted: current value is 7"],
+  [{ alpnProtocols: "h2" }, "Cannot use tls.alpnProtocols as an array: current value is a string"],
+  [
+    { alpnProtocols: [""] },
+    "Cannot use tls.alpnProtocols as names of 1 to 255 bytes: current value is an empty string",
+  ],
 ];
 
 for (const [tls, message] of wrong) {
@@ -103,7 +106,7 @@ for (const [tls, message] of wrong) {
     const conn = await client.connect(TARGET);
     assertEquals(
       (await assertRejects(() => conn.startTls(tls as TlsOptions), TypeError)).message,
-      message,
+      message.replace("tls as a boolean or an object", "the options of startTls() as an object"),
     );
     assert(await echoes(conn), "the tunnel was given up for a wrong argument");
     conn.close();
@@ -113,7 +116,7 @@ for (const [tls, message] of wrong) {
 test("first bytes in the clear and TLS exclude each other", async () => {
   const { client } = setUp();
   const error = await assertRejects(() => client.connect(TARGET, { data: bytes("x"), tls: true }), TypeError);
-  assertEquals(error.message.startsWith("Cannot use data as"), true, error.message);
+  assertEquals(error.message, "Cannot combine data with tls");
 });
 
 test("startTls() uses the tunnel up, and closes nothing when that one is closed later", async () => {
@@ -404,7 +407,7 @@ test("check() with TLS takes the handshake for proof that it is the target", asy
   const [bad] = await client.check(TARGET, { tls: true, probe: bytes("x") });
   assertEquals([bad!.verdict, bad!.code, bad!.steps.at(-2)!.status], ["unproven", "SOCKS5_TLS_WRONG_NAME", "failed"]);
   const error = await assertRejects(() => client.check(undefined, { tls: true }), TypeError);
-  assertEquals(error.message, 'Cannot use tls as TLS with a target: current value is "no target"');
+  assertEquals(error.message, "Cannot use tls without a target");
   assertEquals(transport.open, 0);
 });
 

@@ -106,9 +106,9 @@ test("what cannot be resolved is a TypeError, and nothing is opened", () =>
     await assertRejects(
       () => client.resolvePtr("a.example"),
       TypeError,
-      'a name is none: current value is "a.example"',
+      "a name is none: current value is a string",
     );
-    await assertRejects(() => client.resolve("user:pass@host"), TypeError, "(redacted)");
+    await assertRejects(() => client.resolve("user:pass@host"), TypeError, "current value is a string");
     await assertRejects(() => client.resolve("a.example", { timeout: -1 }), RangeError, "timeout");
     assertEquals(proxy.connections.length, 0);
   }));
@@ -192,10 +192,14 @@ test("isolate is a boolean or a token, and nothing besides credentials", async (
   const client = new Socks5Client("socks5h://127.0.0.1:1");
   const ask = (isolate: unknown, more = {}) => client.connect("a.example:1", { isolate: isolate as boolean, ...more });
   await assertRejects(() => ask(1), TypeError, "Cannot use isolate as a boolean or a token of 1 to 255 bytes");
-  await assertRejects(() => ask(""), RangeError, "current value is (redacted)");
-  await assertRejects(() => ask("é".repeat(128)), RangeError, "current value is (redacted)");
-  await assertRejects(() => ask("a", { credentials: { username: "me" } }), TypeError, "together with credentials");
-  await assertRejects(() => ask(true, { credentials: null }), TypeError, "together with credentials");
+  await assertRejects(() => ask(""), RangeError, "current value is an empty string");
+  await assertRejects(() => ask("é".repeat(128)), RangeError, "current value is a string");
+  await assertRejects(
+    () => ask("a", { credentials: { username: "me" } }),
+    TypeError,
+    "Cannot combine isolate with credentials",
+  );
+  await assertRejects(() => ask(true, { credentials: null }), TypeError, "Cannot combine isolate with credentials");
   const mine = "socks5h://me:secret@127.0.0.1:1";
   assertThrows(() => new Socks5Client(mine, { isolate: true }), TypeError, "a proxy that has credentials");
   await assertRejects(() => new Socks5Client(mine).connect("a:1", { isolate: "a" }), TypeError, "has credentials");
