@@ -1,4 +1,6 @@
 import type { Socket } from "node:net";
+import { clearTimeout, setTimeout } from "node:timers";
+import { formatHostPort } from "../src/address.ts";
 
 /** A client has not said what it has to say in time. */
 export class Late extends Error {}
@@ -6,11 +8,16 @@ export class Late extends Error {}
 const GONE = new Error("The client is gone");
 
 const LINGER = 2_000;
+const AHEAD = 65_536;
 
-type Waiting = { resolve(bytes: Uint8Array | null): void; reject(reason: unknown): void };
+type Waiting = {
+  resolve(bytes: Uint8Array | null): void;
+  reject(reason: unknown): void;
+  timer: ReturnType<typeof setTimeout> | undefined;
+};
 
 /**
- * The connection of a client. It reads at most one chunk ahead, so that a client that leaves is seen although nobody
+ * The connection of a client. It reads ahead until 64 KiB wait, so that a client that leaves is seen although nobody
  * reads.
  */
 export class Accepted {
@@ -18,11 +25,14 @@ export class Accepted {
   carriesEnd = false;
   /** Whether nothing has begun that the client waits for. */
   idle = true;
+  /** Milliseconds that `next()` waits for the client before it rejects. */
+  patience: number = Infinity;
   /** Resolves once the socket is closed. */
   readonly closed: Promise<void>;
   readonly #socket: Socket;
   readonly #gone: AbortController = new AbortController();
   #chunks: Uint8Array[] = [];
+  #ahead = 0; // the bytes of the chunks
   #waiting: Waiting | undefined;
   #ended = false;
   #discards = false;
@@ -51,22 +61,45 @@ export class Accepted {
   next(): Promise<Uint8Array | null> {
     const chunk = this.#chunks.shift();
     if (chunk !== undefined) {
-      if (this.#chunks.length === 0) this.#socket.resume();
+      this.#ahead -= chunk.length;
+      if (this.#ahead < AHEAD) this.#socket.resume();
       return Promise.resolve(chunk);
     }
     if (this.#ended) return Promise.resolve(null);
     if (this.#socket.destroyed) return Promise.reject(this.#leave());
-    return new Promise((resolve, reject) => this.#waiting = { resolve, reject });
+    return new Promise((resolve, reject) => {
+      const late = () => this.#waited()?.reject(new Late());
+      const timer = this.patience === Infinity ? undefined : setTimeout(late, this.patience).unref();
+      this.#waiting = { resolve, reject, timer };
+    });
   }
 
-  /** Rejects what waits in `next()` after so many milliseconds, until the promise settles. */
-  async within<T>(ms: number, reading: Promise<T>): Promise<T> {
-    const timer = ms === Infinity ? undefined : setTimeout(() => this.#waited()?.reject(new Late()), ms);
+  /** Rejects after so many milliseconds unless the promise settles before, whatever it waits for. */
+  async within<T>(ms: number, talking: Promise<T>): Promise<T> {
+    if (ms === Infinity) return await talking;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        reject(new Late());
+        this.#waited()?.reject(new Late());
+      }, ms).unref();
+    });
     try {
-      return await reading;
+      return await Promise.race([talking, late]);
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  /** Resolves after so many milliseconds, or when the client is gone. */
+  async pause(ms: number): Promise<void> {
+    if (this.gone.aborted) return;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    await new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, ms).unref();
+      this.gone.addEventListener("abort", () => resolve(), { once: true });
+    });
+    clearTimeout(timer);
   }
 
   /** Resolves once the bytes may be overwritten. */
@@ -109,6 +142,12 @@ export class Accepted {
     this.close();
   }
 
+  /** `"host:port"` at the other end. */
+  get address(): string {
+    const { remoteAddress = "", remotePort = 0 } = this.#socket;
+    return formatHostPort(remoteAddress.replace(/^::ffff:(?=\d+\.)/, ""), remotePort);
+  }
+
   /** Lets the process end although it is open. */
   unref(): void {
     this.#socket.unref();
@@ -131,14 +170,15 @@ export class Accepted {
     const waiting = this.#waited();
     if (waiting !== undefined) return waiting.resolve(chunk);
     this.#chunks.push(chunk);
-    this.#socket.pause();
+    this.#ahead += chunk.length;
+    if (this.#ahead >= AHEAD) this.#socket.pause();
   }
 
   #end(): void {
     this.#ended = true;
     const waiting = this.#waited();
     if (waiting !== undefined) waiting.resolve(null);
-    else if (!this.carriesEnd && this.#chunks.length === 0) this.close();
+    else if (!this.carriesEnd) this.close();
   }
 
   /** Lets everybody know that the client is gone, and gives that as an error. */
@@ -151,6 +191,7 @@ export class Accepted {
   #waited(): Waiting | undefined {
     const waiting = this.#waiting;
     this.#waiting = undefined;
+    clearTimeout(waiting?.timer);
     return waiting;
   }
 }

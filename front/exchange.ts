@@ -1,14 +1,15 @@
-import type { Accepted } from "./accepted.ts";
+import { type Accepted, Late } from "./accepted.ts";
 import { carryBody, lines, text } from "./body.ts";
 import { answerFields, persists, requestFields, upgrades } from "./fields.ts";
 import { type AnswerHead, type Framing, parseAnswer, type RequestHead } from "./head.ts";
 import { type Inbox, Malformed } from "./inbox.ts";
 import type { Plan } from "./plan.ts";
+import { type Refusal, refusalOf } from "./refusal.ts";
 import { relay } from "./relay.ts";
 import type { Upstream } from "./upstream.ts";
 
 /** What became of a request: the client may ask again, or not; or the target hung up, or erred, before it answered. */
-export type Outcome = "kept" | "over" | "hung up" | { readonly status: number; readonly text: string };
+export type Outcome = "kept" | "over" | "hung up" | Refusal;
 
 /**
  * Carries a request to its target and the answer back, both at once: a target may answer before it has the body. The
@@ -26,10 +27,10 @@ export async function exchange(
   const hangUp = () => upstream.close();
   client.gone.addEventListener("abort", hangUp);
   let sent = false;
-  let fault: Malformed | undefined;
+  let fault: Malformed | Late | undefined;
   let begun = false;
   send(inbox, request, upstream, maxHead, keeps()).then(() => sent = true).catch((error) => {
-    if (!(error instanceof Malformed)) return; // a target that takes nothing more may have answered before
+    if (!(error instanceof Malformed || error instanceof Late)) return; // a target that takes nothing more may have answered before
     fault = error;
     hangUp();
   });
@@ -51,6 +52,7 @@ export async function exchange(
   } catch (error) {
     if (begun) client.reset(); // or it would take what it has for the whole
     client.gone.throwIfAborted();
+    if (fault instanceof Late) return refusalOf(fault);
     if (fault !== undefined) return { status: 400, text: `Bad request: ${fault.message}` };
     return { status: 502, text: `Bad answer: ${error instanceof Malformed ? error.message : "the connection broke"}` };
   } finally {

@@ -7,6 +7,9 @@ export interface Pass {
   readonly credentials: Credentials | undefined;
 }
 
+/** Milliseconds until the answer to a wrong password, so that few can be tried. */
+export const WRONG_PASSWORD = 1_000;
+
 /** Decides who may use the front. */
 export interface Gate {
   /** Whether it asks for user name and password. */

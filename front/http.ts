@@ -3,7 +3,7 @@ import { text } from "./body.ts";
 import { exchange } from "./exchange.ts";
 import { failureOf } from "./failures.ts";
 import { persists } from "./fields.ts";
-import { basic, type Pass } from "./gate.ts";
+import { basic, type Pass, WRONG_PASSWORD } from "./gate.ts";
 import { parseRequest, type RequestHead, valuesOf } from "./head.ts";
 import { type Inbox, Malformed, sourceOf } from "./inbox.ts";
 import type { Plan } from "./plan.ts";
@@ -34,6 +34,7 @@ export class HttpSession {
   /** Serves requests until the last one. */
   async serve(): Promise<void> {
     const client = this.#client;
+    client.patience = this.#plan.idleTimeout;
     try {
       for (;;) {
         const request = await client.within(this.#plan.headTimeout, this.#request()).catch(refusalOf);
@@ -65,7 +66,9 @@ export class HttpSession {
   /** What is given back is said to the client before the end. */
   async #answer(request: RequestHead): Promise<"kept" | "over" | Refusal> {
     const authorizations = valuesOf(request.fields, "proxy-authorization");
-    const pass = this.#plan.gate.admit(authorizations.length === 1 ? basic(authorizations[0]) : null);
+    const given = authorizations.length === 1 ? basic(authorizations[0]) : null;
+    const pass = this.#plan.gate.admit(given);
+    if (pass === null && given !== null) await this.#client.pause(WRONG_PASSWORD);
     if (pass === null) return UNAUTHORIZED;
     try {
       return request.method === "CONNECT" ? await this.#tunnel(request, pass) : await this.#forward(request, pass);

@@ -23,13 +23,18 @@ export function sourceOf(conn: Conn): Source {
   };
 }
 
+const MOST_FIELDS = 500;
+
 /** Takes bytes, lines and sections of lines from a source. */
 export class Inbox implements Source {
+  /** Whether it takes answers, whose lines may end in LF alone (RFC 9112 section 2.2) and which old servers write. */
+  readonly isLenient: boolean;
   readonly #source: Source;
   #rest: Uint8Array = new Uint8Array();
 
-  constructor(source: Source) {
+  constructor(source: Source, isLenient = false) {
     this.#source = source;
+    this.isLenient = isLenient;
   }
 
   /** Whether nothing is there that nobody took. */
@@ -63,7 +68,7 @@ export class Inbox implements Source {
     return bytes;
   }
 
-  /** The lines up to an empty one, all together at most so many bytes; `null` if it ends before the first. */
+  /** The lines up to an empty one, at most 500 and so many bytes all together; `null` if it ends before the first. */
   async section(most: number): Promise<string[] | null> {
     const lines: string[] = [];
     for (let left = most;;) {
@@ -71,12 +76,12 @@ export class Inbox implements Source {
       if (line === null && lines.length === 0) return null;
       if (line === null) throw new Malformed("it ends too early");
       if (line === "") return lines;
-      lines.push(line);
+      if (lines.push(line) > MOST_FIELDS + 1) throw new TooLong(`there are more than ${MOST_FIELDS} fields`);
       left -= line.length + 2;
     }
   }
 
-  /** A line of at most so many bytes, without its CR LF, a character for each byte; a CR may be in it. `null`: the end. */
+  /** A line of at most so many bytes, without its end, a character for each byte; a CR may be in it. `null`: the end. */
   async line(most: number): Promise<string | null> {
     for (let line = "";;) {
       const chunk = await this.next();
@@ -87,8 +92,9 @@ export class Inbox implements Source {
       line += Buffer.from(chunk.buffer, chunk.byteOffset, end).toString("latin1");
       if (line.length > most + 2) throw new TooLong("a line is too long");
       if (!line.endsWith("\n")) continue;
-      if (!line.endsWith("\r\n")) throw new Malformed("a line does not end in CR LF");
-      return line.slice(0, -2);
+      if (line.endsWith("\r\n")) return line.slice(0, -2);
+      if (!this.isLenient) throw new Malformed("a line does not end in CR LF");
+      return line.slice(0, -1);
     }
   }
 }

@@ -1,5 +1,8 @@
-import { type AddressInfo, createServer } from "node:net";
+import { type AddressInfo, createServer, type Socket } from "node:net";
+import { versions } from "node:process";
+import { clearInterval, setInterval } from "node:timers";
 import { Accepted, Late } from "./accepted.ts";
+import { Loop } from "./failures.ts";
 import { HttpSession } from "./http.ts";
 import { Inbox, Malformed, sourceOf } from "./inbox.ts";
 import type { Plan } from "./plan.ts";
@@ -14,18 +17,43 @@ export interface Listener {
   close(drain: number): Promise<void>;
 }
 
+const WAKE = 1_000;
+
 /** Listens, and serves every connection until its end. */
 export async function listen(connects: Connects, plan: Plan): Promise<Listener> {
   const open = new Map<Accepted, Promise<void>>();
   let closing: Promise<void> | undefined;
   let unref = false;
-  const server = createServer({ allowHalfOpen: true }, (socket) => {
+  let wasFull = false;
+
+  function accept(socket: Socket): void {
     const client = new Accepted(socket);
     if (unref) client.unref();
     if (closing) return client.close();
-    const served = serve(client, route, plan, () => closing !== undefined).finally(() => open.delete(client));
+    if (route.isLoop(client)) {
+      plan.tell(new Loop("The target leads back to this port"));
+      return client.reset();
+    }
+    if (!hasRoom()) return client.reset();
+    const served = serve(client, route, plan, () => closing !== undefined).finally(() => {
+      open.delete(client);
+      if (open.size <= plan.maxClients / 2) wasFull = false;
+    });
     open.set(client, served);
-  });
+  }
+
+  /** Whether there is room for one more; who rests makes some. */
+  function hasRoom(): boolean {
+    if (open.size < plan.maxClients) return true;
+    if (!wasFull) plan.tell(new Error(`There are ${open.size} clients, which is maxClients: further ones are refused`));
+    wasFull = true;
+    const resting = [...open.keys()].find((it) => it.idle && !it.gone.aborted);
+    resting?.close();
+    return resting !== undefined;
+  }
+
+  const newServer = () => createServer({ allowHalfOpen: true }, accept);
+  const server = newServer();
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen({ host: plan.hostname, port: plan.port }, () => {
@@ -34,11 +62,15 @@ export async function listen(connects: Connects, plan: Plan): Promise<Listener> 
     });
   });
   // a connection that cannot be accepted is the client's loss alone
-  server.on("error", () => {});
+  server.on("error", plan.tell);
+  // once files ran out Deno accepts nothing more and says nothing, until somebody listens on the same handle again
+  const wake = () => newServer().on("error", plan.tell).listen(server);
+  const waking = versions.deno ? setInterval(wake, WAKE).unref() : undefined;
   const { port } = server.address() as AddressInfo;
-  const route = new Route(connects, plan.hostname, port);
+  const route = new Route(connects, plan.hostname, port, { [Symbol.iterator]: () => open.keys() });
 
   async function stop(): Promise<void> {
+    clearInterval(waking);
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
     for (const client of open.keys()) if (client.idle) client.close();
     await Promise.all(open.values());
@@ -76,6 +108,7 @@ async function serve(client: Accepted, route: Route, plan: Plan, isClosing: () =
     if (first === 0x05) await serveSocks(client, inbox, route, plan);
     else await new HttpSession(client, inbox, route, plan, isClosing).serve();
   } catch (error) {
+    if (error instanceof Loop) plan.tell(error); // with a fixed target nobody else is told
     if (!client.gone.aborted && !(error instanceof Late || error instanceof Malformed)) client.reset();
   } finally {
     client.close();

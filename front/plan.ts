@@ -20,8 +20,24 @@ export interface FrontOptions {
   target?: Target | undefined;
   /** Milliseconds that a client has for the head of a request, or for its SOCKS5 handshake. Default: 10 000. */
   headTimeout?: number | undefined;
+  /**
+   * Milliseconds that a client of plain HTTP may be silent between two requests, or within the body of one. Tunnels have
+   * no such limit. Default: 60 000.
+   */
+  idleTimeout?: number | undefined;
+  /**
+   * How many clients may be connected at a time. At the limit the oldest of those that wait for nothing is closed in
+   * favor of a new client; if there is none, the new client is reset at once. Each client takes two files of the process.
+   * Default: 500, which keeps below the 1024 files that many systems allow.
+   */
+  maxClients?: number | undefined;
   /** The longest head of a request, of an answer to a plain one, or of its trailers, in bytes. Default: 65 536. */
   maxHead?: number | undefined;
+  /**
+   * Is told what no client can be told: that there are `maxClients` (once, and again after half of them left), what the
+   * runtime says of the port, and that a `target` leads back to this port. What it throws is ignored.
+   */
+  onError?: ((error: Error) => void) | undefined;
 }
 
 /** Options with all defaults, checked. */
@@ -31,7 +47,11 @@ export interface Plan {
   readonly gate: Gate;
   readonly target: Address | undefined;
   readonly headTimeout: number;
+  readonly idleTimeout: number;
+  readonly maxClients: number;
   readonly maxHead: number;
+  /** Never throws. */
+  tell(error: Error): void;
 }
 
 // names below localhost may be anybody's, if a server of names says so
@@ -39,7 +59,7 @@ const SAFE = /^(127\.[\d.]+|::1|localhost)$/;
 
 /** Checks the options; throws a `TypeError` or a `RangeError` that names the option and what was given. */
 export function planFor(options: FrontOptions): Plan {
-  const { port = 0, credentials, maxHead = 65_536 } = options;
+  const { port = 0, credentials, maxHead = 65_536, maxClients = 500, onError } = options;
   const hostname = parsedHostname(options.hostname ?? "127.0.0.1");
   if (credentials !== undefined && credentials !== "forward") checkCredentials(credentials);
   if (!SAFE.test(hostname) && (credentials === undefined || credentials === "forward")) {
@@ -52,6 +72,13 @@ export function planFor(options: FrontOptions): Plan {
   if (!(Number.isInteger(maxHead) && maxHead >= 1_024 && maxHead <= 2 ** 24)) {
     throw new RangeError(cannot("maxHead", "1024 to 16777216 bytes", maxHead));
   }
+  if (typeof maxClients !== "number") throw new TypeError(cannot("maxClients", "a number of clients", maxClients));
+  if (!(maxClients === Infinity || (Number.isInteger(maxClients) && maxClients >= 1))) {
+    throw new RangeError(cannot("maxClients", "a whole number from 1, or Infinity", maxClients));
+  }
+  if (onError !== undefined && typeof onError !== "function") {
+    throw new TypeError(cannot("onError", "a function", typeof onError));
+  }
   const target = options.target === undefined ? undefined : parseTarget(options.target);
   if (target !== undefined && credentials !== undefined) {
     throw new TypeError(cannot("credentials", "undefined, since with a target nobody is asked", "(redacted)"));
@@ -60,7 +87,15 @@ export function planFor(options: FrontOptions): Plan {
     throw new TypeError(cannot("target", "another place than the front itself", target.name));
   }
   const headTimeout = milliseconds("headTimeout", options.headTimeout, 10_000);
-  return { hostname, port, gate: gateFor(credentials), target, headTimeout, maxHead };
+  const idleTimeout = milliseconds("idleTimeout", options.idleTimeout, 60_000);
+  const tell = (error: Error) => {
+    try {
+      onError?.(error);
+    } catch {
+      // the caller's own business
+    }
+  };
+  return { hostname, port, gate: gateFor(credentials), target, headTimeout, idleTimeout, maxClients, maxHead, tell };
 }
 
 /** Whether a canonical host name is one of this machine's loopback. */

@@ -24,7 +24,7 @@ export const UNAUTHORIZED: Refusal = {
 
 /** What is wrong with a request that was not understood; throws what is no fault of it. */
 export function refusalOf(error: unknown): Refusal {
-  if (error instanceof TooLong) return { status: 431, text: "The head of the request is too long" };
+  if (error instanceof TooLong) return { status: 431, text: `The head of the request is too long: ${error.message}` };
   if (error instanceof Malformed) return { status: 400, text: `Bad request: ${error.message}` };
   if (error instanceof Unserved) return { status: error.status, text: error.message };
   if (error instanceof Late) return { status: 408, text: "The request did not come in time" };
@@ -38,12 +38,17 @@ export function refusalBytes(refusal: Refusal, method: string): Uint8Array {
   const head = lines([
     ...fields,
     // RFC 9209: who says it is the front and not the target
-    ["Proxy-Status", `socks5; error=${type}${target === undefined ? "" : `; next-hop="${target}"`}`],
+    ["Proxy-Status", `socks5; error=${type}${target === undefined ? "" : `; next-hop=${quoted(target)}`}`],
     ["Content-Type", "text/plain"],
     ["Content-Length", String(body.length)],
     ["Connection", "close"],
   ]);
   return text(`HTTP/1.1 ${status} ${REASONS[status]}\r\n${head}\r\n${method === "HEAD" ? "" : body}`);
+}
+
+/** A string of RFC 8941 section 3.3.3; names of hosts are printable ASCII. */
+function quoted(value: string): string {
+  return `"${value.replace(/["\\]/g, "\\$&")}"`;
 }
 
 const REASONS: Record<number, string> = {
@@ -53,6 +58,7 @@ const REASONS: Record<number, string> = {
   431: "Request Header Fields Too Large",
   501: "Not Implemented",
   502: "Bad Gateway",
+  503: "Service Unavailable",
   504: "Gateway Timeout",
   505: "HTTP Version Not Supported",
 };

@@ -8,6 +8,7 @@ import type { Source } from "./inbox.ts";
  */
 export async function relay(client: Accepted, up: Source, conn: Conn, down: Source): Promise<void> {
   client.carriesEnd = true;
+  client.patience = Infinity;
   const hangUp = () => conn.close();
   client.gone.addEventListener("abort", hangUp);
   if (client.gone.aborted) hangUp();

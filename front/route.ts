@@ -1,5 +1,5 @@
 import type { Socks5Client } from "../mod.ts";
-import type { Address } from "../src/address.ts";
+import { type Address, formatHostPort } from "../src/address.ts";
 import type { Socks5Conn } from "../src/connection.ts";
 import type { Accepted } from "./accepted.ts";
 import { Loop } from "./failures.ts";
@@ -9,25 +9,53 @@ import { isLoopback } from "./plan.ts";
 /** The way to the targets: all that is asked of a client. */
 export type Connects = Pick<Socks5Client, "connect">;
 
-/** Leads clients of the front to their targets, and never back to the front. */
+/**
+ * Leads clients of the front to their targets, and not back to the front: neither by an address of this machine nor, as
+ * far as the proxy says from where it connects (BND.ADDR, RFC 1928 section 6), by a name.
+ */
 export class Route {
   readonly #client: Connects;
   readonly #hostname: string;
   readonly #port: number;
+  readonly #clients: Iterable<Accepted>;
+  readonly #bound: Set<string> = new Set();
 
-  constructor(client: Connects, hostname: string, port: number) {
+  constructor(client: Connects, hostname: string, port: number, clients: Iterable<Accepted>) {
     this.#client = client;
     this.#hostname = hostname;
     this.#port = port;
+    this.#clients = clients;
   }
 
   /** Connects, unless the client of the front goes before. */
   async connect(target: Address, { credentials }: Pass, client: Accepted): Promise<Socks5Conn> {
-    if (target.port === this.#port && this.#isOwn(target.hostname)) throw new Loop();
+    const isOwnPort = target.port === this.#port;
+    if (isOwnPort && this.#isOwn(target.hostname)) throw new Loop("The target is this port");
     const conn = await this.#client.connect(target.name, { credentials, signal: client.gone });
-    if (!client.gone.aborted) return conn;
-    conn.close();
-    throw client.gone.reason;
+    try {
+      if (isOwnPort) this.#refuseLoop(conn, client);
+      client.gone.throwIfAborted();
+      return conn;
+    } catch (error) {
+      conn.close();
+      throw error;
+    }
+  }
+
+  /** Whether a client is the proxy, which was asked to connect to a name of this machine. */
+  isLoop(client: Accepted): boolean {
+    return this.#bound.has(client.address);
+  }
+
+  #refuseLoop({ boundAddress }: Socks5Conn, client: Accepted): void {
+    const bound = formatHostPort(boundAddress.hostname, boundAddress.port);
+    for (const it of this.#clients) {
+      if (it.address !== bound) continue;
+      it.reset();
+      throw new Loop("The target leads back to this port");
+    }
+    this.#bound.add(bound);
+    client.closed.then(() => this.#bound.delete(bound));
   }
 
   #isOwn(hostname: string): boolean {

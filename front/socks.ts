@@ -1,7 +1,7 @@
 import { type Address, ATYP, decodeHost, parseTarget } from "../src/address.ts";
 import type { Accepted } from "./accepted.ts";
 import { failureOf } from "./failures.ts";
-import { type Pass, utf8 } from "./gate.ts";
+import { type Pass, utf8, WRONG_PASSWORD } from "./gate.ts";
 import { type Inbox, sourceOf } from "./inbox.ts";
 import type { Plan } from "./plan.ts";
 import { relay } from "./relay.ts";
@@ -58,6 +58,7 @@ async function authenticated(client: Accepted, inbox: Inbox, { gate }: Plan): Pr
   const password = utf8(await inbox.exactly(plen!));
   const given = ver === 0x01 && username !== null && password !== null ? { username, password } : null;
   const pass = given && gate.admit(given);
+  if (pass === null) await client.pause(WRONG_PASSWORD);
   await client.write(Uint8Array.of(0x01, pass === null ? 0x01 : 0x00));
   return pass;
 }

@@ -133,6 +133,20 @@ for (const way of ["CONNECT", "SOCKS5"]) {
   });
 }
 
+for (const way of ["CONNECT", "SOCKS5"]) {
+  test(`${way}: a client that ends behind early bytes while the connect waits is gone`, () => {
+    const { said } = ways[way]!("127.0.0.1:9");
+    return withFront({ proxy: { rules: () => "silence" } }, async ({ dial, proxy }) => {
+      const raw = await dial(said);
+      await proxy.until(() => proxy.connections[0]?.request != null);
+      await raw.write(bytes("early"));
+      raw.end();
+      await proxy.until(() => proxy.open === 0);
+      await raw.finish();
+    });
+  });
+}
+
 test("a fixed port: a client that ends while the connect waits still hears the target", () =>
   withTarget(
     startTarget((socket) => socket.on("end", () => socket.end("220 hello\r\n")).resume()),
