@@ -1,6 +1,8 @@
 import { Buffer } from "node:buffer";
 import { nextTick } from "node:process";
+import { isIP } from "node:net";
 import { Duplex } from "node:stream";
+import { setImmediate } from "node:timers";
 import { IdleTimer } from "./idle_timer.ts";
 import type { Conn } from "../src/transport.ts";
 
@@ -15,13 +17,24 @@ export interface ConnDuplexOptions {
 const LEAST = 4096;
 const MOST = 65536;
 
+/** Where a tunnel leads, as far as it is one. */
+interface Ends {
+  /** `"host:port"` of the target. */
+  readonly target?: string;
+  /** Where the target sees it come from, as the proxy says. */
+  readonly boundAddress?: { hostname: string; port: number };
+}
+
 /**
  * A stream over a connection that is opened once, by the first of `connect()`, a read, a write or `end()`. It has those
- * members of a `net.Socket` that libraries use, and is the owner of the connection: `destroy()` closes it.
+ * members of a `net.Socket` that libraries use, tells the same in the same order, and is the owner of the connection:
+ * `destroy()` closes it.
  */
 export class ConnDuplex extends Duplex {
-  /** Whether the connection is being opened. */
+  /** Whether the connection is being opened: from `connect()` on, until `connect` is emitted. */
   connecting = false;
+  /** The bytes that were received. */
+  bytesRead = 0;
   readonly #open: (signal: AbortSignal) => Promise<Conn>;
   readonly #abort = new AbortController();
   readonly #idle = new IdleTimer(() => this.emit("timeout"));
@@ -31,6 +44,7 @@ export class ConnDuplex extends Duplex {
   #conn: Conn | undefined;
   #unref = false;
   #size = LEAST;
+  #sent = 0;
   #into: Buffer | undefined;
 
   /**
@@ -45,12 +59,71 @@ export class ConnDuplex extends Duplex {
     this.#open = open;
   }
 
-  /** Opens the connection. Takes and ignores what `net.Socket.connect` takes, but for the listener at the end. */
+  /**
+   * Opens the connection, in the next turn of the event loop. Takes and ignores what `net.Socket.connect` takes, but for
+   * the listener at the end.
+   */
   connect(...args: unknown[]): this {
     const listener = args.at(-1);
     if (typeof listener === "function") this.once("connect", listener as () => void);
-    this.#opened().catch(this.#fail);
+    if (this.destroyed || this.#opening !== undefined) return this;
+    this.connecting = true;
+    setImmediate(() => void this.#opened().catch(this.#fail));
     return this;
+  }
+
+  /** Whether there is no connection: not yet, or not any more. */
+  get pending(): boolean {
+    return this.connecting || this.destroyed || this.#conn === undefined;
+  }
+
+  /** `"opening"`, `"open"`, `"readOnly"`, `"writeOnly"` or `"closed"`. */
+  get readyState(): string {
+    if (this.connecting) return "opening";
+    if (this.readable) return this.writable ? "open" : "readOnly";
+    return this.writable ? "writeOnly" : "closed";
+  }
+
+  /** The bytes that were sent, and those that wait to be. */
+  get bytesWritten(): number {
+    return this.#sent + this.writableLength;
+  }
+
+  /** The host of the target: a name stays one, as it is the proxy that resolves it. */
+  get remoteAddress(): string | undefined {
+    return hostOf(this.#ends.target);
+  }
+
+  /** The port of the target. */
+  get remotePort(): number | undefined {
+    const { target } = this.#ends;
+    return target === undefined ? undefined : Number(target.slice(target.lastIndexOf(":") + 1));
+  }
+
+  /** `"IPv4"` or `"IPv6"`, if the target is an address. */
+  get remoteFamily(): string | undefined {
+    return familyOf(this.remoteAddress);
+  }
+
+  /** BND.ADDR of the proxy's reply, where the target sees the tunnel come from; often 0.0.0.0. */
+  get localAddress(): string | undefined {
+    return this.#ends.boundAddress?.hostname;
+  }
+
+  /** BND.PORT of the proxy's reply, often 0. */
+  get localPort(): number | undefined {
+    return this.#ends.boundAddress?.port;
+  }
+
+  /** `"IPv4"` or `"IPv6"`, if {@linkcode localAddress} is an address. */
+  get localFamily(): string | undefined {
+    return familyOf(this.localAddress);
+  }
+
+  /** {@linkcode localAddress} and what belongs to it; empty without a tunnel. */
+  address(): { address?: string; family?: string; port?: number } {
+    const { localAddress: address, localFamily: family, localPort: port } = this;
+    return address === undefined ? {} : { address, port: port!, ...(family !== undefined && { family }) };
   }
 
   /** The milliseconds of {@linkcode setTimeout}, 0 for none. */
@@ -123,7 +196,10 @@ export class ConnDuplex extends Duplex {
 
   /** For `node:stream`. */
   override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
-    this.#send(chunk).then(() => done(), done);
+    this.#send(chunk).then(() => {
+      this.#sent += chunk.length;
+      done();
+    }, done);
   }
 
   /** For `node:stream`: what is written while another write waits leaves together. */
@@ -143,6 +219,10 @@ export class ConnDuplex extends Duplex {
     this.#abort.abort(error ?? undefined);
     this.#conn?.close();
     done(error);
+  }
+
+  get #ends(): Ends {
+    return this.connecting ? {} : (this.#conn ?? {}) as Ends;
   }
 
   #opened(): Promise<Conn> {
@@ -169,7 +249,6 @@ export class ConnDuplex extends Duplex {
       throw this.#abort.signal.reason;
     }
     this.#conn = conn;
-    this.connecting = false;
     this.#idle.rearm();
     if (this.#unref) conn.unref?.();
     // outside of the promise, so that what a listener throws is none of the connection's errors; before the first byte
@@ -178,6 +257,7 @@ export class ConnDuplex extends Duplex {
   }
 
   #tell(told: () => void): void {
+    this.connecting = false;
     try {
       if (!this.destroyed) this.emit("connect");
       if (!this.destroyed) this.emit("ready");
@@ -196,9 +276,19 @@ export class ConnDuplex extends Duplex {
       return;
     }
     this.#idle.rearm();
+    this.bytesRead += n;
     // few bytes are to hold no large buffer, many are to come in few reads
     if (n === into.length) this.#size = Math.min(2 * this.#size, MOST);
     else if (n < this.#size / 4) this.#size = Math.max(this.#size / 2, LEAST);
     this.push(into.subarray(0, n));
   }
+}
+
+/** Of `"host:port"`, without brackets. */
+function hostOf(target: string | undefined): string | undefined {
+  return target?.slice(0, target.lastIndexOf(":")).replace(/^\[|\]$/g, "");
+}
+
+function familyOf(address = ""): string | undefined {
+  return isIP(address) === 0 ? undefined : `IPv${isIP(address)}`;
 }

@@ -1,6 +1,7 @@
 import { Agent, type ClientRequest, type ClientRequestArgs } from "node:http";
 import { Agent as HttpsAgent, type AgentOptions } from "node:https";
 import type { Duplex } from "node:stream";
+import { isIP, type Socket } from "node:net";
 import { setImmediate } from "node:timers";
 import { ConnDuplex } from "../adapters/duplex.ts";
 import type { Socks5Client } from "../mod.ts";
@@ -29,7 +30,8 @@ const NO_PORT = -1;
  * The proxy resolves names: `lookup`, `family` and `localAddress` have nothing to say here. An idle connection counts as
  * an open one of the client (`pool.maxOpen`) until a request waits for a place: then the longest idle one is closed.
  *
- * A request that is aborted cancels the handshake. Its `timeout` bounds the handshake too, in place of the client's.
+ * A request that is aborted cancels the handshake. Its `timeout` bounds the handshake too, in place of the client's, and
+ * `setTimeout()` tells of it. Until the tunnel is there its socket behaves as a `net.Socket` that connects.
  *
  * @example A request with a limit
  * ```ts
@@ -69,6 +71,7 @@ export class Socks5Agent extends Agent {
     const usual = protocol === "https:" ? 443 : 80;
     const port = Number(options.port) === NO_PORT ? usual : Number(options.port);
     if (port === Number(options.port) && port === usual) withoutPort(request, options, `:${port}`);
+    limitHandshake(request);
     const base = Agent.prototype as unknown as { addRequest(request: ClientRequest, options: ClientRequestArgs): void };
     base.addRequest.call(this, request, { ...options, protocol, port });
   }
@@ -87,10 +90,10 @@ export class Socks5Agent extends Agent {
     // the client says that there is no way to a path
     const target = socketPath ? { path: socketPath } : { hostname: host ?? "localhost", port: Number(port) };
     const stream = new ConnDuplex((signal) => this.#client.connect(target, { signal, timeout: timeout || undefined }));
-    if (options.protocol === "https:") return secureOver(stream, options as Asked, this.#sessions);
-    // not at once: setTimeout() of a request would wait for the end of what it is to limit
-    setImmediate(() => stream.connect());
-    return stream;
+    stream.connect();
+    // libraries begin to wait for the connection when the name is looked up: here it is the proxy that does
+    if (host && isIP(host) === 0) setImmediate(() => stream.emit("lookup", null, host, 0, host));
+    return options.protocol === "https:" ? secureOver(stream, options as Asked, this.#sessions) : stream;
   }
 
   /** For `node:http`: an idle connection gives way to requests that wait for a place of the client. */
@@ -114,6 +117,18 @@ export class Socks5Agent extends Agent {
       for (const socket of Object.values(kept).flat()) socket?.destroy();
     }
   }
+}
+
+/** node:http counts a request's setTimeout() from `connect` on: here it limits the handshake, too. */
+function limitHandshake(request: ClientRequest): void {
+  const { setTimeout } = request;
+  request.setTimeout = (timeout, listener) => {
+    setTimeout.call(request, timeout, listener);
+    const limit = (socket: Socket) => void (socket.connecting && socket.setTimeout(timeout));
+    if (request.socket) limit(request.socket);
+    else request.once("socket", limit);
+    return request;
+  };
 }
 
 /** A Host header that node:http made says the port, unless it is the agent's: but the usual one is to be left out. */

@@ -9,6 +9,9 @@ export type SecureOptions = Omit<ConnectionOptions, "host" | "port" | "path"> & 
   _agentKey?: string | undefined;
 };
 
+const EVENTS = ["lookup", "connect", "ready", "timeout"];
+const ENDS = ["remoteAddress", "remotePort", "remoteFamily", "localAddress", "localPort", "localFamily"] as const;
+
 /** TLS over a stream, whose errors are its own too, as `node:tls` has it; the stream ends with it. */
 export function secureOver(stream: ConnDuplex, options: SecureOptions, sessions: Sessions): TLSSocket {
   // the path is that of the request and no socket's; node:http has set servername, to nothing for an address
@@ -19,9 +22,14 @@ export function secureOver(stream: ConnDuplex, options: SecureOptions, sessions:
   const socket = connect({ ...rest, checkServerIdentity, socket: stream, session } as ConnectionOptions);
   socket.on("session", (session) => sessions.set(key, session));
   socket.on("close", (isError) => isError && sessions.delete(key));
-  stream.on("timeout", () => socket.emit("timeout"));
+  // over a stream node:tls does not tell that it connects
+  stream.on("connect", () => Object.assign(socket, { connecting: false }));
+  for (const event of EVENTS) stream.on(event, (...args) => socket.emit(event, ...args));
+  for (const name of ENDS) Object.defineProperty(socket, name, { get: () => stream[name], configurable: true });
   // what tls has in its hands is no socket of the system; and Bun's own timer for it does not fire
   return Object.assign(socket, {
+    connecting: stream.connecting,
+    address: () => stream.address(),
     ref: () => (stream.ref(), socket),
     unref: () => (stream.unref(), socket),
     markIdle: (evicted: () => void) => stream.markIdle(evicted),

@@ -1,9 +1,9 @@
 import { assertEquals, assertInstanceOf, assertMatch, assertNotEquals, assertThrows } from "@std/assert";
 import { execFile } from "node:child_process";
 import { once } from "node:events";
-import { get, request } from "node:http";
-import type { get as getPlain } from "node:http";
-import { get as getSecure, request as requestSecure } from "node:https";
+import { Agent, get, request } from "node:http";
+import type { ClientRequest, get as getPlain } from "node:http";
+import { Agent as SecureAgent, get as getSecure, request as requestSecure } from "node:https";
 import process from "node:process";
 import { checkServerIdentity, type PeerCertificate, type TLSSocket } from "node:tls";
 import { fileURLToPath } from "node:url";
@@ -87,6 +87,36 @@ for (const [protocol, get] of Object.entries(kinds)) {
       assertEquals(all, new Array(6).fill(200));
       const { inUse, opening, idle, waiting, failures } = client.stats();
       assertEquals([inUse, opening, idle <= 2, waiting, failures], [0, 0, true, 0, 0]);
+    });
+  });
+
+  test(`${protocol} a connection tells the same as a socket of node:net, in the same order`, async () => {
+    await withWeb({}, async ({ agent, plain, secure }) => {
+      const { port } = protocol === "http:" ? plain : secure;
+      const options = { keepAlive: false, ca: authority.cert };
+      const direct = protocol === "http:" ? new Agent(options) : new SecureAgent(options);
+      const own = await told(get({ host: "127.0.0.1", port, servername: "example.com", agent: direct } as object));
+      assertEquals(await told(get({ host: "example.com", agent, headers: { Connection: "close" } })), own);
+      direct.destroy();
+    });
+  });
+
+  test(`${protocol} the name counts as looked up before it connects; an address is not looked up`, async () => {
+    await withHosts(2, async ({ agent }) => {
+      for (const [host, expected] of [["a.test", ["lookup a.test", "connect"]], ["127.0.0.1", ["connect"]]] as const) {
+        const events: string[] = [];
+        const asked = get({ host, agent });
+        asked.on("socket", (socket) => {
+          socket.on("lookup", (error, address, family, name) => {
+            assertEquals([error, address, family, socket.connecting], [null, host, 0, true]);
+            events.push(`lookup ${name}`);
+          });
+          socket.on("connect", () => events.push("connect"));
+        });
+        (await response(asked)).resume();
+        const { remoteAddress, remotePort } = asked.socket!;
+        assertEquals([events, remoteAddress, remotePort], [expected, host, protocol === "http:" ? 80 : 443]);
+      }
     });
   });
 
@@ -422,6 +452,37 @@ test("an agent wants something with connect()", () => {
     assertThrows(() => new Socks5Agent(client), TypeError, "Cannot use client as");
   }
 });
+
+/** What a request's connection is and tells until it is closed. */
+async function told(request: ClientRequest): Promise<string[]> {
+  const told: string[] = [];
+  request.on("socket", (socket) => {
+    const { connecting, pending, readyState, bytesRead, bytesWritten, timeout = 0 } = socket;
+    const { encrypted, authorized } = socket as TLSSocket;
+    told.push(
+      JSON.stringify({ connecting, pending, readyState, bytesRead, bytesWritten, timeout, encrypted, authorized }),
+    );
+    for (const event of ["connect", "ready", "secureConnect", "close"]) {
+      socket.on(event, () => {
+        const { connecting, pending, readyState, bytesWritten } = socket;
+        const { encrypted, authorized } = socket as TLSSocket;
+        const state = { connecting, pending, readyState, hasWritten: bytesWritten > 0, encrypted, authorized };
+        told.push(`${event} ${JSON.stringify(state)}`);
+      });
+    }
+  });
+  const closed = new Promise((resolve) => request.once("socket", (socket) => socket.once("close", resolve)));
+  request.on("response", ({ socket }) => {
+    const { remoteAddress, remotePort, localAddress, localPort, bytesRead } = socket;
+    const { alpnProtocol, getPeerCertificate } = socket as TLSSocket;
+    const { address, port } = socket.address() as { address: string; port: number };
+    const types = [remoteAddress, remotePort, localAddress, localPort, address, port].map((it) => typeof it);
+    told.push(JSON.stringify([types, bytesRead > 50, alpnProtocol, getPeerCertificate?.call(socket).subject]));
+  });
+  (await response(request)).resume();
+  await closed;
+  return told;
+}
 
 /** Runs `use` with any host behind a client that has so many places, and waits no longer than is needed. */
 async function withHosts(

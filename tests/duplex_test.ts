@@ -1,5 +1,6 @@
 import { assertEquals, assertLess } from "@std/assert";
 import { once } from "node:events";
+import { Socket } from "node:net";
 import { setImmediate as turn, setTimeout as delay } from "node:timers/promises";
 import { ConnDuplex, type ConnDuplexOptions } from "../adapters/duplex.ts";
 import { nodeTransport } from "../adapters/node.ts";
@@ -49,6 +50,59 @@ test("connect() takes what net.Socket takes, and its listener is called before t
     assertEquals(order, ["connect", "data"]);
     await destroyed(stream);
   }
+});
+
+test("it says of itself what a socket of node:net says, at each step", async () => {
+  await withTarget(startEcho(), (target) =>
+    withProxy({}, async (proxy) => {
+      const client = new Socks5Client(proxy.url);
+      const [hostname, port] = target.address.split(":");
+      const stream = new ConnDuplex((signal) => client.connect(target.address, { signal }));
+      const sockets = [stream, new Socket()];
+      const said = () =>
+        sockets.map((it) => {
+          const { connecting, pending, readyState, remoteAddress, remotePort, remoteFamily, bytesRead, bytesWritten } =
+            it;
+          return { connecting, pending, readyState, remoteAddress, remotePort, remoteFamily, bytesRead, bytesWritten };
+        });
+      const same = (): Record<string, unknown> => {
+        const [ours, theirs] = said();
+        assertEquals(ours, theirs);
+        return ours!;
+      };
+      assertEquals([same().pending, same().readyState], [true, "open"]);
+      for (const socket of sockets) socket.connect(Number(port), hostname!);
+      assertEquals([same().connecting, same().readyState], [true, "opening"]);
+      for (const socket of sockets) socket.write("hello");
+      assertEquals(same().bytesWritten, 5);
+      await Promise.all(sockets.map((socket) => once(socket, "ready")));
+      await Promise.all(sockets.map((socket) => once(socket, "data")));
+      assertEquals([same().bytesRead, same().remoteAddress], [5, hostname]);
+      for (const socket of sockets) socket.end();
+      await Promise.all(sockets.map((socket) => once(socket, "close")));
+      const [ours, theirs] = said();
+      assertEquals([ours!.readyState, ours!.pending], [theirs!.readyState, theirs!.pending]);
+      await client.close();
+    }));
+});
+
+test("where a name leads, and where it comes from as the proxy says", async () => {
+  const conn = Object.assign(new FakeConn(), {
+    target: "example.com:443",
+    boundAddress: { hostname: "2001:db8::1", port: 7 },
+  });
+  const stream = new ConnDuplex(() => Promise.resolve(conn));
+  assertEquals([stream.address(), stream.remoteAddress, stream.localPort], [{}, undefined, undefined]);
+  await once(stream.connect(), "connect");
+  const { remoteAddress, remotePort, remoteFamily, localAddress, localPort, localFamily } = stream;
+  assertEquals([remoteAddress, remotePort, remoteFamily], ["example.com", 443, undefined]);
+  assertEquals([localAddress, localPort, localFamily], ["2001:db8::1", 7, "IPv6"]);
+  assertEquals(stream.address(), { address: "2001:db8::1", family: "IPv6", port: 7 });
+  await destroyed(stream);
+  const other = new ConnDuplex(() => Promise.resolve(Object.assign(new FakeConn(), { target: "[::1]:80" })));
+  await once(other.connect(), "connect");
+  assertEquals([other.remoteAddress, other.remotePort, other.remoteFamily], ["::1", 80, "IPv6"]);
+  await destroyed(other);
 });
 
 test("nothing is read before it is asked for, and never more than highWaterMark ahead", async () => {

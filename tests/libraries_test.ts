@@ -1,6 +1,6 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
-import { Socks5Agent } from "../agent/mod.ts";
+import { Socks5Agent, toDuplex } from "../agent/mod.ts";
 import { Socks5Client } from "../mod.ts";
 import { certificates } from "./support/certificates.ts";
 import { type Imported, type Library, library } from "./support/library.ts";
@@ -12,14 +12,17 @@ import { runRecipe } from "./support/recipes.ts";
 import { startSmtp } from "./support/smtp_server.ts";
 import { withTarget } from "./support/stage.ts";
 import { test } from "./support/test.ts";
-import { withSites, withWeb } from "./support/web.ts";
+import { type Web, withSites, withWeb } from "./support/web.ts";
 
 // Bun puts its own fetch in place of "node-fetch", and that one does not look at the agent
 const NODE_FETCH = "node-fetch/src/index.js";
 
+// what the clients of the AWS SDK make their requests with
+const AWS = "@smithy/node-http-handler";
+
 const libraries: Record<string, Library> = Object.fromEntries(
   await Promise.all(
-    ["axios", "got", NODE_FETCH, "ws", "pg", "ioredis", "ssh2", "nodemailer"].map(async (name) =>
+    ["axios", "got", NODE_FETCH, "ws", "pg", "ioredis", "ssh2", "nodemailer", "mysql2", AWS].map(async (name) =>
       [name, await library(name)] as const
     ),
   ),
@@ -69,6 +72,73 @@ for (const [name, ask] of Object.entries(requests)) {
       }
     });
   }, { skip: missing || danteWithAccount.missing });
+}
+
+/** Libraries that give up a connection that takes too long, and what they say then. */
+const impatient: Record<
+  string,
+  { says: RegExp; ask(it: Imported, url: string, connect: number, web: Web): Promise<unknown> }
+> = {
+  got: {
+    says: /^Timeout awaiting 'connect' for \d+ms$/,
+    ask: (got, url, connect, { agent }) =>
+      got.default(url, { agent: { http: agent, https: agent }, retry: { limit: 0 }, timeout: { connect } }),
+  },
+  [AWS]: {
+    says: /did not establish a connection with the server within the configured timeout of \d+ ms/,
+    ask: (aws, url, connect, { agent }) => {
+      const { protocol, hostname, pathname: path } = new URL(url);
+      const handler = new aws.NodeHttpHandler({ connectionTimeout: connect, httpAgent: agent, httpsAgent: agent });
+      return handler.handle({ protocol, hostname, path, method: "GET", headers: {}, query: {} });
+    },
+  },
+  pg: {
+    says: /^timeout expired$/,
+    ask: (pg, url, connect, { client }) => {
+      const { host } = new URL(url);
+      const stream = () => toDuplex((signal) => client.connect(`${host}:5432`, { signal }));
+      return new pg.Client({ host, stream, connectionTimeoutMillis: connect }).connect();
+    },
+  },
+  mysql2: {
+    says: /^connect ETIMEDOUT$/,
+    ask: (mysql2, url, connect, { client }) => {
+      const stream = () => toDuplex((signal) => client.connect(`${new URL(url).host}:3306`, { signal }));
+      const db = mysql2.createConnection({ stream, connectTimeout: connect });
+      return new Promise((resolve, reject) => db.on("connect", resolve).on("error", reject));
+    },
+  },
+};
+
+for (const [name, { says, ask }] of Object.entries(impatient)) {
+  const { it, missing } = libraries[name]!;
+  const takesAgent = name === "got" || name === AWS;
+
+  for (const protocol of takesAgent ? ["http:", "https:"] : ["http:"]) {
+    test(`${name} gives up a connection that takes too long, ${protocol}`, async () => {
+      const proxy = { faults: { fault: "silence", at: "request" } } as const;
+      await withWeb({ proxy }, async (web) => {
+        const asked = ask(it, `${protocol}//example.com`, 300, web);
+        const error = await asked.then(() => "it connected", (error) => error);
+        assertMatch(error.message ?? error, says);
+        await web.proxy.until(() => web.proxy.open === 0);
+      });
+    }, { skip: missing });
+  }
+
+  for (const protocol of takesAgent ? ["http:", "https:"] : []) {
+    test(`${name} waits on once it is connected, ${protocol}`, async () => {
+      await withWeb({}, async (web) => {
+        for (const { server } of [web.plain, web.secure]) {
+          const answer = server.listeners("request")[0] as (...args: unknown[]) => void;
+          server.removeAllListeners("request").on("request", (...args) => setTimeout(() => answer(...args), 2_000));
+        }
+        const { statusCode, response } = await ask(it, `${protocol}//example.com/`, 1_500, web) as Imported;
+        response?.body?.resume();
+        assertEquals(statusCode ?? response.statusCode, 200);
+      });
+    }, { skip: missing });
+  }
 }
 
 const ws = libraries["ws"]!;
