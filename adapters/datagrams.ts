@@ -31,13 +31,15 @@ export async function openDatagrams(
   try {
     await new Promise<void>((resolve, reject) => {
       socket.once("error", reject);
-      socket.bind(0, isIpv6 ? "::" : "0.0.0.0", () => (socket.off("error", reject), resolve()));
+      socket.bind(0, isIpv6 ? "::" : "0.0.0.0", () => {
+        socket.off("error", reject).on("error", (error) => isOpen && onError(error)); // at no time without a listener
+        resolve();
+      });
     });
   } catch (error) {
     close();
     throw error;
   }
-  socket.on("error", (error) => isOpen && onError(error));
   socket.on("message", (data, { address, port }) => isOpen && onDatagram(data, { hostname: address, port }));
   return {
     port: socket.address().port,

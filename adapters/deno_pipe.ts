@@ -1,3 +1,4 @@
+import { SoundConn } from "../src/guard.ts";
 import type { Conn, TlsOptions } from "../src/transport.ts";
 
 /** The part of a connection of Deno that this package uses. */
@@ -26,7 +27,7 @@ export interface DenoConn {
 export type Closable = { close(): void };
 
 /** A byte pipe over a connection of Deno. */
-export class DenoPipe implements Conn {
+export class DenoPipe extends SoundConn implements Conn {
   protected readonly conn: DenoConn;
   #reading = false;
   #read: { done(n: number | null): number | null; failed(error: unknown): number | null } | undefined;
@@ -39,6 +40,7 @@ export class DenoPipe implements Conn {
   protected gone: "closed" | "detached" | "given to TLS" | undefined;
 
   constructor(conn: DenoConn) {
+    super();
     this.conn = conn;
   }
 

@@ -1,3 +1,4 @@
+import { SoundConn } from "../src/guard.ts";
 import type { Conn, Steps, TlsOptions } from "../src/transport.ts";
 
 /** A read that waits: `resolve` is told how many bytes are in `p`, or `null` at the end. */
@@ -14,7 +15,7 @@ export interface Securing {
 }
 
 /** A connection that reads for a callback, at once if there is something; promises are made of that. */
-export abstract class Receiver<S> {
+export abstract class Receiver<S> extends SoundConn {
   /** The read that waits. */
   protected reading: Reading | undefined;
   protected gone: "closed" | "detached" | "given to TLS" | undefined;

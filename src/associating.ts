@@ -1,25 +1,30 @@
-import { type Address, ATYP, formatHostPort, type Host } from "./address.ts";
+import { type Address, ATYP, formatHostPort, type Host, isPort } from "./address.ts";
 import { type Association, associationError } from "./association.ts";
 import { command } from "./commanding.ts";
 import { brief, isNotPermitted } from "./dial.ts";
 import { Fault } from "./errors.ts";
+import { quietly } from "./guard.ts";
 import { CMD, type Reply } from "./handshake.ts";
 import type { AssociatePlan } from "./plan.ts";
 import { type Bounds, type Relay, relayOf } from "./relay.ts";
 import { Relaying } from "./relaying.ts";
-import { Scope } from "./scope.ts";
+import { type Attempt, Scope } from "./scope.ts";
 import type { Session } from "./session.ts";
 import type { Shared } from "./shared.ts";
-import type { DatagramHandlers, DatagramSocket } from "./transport.ts";
+import type { DatagramHandlers, DatagramSocket, Transport } from "./transport.ts";
 
 /** Asks a proxy for an association, and binds a socket for its datagrams. */
 export async function associate<S>(shared: Shared<S>, plan: AssociatePlan): Promise<Association> {
   const { from, allowPrivate, signal, timeout } = plan;
   const end = performance.now() + timeout;
   let relaying: Relaying<S> | undefined;
+  let broken: { readonly cause: unknown } | undefined;
   const handlers: DatagramHandlers = {
     onDatagram: (data, from) => relaying?.arrived(data, from),
-    onError: (error) => relaying?.broke(error),
+    onError(cause) {
+      broken ??= { cause };
+      relaying?.broke(cause);
+    },
   };
   const bind = (isIpv6: boolean) => bound(shared, isIpv6, handlers, { signal, timeout, end });
   let socket = from === null ? undefined : await bind(from.atyp === ATYP.IPV6);
@@ -38,10 +43,14 @@ export async function associate<S>(shared: Shared<S>, plan: AssociatePlan): Prom
       });
     }
     socket ??= await bind(relay.isIpv6);
+    signal?.throwIfAborted();
     const names = shared.settings.dns === "local" ? shared.dialler.transport : undefined;
-    return relaying = new Relaying({ session, place, socket, relay, names });
+    relaying = new Relaying({ session, place, socket, relay, names });
+    if (broken !== undefined) relaying.broke(broken.cause);
+    relaying.throwIfOver();
+    return relaying;
   } catch (error) {
-    socket?.close();
+    if (socket !== undefined) void quietly(() => socket!.close());
     granted?.place.free("holder");
     throw error;
   }
@@ -80,13 +89,12 @@ async function bound<S>(
   });
   try {
     scope.attempt.enter("dial");
-    const binding = shared.dialler.transport.openDatagrams!(isIpv6, handlers);
-    binding.then((socket) => scope.ended && socket.close(), () => {});
-    const socket = await scope.run(binding);
+    const socket = await scope.run(open(scope.attempt, shared.dialler.transport, isIpv6, handlers));
     scope.throwIfOver();
     scope.give();
     return socket;
   } catch (cause) {
+    if (cause instanceof TypeError) scope.end(cause); // of a transport that does not do what it says
     const [code, may] = isNotPermitted(cause)
       ? ["SOCKS5_LOCAL_NOT_PERMITTED", "may not"] as const
       : ["SOCKS5_LOCAL_FAILED", "cannot"] as const;
@@ -94,4 +102,21 @@ async function bound<S>(
     scope.end(associationError(code, "associate", why, { phase: "dial", proxy: null, cause }));
     throw scope.over!.reason;
   }
+}
+
+/** Opens a socket, which the attempt owns. */
+async function open(
+  attempt: Attempt,
+  transport: Transport,
+  isIpv6: boolean,
+  handlers: DatagramHandlers,
+): Promise<DatagramSocket> {
+  const socket = await transport.openDatagrams!(isIpv6, handlers);
+  if (typeof socket?.send === "function" && typeof socket.close === "function" && isPort(socket.port)) {
+    return attempt.own(socket);
+  }
+  void quietly(() => socket?.close?.());
+  throw new TypeError(
+    "Cannot use what openDatagrams() gave as a socket for datagrams: it has no port, send() or close()",
+  );
 }

@@ -2,6 +2,7 @@ import { type Identity, negotiate } from "./dial.ts";
 import { drive } from "./drive.ts";
 import { Fault } from "./errors.ts";
 import { withAnswer } from "./foreign.ts";
+import { guard } from "./guard.ts";
 import { hex, type UserPass } from "./handshake.ts";
 import type { AuthMethod, AuthSteps } from "./method.ts";
 import type { Proxy } from "./proxy.ts";
@@ -22,7 +23,7 @@ export async function authenticate<S>(
   const { signal } = attempt;
   const context = { proxy: proxy.name, credentials: decode(identity.credentials), signal, conn };
   const wrapped = await new Authentication(attempt, conn, method).run(() => method.negotiate(context));
-  return wrapped === undefined ? conn : attempt.own(wrapped as Conn<S>);
+  return wrapped === undefined ? conn : attempt.own(guard(wrapped as Conn<S>, "the authentication method"));
 }
 
 async function negotiated(attempt: Attempt, conn: Conn, proxy: Proxy, identity: Identity): Promise<number> {

@@ -1,5 +1,6 @@
 import type { Address } from "./address.ts";
 import { cannotConnect, Fault, type Phase, Socks5Error, socks5Error, type Socks5ErrorCode } from "./errors.ts";
+import { guard } from "./guard.ts";
 import { CMD, greeting, METHOD, request, select, type UserPass, userPass } from "./handshake.ts";
 import type { AuthMethod } from "./method.ts";
 import type { Proxy } from "./proxy.ts";
@@ -57,27 +58,18 @@ export function certain({ credentials }: Identity): Identity {
   return { credentials, methods: credentials === null ? NONE : PASSWORD, plugged: NO_PLUGGED };
 }
 
-/** Connects to the proxy: what comes is still to be owned. Rejects with what the runtime throws. */
-export function dial<S>(
+/** Connects to the proxy, with TLS if it has that: the attempt owns what comes. Rejects with what the runtime throws. */
+export async function dial<S>(
   attempt: Attempt,
-  { transport, noDelay, keepAlive, startTls }: Dialler<S>,
+  { transport, noDelay, keepAlive, startTls: fallback }: Dialler<S>,
   proxy: Proxy,
 ): Promise<Conn<S>> {
   attempt.enter("dial");
   const options = transport.usesOwner
     ? { owner: attempt, noDelay, keepAlive }
     : { signal: attempt.signal, noDelay, keepAlive };
-  const dialling = transport.connect(proxy.endpoint, options);
-  return proxy.tls === null ? dialling : withTls(attempt, dialling, proxy.tls, startTls);
-}
-
-async function withTls<S>(
-  attempt: Attempt,
-  dialling: Promise<Conn<S>>,
-  options: TlsOptions,
-  fallback: StartTls,
-): Promise<Conn<S>> {
-  return await startTls(attempt.own(await dialling), options, fallback, "proxy");
+  const conn = attempt.own(guard(await transport.connect(proxy.endpoint, options), "connect() of the transport"));
+  return proxy.tls === null ? conn : attempt.own(await startTls(conn, proxy.tls, fallback, "proxy"));
 }
 
 /** Negotiates the method, authenticates if it is user name and password, and gives it: one that is none of ours is next. */

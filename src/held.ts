@@ -8,13 +8,14 @@ import {
   type Use,
 } from "./connection.ts";
 import { cannot } from "./errors.ts";
+import { SoundConn } from "./guard.ts";
 import { Sending } from "./sending.ts";
 import type { Session } from "./session.ts";
 import { readableOf, writableOf } from "./streams.ts";
 import type { Detached } from "./transport.ts";
 
 /** One holder's hold on a tunnel: once closed, released or detached, nothing more goes through it. */
-export class HeldConn<S> implements Socks5Conn<S> {
+export class HeldConn<S> extends SoundConn implements Socks5Conn<S> {
   readonly #tunnel: Session<S>;
   readonly #holding: Holding;
   readonly #use: Use;
@@ -28,6 +29,7 @@ export class HeldConn<S> implements Socks5Conn<S> {
   #writable: WritableStream<Uint8Array> | undefined;
 
   constructor(tunnel: Session<S>, holding: Holding, use: Use) {
+    super();
     this.#tunnel = tunnel;
     this.#holding = holding;
     this.#use = use;

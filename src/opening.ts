@@ -12,7 +12,7 @@ import type { Proxy } from "./proxy.ts";
 import type { Attempt, Scope } from "./scope.ts";
 import { secure } from "./securing.ts";
 import { Session, turn } from "./session.ts";
-import type { Conn, Steps } from "./transport.ts";
+import type { Steps } from "./transport.ts";
 
 /** What opening takes. */
 export interface Tools<S> {
@@ -113,7 +113,7 @@ export class Opening<S> {
 
   async #inSequence(attempt: Attempt): Promise<Session<S>> {
     const { data } = this.#order.wish;
-    const session = this.#own(attempt, await dial(attempt, this.#tools.dialler, this.#proxy));
+    const session = new Session(await dial(attempt, this.#tools.dialler, this.#proxy), this.#proxy);
     if (this.#identity.plugged.length > 0) {
       session.conn = await authenticate(attempt, session.conn, this.#proxy, this.#identity);
     }
@@ -131,7 +131,7 @@ export class Opening<S> {
     const { scope, address, wish: { data } } = this.#order;
     const identity = certain(this.#identity);
     const begun = performance.now();
-    const session = this.#own(attempt, await dial(attempt, this.#tools.dialler, this.#proxy));
+    const session = new Session(await dial(attempt, this.#tools.dialler, this.#proxy), this.#proxy);
     const now = performance.now();
     const isProven = this.#tools.pipelining.verdict(this.#proxy) === true;
     if (!isProven) scope.extend(Math.min(patience(now - begun), scope.due - now));
@@ -151,10 +151,6 @@ export class Opening<S> {
 
   #heard(error: unknown, session: Session<S>): Promise<unknown> {
     return withAnswer(error, session, this.#proxy, this.#identity.credentials);
-  }
-
-  #own(attempt: Attempt, conn: Conn<S>): Session<S> {
-    return new Session(attempt.own(conn), this.#proxy);
   }
 
   *#handshake(attempt: Attempt, identity: Identity, data?: Uint8Array, isPatient = true): Steps<Reply> {

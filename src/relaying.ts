@@ -5,6 +5,7 @@ import { type Association, associationError, type Datagram } from "./association
 import { brief } from "./dial.ts";
 import { cannot, Fault, type Socks5ErrorCode } from "./errors.ts";
 import { lookUp } from "./lookup.ts";
+import { quietly } from "./guard.ts";
 import type { CloseReason, Place } from "./place.ts";
 import { canonical, type Relay } from "./relay.ts";
 import { Attempt } from "./scope.ts";
@@ -60,13 +61,13 @@ export class Relaying<S> implements Association {
     const most = mostPayload(address);
     if (data.length > most) throw new RangeError(cannot("data", `at most ${most} bytes for this target`, data.length));
     if (this.#over !== undefined) throw this.#failure(`send to ${address.name}`, address.name);
-    const { names, relay, socket } = this.#parts;
+    const { names } = this.#parts;
     if (names === undefined || address.atyp !== ATYP.DOMAIN) {
-      return await this.#sending(socket.send(encodeDatagram(address, data), relay), address);
+      return await this.#send(encodeDatagram(address, data), address);
     }
     const copy = new Uint8Array(data);
     const found = await this.#lookUp(names, address);
-    await this.#sending(socket.send(encodeDatagram(found, copy), relay), address);
+    await this.#send(encodeDatagram(found, copy), address);
   }
 
   receive(options: { signal?: AbortSignal | undefined } = {}): Promise<Datagram | null> {
@@ -105,12 +106,18 @@ export class Relaying<S> implements Association {
     return Promise.resolve();
   }
 
+  /** Throws if it has ended. */
+  throwIfOver(): void {
+    if (this.#over !== undefined) throw this.#failure("associate", null);
+  }
+
   /** Something came to the socket: only what is from the relay counts. */
-  arrived(data: Uint8Array, { hostname, port }: { hostname: string; port: number }): void {
+  arrived(data: Uint8Array, from: { hostname: string; port: number }): void {
     if (this.#over !== undefined) return;
     const { relay } = this.#parts;
-    const isFromRelay = port === relay.port && (hostname === relay.hostname || canonical(hostname) === relay.hostname);
-    const datagram = isFromRelay ? parseDatagram(data) : null;
+    const isHost = (hostname: string) => hostname === relay.hostname || canonical(hostname) === relay.hostname;
+    const isFromRelay = from?.port === relay.port && isHost(String(from.hostname));
+    const datagram = isFromRelay && data instanceof Uint8Array ? parseDatagram(data) : null;
     if (datagram === null) this.ignored++;
     else this.#arrivals.push(datagram);
   }
@@ -142,7 +149,7 @@ export class Relaying<S> implements Association {
   #end(code: Socks5ErrorCode, why: string, cause?: unknown): void {
     if (this.#over !== undefined) return;
     this.#over = () => cause === undefined ? { code, why } : { code, why, cause };
-    this.#parts.socket.close();
+    void quietly(() => this.#parts.socket.close());
     this.#arrivals.end(code === "SOCKS5_CONN_CLOSED" ? undefined : () => this.#failure("receive", null));
   }
 
@@ -156,9 +163,10 @@ export class Relaying<S> implements Association {
     }
   }
 
-  async #sending(sending: Promise<void>, { name }: Address): Promise<void> {
+  async #send(datagram: Uint8Array, { name }: Address): Promise<void> {
+    const { relay, socket } = this.#parts;
     try {
-      await sending;
+      await socket.send(datagram, relay);
     } catch (cause) {
       if (this.#over !== undefined) throw this.#failure(`send to ${name}`, name);
       const why = `the system does not take the datagram (${brief(cause)})`;

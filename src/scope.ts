@@ -1,7 +1,8 @@
 import type { Alarm, Sleeper } from "./alarm.ts";
 import { cannot, type Phase } from "./errors.ts";
+import { quietly } from "./guard.ts";
 
-/** What is closed when an attempt ends. */
+/** What is closed when an attempt ends; what `close()` throws is dropped. */
 export interface Owned {
   close(): void;
 }
@@ -175,7 +176,7 @@ export class Attempt {
   /** Takes what is to be closed if the attempt ends; closes it and throws if it has ended. */
   own<T extends Owned>(owned: T): T {
     if (this.over !== undefined) {
-      owned?.close();
+      void quietly(() => owned.close());
       throw this.over.reason;
     }
     this.#owned = owned;
@@ -184,8 +185,9 @@ export class Attempt {
 
   /** Closes what it owns. */
   drop(): void {
-    this.#owned?.close();
+    const owned = this.#owned;
     this.#owned = undefined;
+    if (owned !== undefined) void quietly(() => owned.close());
   }
 
   end(reason: unknown): void {

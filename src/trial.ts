@@ -69,7 +69,7 @@ export class Trial {
 
   async #steps(attempt: Attempt, address: Address | null, isLast: boolean): Promise<void> {
     const { probe, tls } = this.#plan;
-    let conn = attempt.own(await dial(attempt, this.#dialler, this.#proxy));
+    let conn = await dial(attempt, this.#dialler, this.#proxy);
     conn = await authenticate(attempt, conn, this.#proxy, this.identity);
     if (address === null) return;
     attempt.enter("request");

@@ -100,7 +100,7 @@ export class Warmer<S> {
   }
 
   async #session(attempt: Attempt, proxy: Proxy, identity: Identity): Promise<Session<S>> {
-    const session = new Session(attempt.own(await dial(attempt, this.#dialler, proxy)), proxy);
+    const session = new Session(await dial(attempt, this.#dialler, proxy), proxy);
     session.conn.unref?.();
     session.conn = await authenticate(attempt, session.conn, proxy, identity);
     return session;

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
 import { createSocket } from "node:dgram";
 import {
   type Association,
@@ -526,6 +526,31 @@ test("a socket that comes after close() is closed, and one that breaks ends the 
     assertEquals(closes, 2);
     await other.close();
   });
+});
+
+test("a socket that breaks before the relay is known: associate() rejects, and nothing stays open", async () => {
+  for (const from of [undefined, "127.0.0.1"]) {
+    let closes = 0;
+    const cause = new Error("broken");
+    const transport: Transport = {
+      ...runtimeTransport,
+      openDatagrams(_, { onError }) {
+        onError(cause);
+        return Promise.resolve({ port: 1, send: () => Promise.resolve(), close: () => void closes++ });
+      },
+    };
+    await withProxy({ udp: {} }, async (proxy) => {
+      const client = new Socks5Client(proxy.url, { retry: 0, transport });
+      const error = await failure(client.associate({ from }));
+      assertInstanceOf(error, ClosedError);
+      assertEquals([error.code, error.cause], ["SOCKS5_CONN_RESET", cause]);
+      assert(error.message.includes("the datagram socket broke"), error.message);
+      assertGreater(closes, 0);
+      assertEquals(client.stats().inUse, 0);
+      await proxy.until(() => proxy.open === 0);
+      await client.close();
+    });
+  }
 });
 
 /** The runtime's transport, whose connections say that the proxy is somewhere else. */

@@ -4,7 +4,6 @@ import {
   type AuthContext,
   AuthError,
   type AuthMethod,
-  type Conn,
   Socks5Client,
   type Socks5Conn,
   type Socks5Options,
@@ -112,10 +111,13 @@ test("what a method is told: proxy, credentials of the proxy, a signal and the c
   const { connecting, transport } = await attempt(function* (context) {
     given = context;
   }, choosing());
+  await given!.conn.write(bytes("through it"));
   (await connecting).close();
-  const { proxy, credentials, signal, conn } = given!;
+  const { proxy, credentials, signal } = given!;
   assertEquals([proxy, credentials], ["a:1080", { username: "u", password: "p" }]);
-  assertEquals([signal.aborted, conn], [false, transport.conns[0] as Conn]);
+  assertEquals(signal.aborted, false);
+  assertEquals(transport.conns[0]!.written.slice(-10), [...bytes("through it")]);
+  assertEquals(transport.conns[0]!.closed, true);
   assertEquals(Object.keys(given!).sort(), ["conn", "credentials", "proxy", "signal"]);
 });
 

@@ -1,4 +1,13 @@
-import type { Conn, Detached, DialOptions, Endpoint, TlsOptions, Transport } from "../../src/transport.ts";
+import type {
+  Conn,
+  DatagramHandlers,
+  DatagramSocket,
+  Detached,
+  DialOptions,
+  Endpoint,
+  TlsOptions,
+  Transport,
+} from "../../src/transport.ts";
 import type { Pair, Peer } from "./peer.ts";
 
 /** What the other end of a {@linkcode FakeConn} does with what it is sent. */
@@ -8,9 +17,11 @@ export type Script = (conn: FakeConn, written: Uint8Array) => void;
 export class FakeTransport implements Transport<FakeConn> {
   /** The connections that were opened, in order. */
   readonly conns: FakeConn[] = [];
+  /** The sockets for datagrams that were bound, in order. */
+  readonly sockets: { closed: boolean; readonly handlers: DatagramHandlers }[] = [];
   /** Where they were opened to. */
   readonly endpoints: Endpoint[] = [];
-  /** How many suspension points were passed: each connect, lookup, read, write and closeWrite is one. */
+  /** How many suspension points were passed: each connect, lookup, bind, read, write and closeWrite is one. */
   points = 0;
   /** Called at each point while the caller waits; what it throws is the outcome of the call. */
   onPoint: (point: number, what: string) => void = () => {};
@@ -34,9 +45,10 @@ export class FakeTransport implements Transport<FakeConn> {
     this.#script = script;
   }
 
-  /** How many connections are open. */
+  /** How many connections and sockets for datagrams are open. */
   get open(): number {
-    return this.conns.filter((conn) => !conn.closed && !conn.detached).length;
+    const conns = this.conns.filter((conn) => !conn.closed && !conn.detached);
+    return conns.length + this.sockets.filter((socket) => !socket.closed).length;
   }
 
   async connect(to: Endpoint, { signal, owner }: DialOptions = {}): Promise<FakeConn> {
@@ -51,6 +63,13 @@ export class FakeTransport implements Transport<FakeConn> {
     this.lookups.push(hostname);
     await this.#cancelled(this.point("lookup"), signal);
     return this.addresses;
+  }
+
+  async openDatagrams(_isIpv6: boolean, handlers: DatagramHandlers): Promise<DatagramSocket> {
+    await this.point("bind");
+    const socket = { closed: false, handlers };
+    this.sockets.push(socket);
+    return { port: 1, send: () => this.point("send"), close: () => void (socket.closed = true) };
   }
 
   /** One suspension point: the caller waits here. */
