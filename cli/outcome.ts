@@ -1,4 +1,5 @@
 import { AuthError, type CheckReport, LocalError, ProxyError, Socks5Error, TargetError, TimeoutError } from "../mod.ts";
+import { printable } from "../src/errors.ts";
 
 /** What the process ends with, beside 128 + the number of the signal that ended it. */
 export const EXIT: Readonly<Record<CheckReport["verdict"] | "failed" | "usage", number>> = {
@@ -41,7 +42,7 @@ export function outcomeOf(error: unknown): { code: number; line: string | null }
   if (error instanceof Interrupted) return { code: error.code, line: null };
   // of the output, since those of tunnels are wrapped; a pipe may be a socket. As SIGPIPE ends other programs
   if (code === "EPIPE" || code === "ECONNRESET") return { code: 141, line: null };
-  const line = message.replace(/\s*[\r\n]+\s*/g, " ");
+  const line = printable(message.replace(/\s*[\r\n]+\s*/g, " "));
   if (error instanceof UsageError) {
     return { code: EXIT.usage, line: `${line} (try: socks5 ${error.command ? `${error.command} ` : ""}--help)` };
   }

@@ -32,6 +32,9 @@ const FORBIDDEN = /[\s\p{Cc}/?#@\\%:<>^|[\]]|(?![\u200c\u200d])\p{Cf}/u;
 /** What most hosts are made of. */
 const PLAIN = /^[\w.-]+$/;
 
+/** A name that can be handed on to anybody: no shell, no URL and no command line takes it for more. */
+const NAME = /^(?!-)[\w-]+(\.[\w-]+)*\.?$/;
+
 const ASCII = /^[\x21-\x7e]+$/;
 
 const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
@@ -134,13 +137,12 @@ export function parseHost(text: string): Host | string {
     : "an IPv4 address has four decimal numbers from 0 to 255";
 }
 
-/** The text of an address as a server sent it (BND.ADDR): whatever the bytes are, it is safe to print. */
+/** The address or the name that a server sent (BND.ADDR); `""` if it sent what is no host name. */
 export function decodeHost(atyp: number, addr: Uint8Array): string {
   if (atyp === ATYP.IPV4) return addr.join(".");
   if (atyp === ATYP.IPV6) return formatIpv6(addr);
-  return Array.from(addr, (b) => b > 0x20 && b < 0x7f ? String.fromCharCode(b) : `\\x${hex(b).padStart(2, "0")}`).join(
-    "",
-  );
+  const name = String.fromCharCode(...addr);
+  return NAME.test(name) && typeof parseHost(name) !== "string" ? name : "";
 }
 
 /** ASCII as it is, in lower case; anything else by IDNA (`URL` is every runtime's implementation of UTS 46). */

@@ -4,7 +4,7 @@ import { type AcceptedConn, type AcceptOptions, heldError, type Socks5Binding } 
 import { explain, timedOut } from "./dial.ts";
 import { drive } from "./drive.ts";
 import { withAnswer } from "./foreign.ts";
-import { CMD, type Reply, reply, type UserPass } from "./handshake.ts";
+import { CMD, named, type Reply, type UserPass } from "./handshake.ts";
 import { HeldConn } from "./held.ts";
 import type { Ask } from "./plan.ts";
 import { Scope } from "./scope.ts";
@@ -80,7 +80,7 @@ class Binding<S> implements Socks5Binding<S> {
   async #reply(): Promise<Reply> {
     const { session } = this.#granted;
     try {
-      return await drive(session, reply());
+      return await drive(session, named());
     } catch (error) {
       throw await withAnswer(error, session, session.proxy, this.#credentials);
     }

@@ -20,7 +20,10 @@ export interface Socks5Conn<S = unknown> extends Conn<S> {
   readonly proxy: string;
   /** `"host:port"` of the target. */
   readonly target: string;
-  /** BND.ADDR and BND.PORT of the reply, often 0.0.0.0 and 0 (RFC 1928 section 6). */
+  /**
+   * BND.ADDR and BND.PORT of the reply, often 0.0.0.0 and 0 (RFC 1928 section 6). The host name is `""` if the proxy named
+   * none, or what is none.
+   */
   readonly boundAddress: { hostname: string; port: number };
   /** Whether somebody has used and released it before. */
   readonly reused: boolean;

@@ -65,7 +65,7 @@ export class Socks5Error extends Error {
 
   /** Makes an error; the library makes its own, tests and wrappers may want one too. */
   constructor(code: Socks5ErrorCode, message: string, context: Socks5ErrorContext) {
-    super(message, context.cause === undefined ? undefined : { cause: context.cause });
+    super(printable(message), context.cause === undefined ? undefined : { cause: printableError(context.cause) });
     this.code = code;
     this.phase = context.phase;
     this.proxy = context.proxy ?? null;
@@ -148,6 +148,30 @@ export class Fault extends Error {
     super(message, { cause });
     this.code = code;
     this.rep = rep;
+  }
+}
+
+/** What has no look of its own or changes that of other text: control characters, bidi, zero-width, odd white space. */
+const UNPRINTABLE = /[^\S ]|[\p{Cc}\p{Cf}\p{Cs}\p{Default_Ignorable_Code_Point}]/gu;
+
+/** Text that comes from elsewhere, as it can be shown in a terminal: what cannot be seen is escaped. */
+export function printable(text: string): string {
+  return text.replace(UNPRINTABLE, (it) => `\\u{${it.codePointAt(0)!.toString(16)}}`);
+}
+
+/** An error of a runtime, or a copy that can be printed: in it may be what a file or a certificate is called. */
+function printableError(error: unknown, depth = 0): unknown {
+  if (!(error instanceof Error) || error instanceof Socks5Error || depth > 8) return error;
+  try {
+    const cause = printableError(error.cause, depth + 1);
+    const texts = [error.message, ...Object.values(error)].filter((it) => typeof it === "string");
+    const isPrintable = !("cert" in error) && texts.every((text) => printable(text) === text);
+    if (isPrintable && cause === error.cause) return error;
+    const { name, code } = error as { name: string; code?: unknown };
+    const copy = new Error(printable(error.message), cause === undefined ? undefined : { cause });
+    return Object.assign(copy, { name }, code !== undefined && { code });
+  } catch {
+    return undefined; // somebody's error that cannot even be looked at
   }
 }
 

@@ -130,6 +130,7 @@ export function* userPass({ uname, passwd }: UserPass): Steps<void> {
 /** Asks for `cmd` with DST.ADDR and DST.PORT, in one message with `data`, and gives the reply (RFC 1928 section 4). */
 export function request(cmd: number, address: Address, data: Uint8Array = NOTHING): Steps<Reply> {
   if (cmd >= CMD.RESOLVE) return resolved(cmd, reply(encodeRequest(cmd, address, data)));
+  if (cmd === CMD.BIND) return named(reply(encodeRequest(cmd, address)));
   if (cmd !== CMD.CONNECT || data.length > 0) return reply(encodeRequest(cmd, address, data));
   return reply(address.connect ??= encodeRequest(cmd, address, data)); // targets are few and asked for again and again
 }
@@ -148,6 +149,13 @@ export function* reply(write?: Uint8Array): Steps<Reply> {
   return new Reply(yield { have: replyLength(head) });
 }
 
+/** The replies of BIND, which are of use only with an address or a name. */
+export function* named(replying: Steps<Reply> = reply()): Steps<Reply> {
+  const answer = yield* replying;
+  if (answer.bound.hostname !== "") return answer;
+  throw new Fault("SOCKS5_PROXY_BAD_REPLY", "the reply of the proxy has what is no host name");
+}
+
 /** What tor says to RESOLVE is an address, and to RESOLVE_PTR a name. */
 function* resolved(cmd: number, replying: Steps<Reply>): Steps<Reply> {
   const answer = yield* replying;
@@ -157,11 +165,11 @@ function* resolved(cmd: number, replying: Steps<Reply>): Steps<Reply> {
   const want = cmd === CMD.RESOLVE ? "an address" : "a name";
   throw new Fault(
     "SOCKS5_PROXY_BAD_REPLY",
-    `the reply of the proxy should have ${want}, and has ${answer.bound.hostname}`,
+    `the reply of the proxy should have ${want}, and has ${answer.bound.hostname || "what is no host name"}`,
   );
 }
 
-function encodeRequest(cmd: number, { atyp, addr, port }: Address, data: Uint8Array): Uint8Array {
+function encodeRequest(cmd: number, { atyp, addr, port }: Address, data: Uint8Array = NOTHING): Uint8Array {
   const at = atyp === ATYP.DOMAIN ? 5 : 4;
   const end = at + addr.length;
   const message = new Uint8Array(end + 2 + data.length);

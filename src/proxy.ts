@@ -1,5 +1,6 @@
 import { formatHostPort, isPort, parseHost, PROXY_FORM, PROXY_LIKE, splitHostPort } from "./address.ts";
 import { checkOptions, type Known, nearest, own, ownOptions, unknownOption } from "./arguments.ts";
+import { printable } from "./errors.ts";
 import type { UserPass } from "./handshake.ts";
 import { parseTls } from "./tls_options.ts";
 import type { Endpoint, TlsOptions } from "./transport.ts";
@@ -138,7 +139,7 @@ function parsePath(path: unknown, credentials: UserPass | null): Proxy {
     throw new RangeError(bad("the path has more than 107 bytes").message);
   }
   const endpoint = { __proto__: null, path };
-  return { endpoint, name: path, credentials, tls: null };
+  return { endpoint, name: printable(path), credentials, tls: null };
 }
 
 function parseHostPort(

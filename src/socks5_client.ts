@@ -127,8 +127,9 @@ export class Socks5Client<S = unknown> implements Transport<S> {
   /**
    * Asks tor for the name of an IPv4 or IPv6 address (its command RESOLVE_PTR).
    *
-   * @returns A host name.
-   * @throws As {@linkcode Socks5Client.resolve}; an address that is none is a {@linkcode TypeError}.
+   * @returns A host name: letters, digits, `-`, `_` and dots, whatever the proxy sent.
+   * @throws As {@linkcode Socks5Client.resolve}, {@linkcode ProxyError} with `SOCKS5_PROXY_BAD_REPLY` if the proxy sent
+   * something else; an address that is none is a {@linkcode TypeError}.
    */
   resolvePtr(address: string, options: CommandOptions = {}): Promise<string> {
     return this.#core.resolve(address, "address", options);

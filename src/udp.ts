@@ -30,7 +30,8 @@ export function encodeDatagram({ atyp, addr, port }: Address, data: Uint8Array):
 }
 
 /**
- * The payload, copied, and who sent it; `null` if it is cut off, a fragment or of an unknown ATYP. RSV is not looked at.
+ * The payload, copied, and who sent it; `null` if it is cut off, a fragment, of an unknown ATYP or from what is no host
+ * name. RSV is not looked at.
  */
 export function parseDatagram(p: Uint8Array): Datagram | null {
   const [, , frag, atyp, length = 0] = p;
@@ -38,10 +39,11 @@ export function parseDatagram(p: Uint8Array): Datagram | null {
   const size = atyp === ATYP.IPV4 ? 4 : atyp === ATYP.IPV6 ? 16 : atyp === ATYP.DOMAIN ? length : 0;
   const at = dataAt(atyp!, size);
   if (size === 0 || p.length < at) return null;
-  const addr = p.subarray(at - PORT - size, at - PORT);
+  const hostname = decodeHost(atyp!, p.subarray(at - PORT - size, at - PORT));
+  if (hostname === "") return null;
   return {
     data: new Uint8Array(p.subarray(at)), // what the runtime received into may be much larger
-    source: { hostname: decodeHost(atyp!, addr), port: p[at - 2]! << 8 | p[at - 1]! },
+    source: { hostname, port: p[at - 2]! << 8 | p[at - 1]! },
   };
 }
 

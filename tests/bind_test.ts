@@ -7,6 +7,7 @@ import * as testing from "../testing/mod.ts";
 import { dante } from "./support/real_proxies.ts";
 import { withClient, withRealProxy } from "./support/real_stage.ts";
 import { failure, withProxy } from "./support/stage.ts";
+import { HOSTILE_NAMES } from "./support/hostile_names.ts";
 import { test } from "./support/test.ts";
 
 type Bound = { address: { hostname: string; port: number } };
@@ -199,6 +200,25 @@ const FAULTS: [what: string, fault: testing.TestFault, code: string, message: st
     'the reply of the proxy is malformed ("HTTP/1.1", 48 54)',
   ],
 ];
+
+test("an address or a peer that is no host name is a bad reply, and nothing stays open", async () => {
+  for (const name of HOSTILE_NAMES) {
+    const addr = Array.from(name, (char) => char.charCodeAt(0));
+    const reply = Uint8Array.of(5, 0, 0, 3, addr.length, ...addr, 0, 80);
+    const answer = { fault: "answer", bytes: reply, then: "silence" } as const;
+    await withBinder({ faults: { ...answer, at: "request" } }, async (client) => {
+      assertEquals((await failure(client.bind(PEER))).code, "SOCKS5_PROXY_BAD_REPLY", name);
+    });
+    await withBinder({ faults: { ...answer, at: "arrival" } }, async (client) => {
+      const binding = await client.bind(PEER);
+      const peer = await comes(binding);
+      const over = gone(peer);
+      assertEquals((await failure(binding.accept())).code, "SOCKS5_PROXY_BAD_REPLY", name);
+      peer.destroy();
+      await over;
+    });
+  }
+});
 
 for (const [what, fault, code, message] of FAULTS) {
   test(`a second reply that ${what} is ${code}, and nothing stays open`, () =>

@@ -115,7 +115,7 @@ const doors: { from: RegExp; to: RegExp; kind: Kind }[] = [
   },
   {
     from: /^cli\//,
-    to: /^(cli\/.*|(env|front|)\/?mod\.ts|src\/(address|arguments|proxy)\.ts|node:.*)$/,
+    to: /^(cli\/.*|(env|front|)\/?mod\.ts|src\/(address|arguments|errors|proxy)\.ts|node:.*)$/,
     kind: "value",
   },
   {

@@ -7,6 +7,7 @@ import { Fault, socks5Error, type Socks5ErrorCode } from "../src/errors.ts";
 import { CMD, METHOD, REP, Reply, reply, request, select, userPass } from "../src/handshake.ts";
 import { encodeCredentials, parseProxy } from "../src/proxy.ts";
 import type { Conn, Step, Steps } from "../src/transport.ts";
+import { HOSTILE_NAMES } from "./support/hostile_names.ts";
 import { test } from "./support/test.ts";
 
 /** Steps, what they send (one string for each write) and what they are answered: hex, the fields in their order. */
@@ -561,9 +562,14 @@ test("every length of a bound name from 0 to 255 gives that name and the port be
   }
 });
 
-test("what a proxy writes into a bound name is escaped", async () => {
-  const answer = bytes("05 00 00 03 06 1B5B324A0D0A 0001");
-  assertEquals(boundOf(await drive(new Line([answer]), reply())), bound(String.raw`\x1b[2J\x0d\x0a`, 1));
+test("what a proxy writes into a bound name is a host name, or none", async () => {
+  for (const name of HOSTILE_NAMES) {
+    const text = Array.from(name, (char) => char.charCodeAt(0));
+    const answer = Uint8Array.of(5, 0, 0, 3, text.length, ...text, 0, 1);
+    assertEquals(boundOf(await drive(new Line([answer]), reply())), bound("", 1));
+    const fault = await faultOf(() => request(CMD.BIND, parseTarget("a:1")), answer);
+    assertEquals(fault.code, "SOCKS5_PROXY_BAD_REPLY");
+  }
 });
 
 // RFC 1928 section 6

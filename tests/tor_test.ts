@@ -6,6 +6,7 @@ import { tor } from "./support/real_proxies.ts";
 import { withClient, withRealProxy } from "./support/real_stage.ts";
 import { failure, withProxy, withTarget } from "./support/stage.ts";
 import { startEcho } from "./support/targets.ts";
+import { HOSTILE_NAMES } from "./support/hostile_names.ts";
 import { test } from "./support/test.ts";
 
 const hex = (text: string) => Uint8Array.from(text.replaceAll(" ", "").match(/../g) ?? [], (it) => parseInt(it, 16));
@@ -60,8 +61,15 @@ for (const [how, asked, sends, answer, gives] of ANSWERS) {
 const BAD: [how: "resolve" | "resolvePtr", answer: string, why: string][] = [
   ["resolve", "05 00 00 03 09 612E6578616D706C65 0000", "should have an address, and has a.example"],
   ["resolvePtr", "05 00 00 01 C0000207 0000", "should have a name, and has 192.0.2.7"],
-  ["resolvePtr", "05 00 00 03 00 0000", "should have a name, and has "],
-  ["resolvePtr", "05 00 00 03 03 612062 0000", "should have a name, and has a\\x20b"],
+  ...HOSTILE_NAMES.map((name): (typeof BAD)[number] => {
+    const addr = Array.from(name, (char) => char.charCodeAt(0).toString(16).padStart(2, "0"));
+    const length = addr.length.toString(16).padStart(2, "0");
+    return [
+      "resolvePtr",
+      `05 00 00 03 ${length} ${addr.join("")} 0000`,
+      "should have a name, and has what is no host name",
+    ];
+  }),
 ];
 
 for (const [how, answer, why] of BAD) {

@@ -4,6 +4,7 @@ import { Fault } from "../src/errors.ts";
 import { Reply } from "../src/handshake.ts";
 import { canonical, relayOf } from "../src/relay.ts";
 import { encodeDatagram, mostPayload, parseDatagram } from "../src/udp.ts";
+import { HOSTILE_NAMES } from "./support/hostile_names.ts";
 import { test } from "./support/test.ts";
 
 // RFC 1928 section 7: RSV FRAG ATYP DST.ADDR DST.PORT DATA, derived field by field
@@ -47,12 +48,16 @@ for (const [what, datagram] of dropped) {
   test(`${what} is dropped`, () => assertEquals(parseDatagram(hex(datagram)), null));
 }
 
-test("what was parsed is a copy, and its source is safe to print", () => {
-  const p = hex("0000 00 03 03 611b0a 0035 68");
+test("what was parsed is a copy, and its source a host name", () => {
+  const p = hex("0000 00 03 03 612d62 0035 68");
   const { data, source } = parseDatagram(p)!;
   p.fill(0xff);
-  assertEquals({ data, source }, { data: hex("68"), source: { hostname: "a\\x1b\\x0a", port: 53 } });
+  assertEquals({ data, source }, { data: hex("68"), source: { hostname: "a-b", port: 53 } });
   assertEquals(data.buffer.byteLength, 1);
+  for (const name of HOSTILE_NAMES) {
+    const addr = Array.from(name, (char) => char.charCodeAt(0));
+    assertEquals(parseDatagram(Uint8Array.of(0, 0, 0, 3, addr.length, ...addr, 0, 53, 0x68)), null, name);
+  }
 });
 
 // proxy, the BND fields (ATYP ADDR PORT), and the relay or why there is none
