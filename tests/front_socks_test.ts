@@ -1,10 +1,12 @@
-import { assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { TargetError } from "../mod.ts";
 import { failureOf } from "../front/failures.ts";
+import { serveFront } from "../front/mod.ts";
 import { socks5Error, type Socks5ErrorCode } from "../src/errors.ts";
 import { POLICY } from "../src/policy.ts";
 import { bytes, text } from "./support/contract.ts";
 import { readHead, socksRequest, withFront } from "./support/front_stage.ts";
+import { connectRaw } from "./support/raw_client.ts";
 import { withTarget } from "./support/stage.ts";
 import { noIpv6, startEcho } from "./support/targets.ts";
 import { test } from "./support/test.ts";
@@ -118,16 +120,77 @@ test("a proxy that is down is a 502, and REP 01; nothing that is said names it",
     await socks.finish();
   }));
 
-test("every code has a failure: 504 for timeouts, 502 for the others, and a REP that is none of success", () => {
-  for (const code of Object.keys(POLICY) as Socks5ErrorCode[]) {
-    const { status, rep, type, text } = failureOf(socks5Error(code, "message", { phase: "dial" }));
-    assertEquals(status, code.endsWith("TIMEOUT") ? 504 : 502);
-    assertEquals(rep >= 1 && rep <= 8, true);
-    assertMatch(type, /^[a-z_]+$/);
-    assertEquals(text.endsWith(` (${code})`), true);
+// RFC 1928 section 6; a TargetError that has the REP of a reply passes it on
+const told: Record<Socks5ErrorCode, [status: number, rep: number, type: string, text: RegExp]> = {
+  SOCKS5_PROXY_UNREACHABLE: [502, 1, "proxy_internal_error", /^The SOCKS5 proxy was not reached$/],
+  SOCKS5_PROXY_HUNG_UP: [502, 1, "proxy_internal_error", /^The SOCKS5 proxy hung up$/],
+  SOCKS5_PROXY_NOT_SOCKS5: [502, 1, "proxy_configuration_error", /in the place of the SOCKS5 proxy is none$/],
+  SOCKS5_PROXY_BAD_METHOD: [502, 1, "proxy_internal_error", /^The SOCKS5 proxy answered wrongly$/],
+  SOCKS5_PROXY_BAD_REPLY: [502, 1, "proxy_internal_error", /^The SOCKS5 proxy answered wrongly$/],
+  SOCKS5_LOCAL_NOT_PERMITTED: [502, 1, "proxy_configuration_error", /^The front may not open connections$/],
+  SOCKS5_LOCAL_FAILED: [502, 1, "proxy_internal_error", /^The front cannot open a connection$/],
+  SOCKS5_AUTH_NO_METHOD: [502, 2, "proxy_configuration_error", /^The SOCKS5 proxy wants another authentication$/],
+  SOCKS5_AUTH_REFUSED: [502, 2, "proxy_configuration_error", /^The SOCKS5 proxy refused the credentials$/],
+  SOCKS5_AUTH_FAILED: [502, 2, "proxy_configuration_error", /^The authentication with the SOCKS5 proxy failed$/],
+  SOCKS5_TARGET_FAILED: [502, 1, "destination_unavailable", /^The target was not reached$/],
+  SOCKS5_TARGET_NOT_ALLOWED: [502, 2, "destination_ip_prohibited", /does not allow this target$/],
+  SOCKS5_TARGET_NET_UNREACHABLE: [502, 3, "destination_ip_unroutable", /^The network of the target is unreachable$/],
+  SOCKS5_TARGET_HOST_UNREACHABLE: [502, 4, "destination_unavailable", /^The target is unreachable, or its name/],
+  SOCKS5_TARGET_REFUSED: [502, 5, "connection_refused", /^The target refused the connection$/],
+  SOCKS5_TARGET_TTL_EXPIRED: [502, 6, "connection_timeout", /^The target did not answer in time$/],
+  SOCKS5_TARGET_BAD_COMMAND: [502, 7, "proxy_configuration_error", /does not know CONNECT$/],
+  SOCKS5_TARGET_BAD_ADDRESS_TYPE: [502, 8, "destination_unavailable", /does not know this type of address$/],
+  SOCKS5_TARGET_UNKNOWN_REPLY: [502, 1, "destination_unavailable", /^The target was not reached$/],
+  SOCKS5_TARGET_NO_REPLY: [502, 1, "destination_unavailable", /hung up instead of a reply$/],
+  SOCKS5_TARGET_NOT_FOUND: [502, 4, "dns_error", /^The name of the target is unknown$/],
+  SOCKS5_TARGET_ONION_NOT_FOUND: [502, 4, "destination_unavailable", /^The onion service was not reached$/],
+  SOCKS5_TARGET_ONION_IS_INVALID: [502, 4, "destination_unavailable", /^The onion service/],
+  SOCKS5_TARGET_ONION_BAD_ADDRESS: [502, 4, "destination_unavailable", /^The onion service/],
+  SOCKS5_TARGET_ONION_INTRO_FAILED: [502, 4, "destination_unavailable", /^The onion service/],
+  SOCKS5_TARGET_ONION_INTRO_TIMEDOUT: [502, 4, "destination_unavailable", /^The onion service/],
+  SOCKS5_TARGET_ONION_REND_FAILED: [502, 4, "destination_unavailable", /^The onion service/],
+  SOCKS5_TARGET_ONION_MISSING_CLIENT_AUTH: [502, 4, "destination_unavailable", /^The onion service/],
+  SOCKS5_TARGET_ONION_BAD_CLIENT_AUTH: [502, 4, "destination_unavailable", /^The onion service/],
+  SOCKS5_TLS_UNTRUSTED: [502, 1, "tls_certificate_error", /^The certificate of the SOCKS5 proxy is not trusted$/],
+  SOCKS5_TLS_WRONG_NAME: [502, 1, "tls_certificate_error", /^The certificate of the SOCKS5 proxy is for another name$/],
+  SOCKS5_TLS_EXPIRED: [502, 1, "tls_certificate_error", /^The certificate of the SOCKS5 proxy has expired/],
+  SOCKS5_TLS_NOT_TLS: [502, 1, "tls_protocol_error", /^The SOCKS5 proxy does not speak TLS$/],
+  SOCKS5_TLS_PLAINTEXT: [502, 1, "tls_protocol_error", /^The SOCKS5 proxy sent something before TLS$/],
+  SOCKS5_TLS_REFUSED: [502, 1, "tls_alert_received", /^The SOCKS5 proxy refused TLS$/],
+  SOCKS5_TLS_HUNG_UP: [502, 1, "tls_protocol_error", /^The SOCKS5 proxy hung up while TLS was started$/],
+  SOCKS5_TLS_FAILED: [502, 1, "tls_protocol_error", /^TLS with the SOCKS5 proxy failed$/],
+  SOCKS5_TIMEOUT: [504, 6, "connection_timeout", /^There was no connection in time$/],
+  SOCKS5_ATTEMPT_TIMEOUT: [504, 6, "connection_timeout", /^There was no connection in time$/],
+  SOCKS5_CLIENT_CLOSED: [503, 1, "proxy_internal_error", /^The front is closing$/],
+  SOCKS5_CONN_CLOSED: [502, 1, "connection_terminated", /^The connection was closed$/],
+  SOCKS5_CONN_RESET: [502, 1, "connection_terminated", /^The connection was reset$/],
+};
+
+test("every code has a status, a REP, a type of RFC 9209 and a text", async () => {
+  let code: Socks5ErrorCode;
+  const connect = () => Promise.reject(socks5Error(code, "secret", { phase: "dial" }));
+  await using front = await serveFront({ connect });
+  for (code of Object.keys(POLICY) as Socks5ErrorCode[]) {
+    const [status, rep, type, what] = told[code] ?? [];
+    assert(what, `${code} is not told`);
+    const http = await connectRaw(front);
+    await http.write(bytes("CONNECT web.test:80 HTTP/1.1\r\n\r\n"));
+    const [, ...answer] = /^HTTP\/1.1 (\d+) [^]*?error=([a-z_]+)[^]*\r\n\r\n(.*) \((\w+)\)\n$/.exec(
+      text((await http.finish()).bytes),
+    ) ?? [];
+    assertEquals(answer, [String(status), type, answer[2], code]);
+    assertMatch(answer[2]!, what);
+    const socks = await connectRaw(front);
+    await socks.write(Uint8Array.of(5, 1, 0, ...socksRequest("web.test", 80)));
+    assertEquals([...await socks.read(12)], reply(rep!));
+    socks.close();
+    await socks.finish();
   }
-  const refused = new TargetError("SOCKS5_TARGET_REFUSED", "message", { phase: "request", rep: 5 });
-  assertEquals(failureOf(refused).type, "connection_refused");
+});
+
+test("a REP that the proxy sent is passed on, and of other errors nothing", () => {
+  const error = new TargetError("SOCKS5_TARGET_ONION_NOT_FOUND", "message", { phase: "request", rep: 0xf0 });
+  assertEquals(failureOf(error).rep, 0xf0);
   assertEquals(failureOf(new Error("secret")).text, "The connection failed");
 });
 
