@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import type { ConnDuplex } from "../adapters/duplex.ts";
-import { checkConnects, type Connects, connectTo, type FetchTls, parseFetchTls } from "./way.ts";
+import { checkConnects, type Connects, connectTo, type FetchTls, parseFetchTls } from "./options.ts";
 
 /** What undici asks a {@linkcode UndiciConnector} for. */
 export interface UndiciConnectOptions {

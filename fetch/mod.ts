@@ -1,26 +1,23 @@
 /**
- * The standard `fetch` through a SOCKS5 proxy, on the HTTP stack of the runtime: Deno, Bun, Node.
+ * The `fetch` of the standard through a SOCKS5 proxy, by the same code on Deno, Bun and Node.
  *
  * @module
  */
-import { socks5Error } from "../src/errors.ts";
-import { bunWay } from "./bun.ts";
-import { denoWay } from "./deno.ts";
-import { nodeWay } from "./node.ts";
+import type { Fetcher } from "./fetcher.ts";
+import { checkConnects, type Connects, type FetchTls, parseFetchTls } from "./options.ts";
 import { requestOf } from "./request.ts";
-import { checkConnects, type Connects, type FetchTls, parseFetchTls } from "./way.ts";
 
 export { createConnector } from "./connector.ts";
 export type { UndiciConnectCallback, UndiciConnectOptions, UndiciConnector } from "./connector.ts";
-export type { Connects, FetchTls } from "./way.ts";
+export type { Connects, FetchTls } from "./options.ts";
 
-/** How a fetch does what the standard leaves open. */
+/** What the standard leaves open. */
 export interface FetchOptions {
-  /** TLS with targets. Default: the authorities of the runtime, and no certificate of one's own. */
+  /** TLS with targets. Default: the authorities of the runtime, and no client certificate. */
   tls?: FetchTls | undefined;
 }
 
-/** A `fetch` with a pool of its own. */
+/** A `fetch` with connections of its own. */
 export type Socks5Fetch = typeof fetch & {
   /** Ends what is in flight and what is kept for later; resolves when nothing is left. Later calls are rejected. */
   close(): Promise<void>;
@@ -29,16 +26,18 @@ export type Socks5Fetch = typeof fetch & {
 };
 
 /**
- * Makes a `fetch` that reaches what it fetches through a client, redirects included, and nothing in any other way,
- * whatever NO_PROXY, HTTP_PROXY or the options of a call say. Two of them never share a connection.
+ * Makes a `fetch` that reaches what it fetches through a client, redirects included, and in no other way: whatever
+ * `NO_PROXY` or `HTTP_PROXY` say, and whatever was done to the global `fetch`. Two of them never share a connection.
  *
- * It is rejected with a `TypeError` as the standard wants it, whose `cause` is the {@linkcode Socks5Error} if it was not
- * connected, or with the reason of the signal. An abort ends the handshake with the proxy, too.
+ * It is rejected with a `TypeError`, as in the Fetch standard, whose `cause` is the {@linkcode Socks5Error} if there was
+ * no connection; or with the reason of the signal, which ends a handshake with the proxy, too. `redirect: "manual"`
+ * gives the answer itself, with its `Location`, as the fetch of servers does. HTTP/1.1 alone is spoken.
  *
- * On Deno and Bun it starts a front on a loopback port, with a password, at the first call.
+ * The options of a runtime by which its own fetch would connect in another way (`dispatcher`, `client`, `proxy`, `unix`,
+ * `tls`, `session`, `protocol`) are a `TypeError`.
  *
- * @throws {TypeError} If an option is malformed, or the runtime would not heed it: `fetch` or undici's global
- * dispatcher was replaced, Bun is older than 1.4.5, Deno has no permission to leave NO_PROXY out.
+ * @param client What connects: a `Socks5Client`, or something else with its `connect`. Closing it stays with the caller.
+ * @throws {TypeError} If an option is malformed, or unknown.
  *
  * @example
  * ```ts
@@ -54,27 +53,27 @@ export type Socks5Fetch = typeof fetch & {
  */
 export function createFetch(client: Connects, options: FetchOptions = {}): Socks5Fetch {
   checkConnects(client);
-  const way = runtimeWay()(client, parseFetchTls(options.tls));
+  const tls = parseFetchTls(options.tls);
+  let fetcher: Promise<Fetcher> | undefined;
   let closing: Promise<void> | undefined;
-  let closed: Error | undefined;
 
-  async function fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
+  async function fetch(input: RequestInfo | URL, init: RequestInit = {}): Promise<Response> {
     const request = requestOf(input, init);
-    if (closed !== undefined) throw new TypeError("fetch failed", { cause: closed });
-    return await way.send(request, init?.body);
+    fetcher ??= makeFetcher(client, tls);
+    return await (await fetcher).fetch(request);
   }
 
   function close(): Promise<void> {
-    closed ??= socks5Error("SOCKS5_CLIENT_CLOSED", "Cannot fetch: the fetch was closed", { phase: "pool" });
-    return closing ??= way.close(closed);
+    fetcher ??= makeFetcher(client, tls);
+    return closing ??= fetcher.then((fetcher) => fetcher.close());
   }
 
   // preconnect is Bun's: a hint, which is not taken
   return Object.assign(fetch, { close, [Symbol.asyncDispose]: close, preconnect: () => {} });
 }
 
-function runtimeWay(): typeof nodeWay {
-  const runtime = globalThis as { Deno?: { version?: { deno?: string } }; Bun?: { version?: string } };
-  if (runtime.Deno?.version?.deno) return denoWay;
-  return runtime.Bun?.version ? bunWay : nodeWay;
+/** Loaded by the first call: an import of this module alone costs next to nothing, and needs no `node:http`. */
+async function makeFetcher(client: Connects, tls: FetchTls): Promise<Fetcher> {
+  const { Fetcher } = await import("./fetcher.ts");
+  return new Fetcher(client, tls);
 }

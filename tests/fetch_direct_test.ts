@@ -1,9 +1,12 @@
-import { assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { execFile } from "node:child_process";
+import { Agent } from "node:http";
+import { connect, Server } from "node:net";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { createFetch } from "../fetch/mod.ts";
 import { Socks5Client } from "../mod.ts";
+import { causeOf } from "./support/fetch_stage.ts";
 import { createTestProxy, type TestProxy } from "../testing/mod.ts";
 import { startSilent, type Target } from "./support/targets.ts";
 import { test } from "./support/test.ts";
@@ -52,46 +55,80 @@ for (const [name, environment] of Object.entries(environments)) {
   });
 }
 
-test("a fetch that was replaced is not taken for the runtime's own", async () => {
-  const { fetch } = globalThis;
-  const client = new Socks5Client("socks5h://127.0.0.1:1", { retry: 0 });
-  let asked = 0;
-  globalThis.fetch = (() => Promise.resolve(new Response(`direct ${++asked}`))) as never;
-  try {
-    if (runtime === "bun") { // which has its own in another place, too
-      const own = createFetch(client);
-      assertEquals(await own("http://a.test/").catch((error) => error.cause.code), "SOCKS5_PROXY_UNREACHABLE");
-      await own.close();
-      assertEquals(asked, 0);
-    } else {
-      assertThrows(() => createFetch(client), TypeError, "Cannot use fetch as");
-    }
-  } finally {
-    globalThis.fetch = fetch;
-  }
-});
-
-const missing: [runtime: string, member: string, value: unknown][] = [
-  ["Deno", "createHttpClient", undefined],
-  ["Bun", "FetchSession", undefined],
-  ["Bun", "FetchSession", class {}],
+// What Next.js, tracing and polyfills do to the global fetch, which this one has nothing to do with.
+const wrappers: [what: string, wrap: (native: typeof globalThis.fetch) => typeof globalThis.fetch][] = [
+  ["that answers by itself", () => () => Promise.resolve(new Response("direct"))],
+  ["that makes a Request anew", (native) => (input, init) => native(new Request(input, init))],
+  ["that throws", () => () => Promise.reject(new Error("must not be called"))],
 ];
 
-for (const [name, member, value] of missing) {
-  const object = (globalThis as Record<string, unknown>)[name] as object | undefined;
-  test(`${name} with ${value ? "another" : "no"} ${member} is refused`, () => {
-    const before = Object.getOwnPropertyDescriptor(object, member)!;
-    Object.defineProperty(object, member, { value });
-    try {
-      const client = new Socks5Client("socks5h://127.0.0.1:1");
-      assertThrows(() => createFetch(client), TypeError, `Cannot use ${name} as`);
-    } finally {
-      Object.defineProperty(object, member, before);
-    }
-  }, { skip: object === undefined && `it is about ${name}` });
+for (const [what, wrap] of wrappers) {
+  test(`a global fetch ${what} changes nothing, before or after`, async () => {
+    await withPlaces(async ({ web, proxy }) => {
+      const { fetch } = globalThis;
+      const client = () => new Socks5Client(proxy.url, { retry: 0 });
+      const url = `http://127.0.0.1:${web.port}/`;
+      const before = createFetch(client());
+      globalThis.fetch = wrap(fetch) as typeof fetch;
+      try {
+        const after = createFetch(client());
+        for (const each of [before, after]) assertEquals(await (await each(url)).text(), "hello");
+        assertEquals([proxy.connections.length, web.accepted], [2, 2]);
+        await proxy.stop();
+        for (const each of [createFetch(client()), createFetch(client())]) {
+          assertEquals((await causeOf(each(url))).code, "SOCKS5_PROXY_UNREACHABLE");
+        }
+        await before.close();
+        await after.close();
+        assertEquals(web.accepted, 2);
+      } finally {
+        globalThis.fetch = fetch;
+        await proxy.start();
+      }
+    });
+  });
 }
 
-for (const hook of ["dispatcher", "client", "proxy", "unix", "session", "tls", "agent", "protocol"]) {
+test("it takes the place of the global fetch, and another one can be made then", async () => {
+  await withPlaces(async ({ web, proxy }) => {
+    const { fetch } = globalThis;
+    const one = createFetch(new Socks5Client(proxy.url));
+    globalThis.fetch = one;
+    try {
+      const two = createFetch(new Socks5Client(proxy.url));
+      for (const each of [one, two]) {
+        assertEquals(await (await each(`http://127.0.0.1:${web.port}/`)).text(), "hello");
+        assertEquals(await (await each("data:,local")).text(), "local");
+      }
+      await two.close();
+    } finally {
+      globalThis.fetch = fetch;
+    }
+    await one.close();
+    assertEquals(proxy.connections.length, 2);
+  });
+});
+
+test("it opens no port, whatever it fetches", async () => {
+  const { listen } = Server.prototype;
+  await withPlaces(async ({ web, proxy }) => {
+    let listened = 0;
+    Server.prototype.listen = function () {
+      listened++;
+      return this;
+    };
+    try {
+      const fetch = createFetch(new Socks5Client(proxy.url));
+      assertEquals(await (await fetch(`http://127.0.0.1:${web.port}/redirect`)).text(), "hello");
+      await fetch.close();
+    } finally {
+      Server.prototype.listen = listen;
+    }
+    assertEquals(listened, 0);
+  });
+});
+
+for (const hook of ["dispatcher", "client", "proxy", "unix", "session", "tls", "protocol"]) {
   test(`init.${hook} is refused, and on a Request it counts nothing`, async () => {
     await withPlaces(async ({ web, proxy }) => {
       const fetch = createFetch(new Socks5Client(proxy.url, { retry: 0 }));
@@ -106,6 +143,18 @@ for (const hook of ["dispatcher", "client", "proxy", "unix", "session", "tls", "
   });
 }
 
+test("init.agent, which SDKs give that were made for node-fetch, counts nothing", async () => {
+  await withPlaces(async ({ web, proxy, trap }) => {
+    const fetch = createFetch(new Socks5Client(proxy.url));
+    const agent = new Agent();
+    agent.createConnection = () => connect(trap.port, "127.0.0.1");
+    const init = { agent } as RequestInit;
+    assertEquals(await (await fetch(`http://127.0.0.1:${web.port}/`, init)).text(), "hello");
+    assertEquals([proxy.connections.length, trap.accepted], [1, 0]);
+    await fetch.close();
+  });
+});
+
 const denoOnly = { skip: runtime !== "deno" && "it is about Deno" } as const;
 
 test("Deno looks no name up", async () => {
@@ -116,14 +165,10 @@ test("Deno looks no name up", async () => {
   });
 }, denoOnly);
 
-test("Deno needs the permissions for loopback and for NO_PROXY", async () => {
+test("Deno needs the permission for the proxy, and no other", async () => {
   await withPlaces(async ({ web, proxy }) => {
-    const net = "--allow-net=127.0.0.1";
-    const env = { NO_PROXY: "*" };
-    const urls = urlsOf(web).slice(0, 2);
-    assertEquals(await fetched(proxy, urls, env, {}, [net, "--allow-env=NO_PROXY,no_proxy"]), ["hello", "hello"]);
-    const error = await fetched(proxy, urls, env, {}, [net]).catch((error) => String(error));
-    assertMatch(String(error), /TypeError: Cannot use Deno's permissions as .*--allow-env=NO_PROXY,no_proxy/);
+    const flags = [`--allow-net=127.0.0.1:${proxy.port}`];
+    assertEquals(await fetched(proxy, urlsOf(web), { NO_PROXY: "*" }, {}, flags), urlsOf(web).map(() => "hello"));
   });
 }, denoOnly);
 

@@ -44,9 +44,7 @@ const refused: [what: string, cert: Issued, url: string, tls: FetchTls | undefin
 for (const [what, cert, url, tls] of refused) {
   test(`HTTPS with a certificate ${what} is refused, also after a redirect`, async () => {
     await withFetch(hello, { tls: cert, fetch: { tls } }, async ({ fetch, web }) => {
-      // Bun has its own errors
-      if ("Bun" in globalThis) await assertRejects(() => fetch(url), TypeError);
-      else assertInstanceOf(await causeOf(fetch(url)), TlsError);
+      assertInstanceOf(await causeOf(fetch(url)), TlsError);
       assertEquals(web.seen.length, 0);
     });
     let port = 0;

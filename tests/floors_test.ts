@@ -5,13 +5,15 @@ import { test } from "./support/test.ts";
 
 // Imports only point down; files of one floor do not import each other.
 const floors = [
-  ["agent/mod.ts"],
-  ["agent/agent.ts"],
-  ["agent/identity.ts", "agent/secure.ts"],
   ["fetch/mod.ts"],
-  ["fetch/bun.ts", "fetch/deno.ts", "fetch/node.ts"],
-  ["fetch/aliases.ts", "fetch/connector.ts", "fetch/own_front.ts", "fetch/redirects.ts", "fetch/request.ts"],
-  ["fetch/way.ts"],
+  ["fetch/fetcher.ts"],
+  ["fetch/redirect.ts"],
+  ["fetch/request_fields.ts"],
+  ["fetch/exchange.ts"],
+  ["fetch/agent.ts", "fetch/call.ts", "fetch/connector.ts", "fetch/content_coding.ts", "fetch/integrity.ts"],
+  ["fetch/local.ts", "fetch/request.ts", "fetch/response_body.ts"],
+  ["fetch/options.ts", "fetch/request_body.ts", "fetch/response.ts"],
+  ["fetch/form_data.ts"],
   ["cli/main.ts"],
   ["cli/mod.ts"],
   ["cli/check.ts", "cli/connect.ts", "cli/serve.ts"],
@@ -90,9 +92,22 @@ const floors = [
 // What a file may import, and how. The core is loaded at the first use of a client, an adapter at the first connect, TLS
 // when it is started; below those the floors decide alone.
 const doors: { from: RegExp; to: RegExp; kind: Kind }[] = [
-  { from: /^fetch\//, to: /^(fetch\/|src\/(address|arguments|errors|settings|tls_options)\.ts$|node:)/, kind: "value" },
-  { from: /^fetch\//, to: /^(mod|adapters\/duplex|front\/mod|src\/(connection|options|transport))\.ts$/, kind: "type" },
-  { from: /^fetch\//, to: /^(adapters\/duplex|front\/mod)\.ts$/, kind: "dynamic" },
+  {
+    from: /^fetch\/(mod|request|request_body|form_data|options)\.ts$/,
+    to: /^(fetch\/|src\/(arguments|errors|settings|tls_options)\.ts$)/,
+    kind: "value",
+  },
+  {
+    from: /^fetch\/(?!(mod|request|request_body|form_data|options)\.ts)/,
+    to: /^(fetch\/|src\/errors\.ts$|(adapters\/duplex|agent\/agent)\.ts$|node:)/,
+    kind: "value",
+  },
+  {
+    from: /^fetch\//,
+    to: /^(mod|adapters\/duplex|agent\/agent|fetch\/.*|node:.*|src\/(connection|options|transport))(\.ts)?$/,
+    kind: "type",
+  },
+  { from: /^fetch\/(mod|connector)\.ts$/, to: /^(fetch\/fetcher|adapters\/duplex)\.ts$/, kind: "dynamic" },
   { from: /^front\//, to: /^(front\/|src\/(address|arguments|errors|proxy|settings)\.ts$|node:)/, kind: "value" },
   { from: /^front\//, to: /^(mod|src\/(connection|transport))\.ts$/, kind: "type" },
   { from: /^mod\.ts$/, to: /^src\/(errors|socks5_client)\.ts$/, kind: "value" },

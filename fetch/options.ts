@@ -10,14 +10,6 @@ export type Connects = Pick<Socks5Client, "connect">;
 /** How TLS is done with a target. The certificate of the target has to be for the host of the URL. */
 export type FetchTls = Pick<TlsOptions, "caCerts" | "cert" | "key">;
 
-/** The HTTP stack of a runtime, which connects by means of a client and in no other way. */
-export interface Way {
-  /** The runtime's own fetch; `source` is the body that the request was made with, if it was not one already. */
-  send(request: Request, source: unknown): Promise<Response>;
-  /** Ends what is in flight with that reason, and resolves when nothing is left. */
-  close(reason: Error): Promise<void>;
-}
-
 /** The parts of a URL that say where to connect to, as `URL` and undici have them. */
 export interface UrlParts {
   /** `"http:"` or `"https:"`. */

@@ -1,0 +1,46 @@
+import { Socks5Error } from "../src/errors.ts";
+
+/** A call from its start to the end of its body: the caller's signal ends it, and so does closing the fetch. */
+export class Call {
+  /** Ends the step that is under way. */
+  stop: ((reason: unknown) => void) | undefined;
+  /** Why it was ended from outside. */
+  over: { readonly reason: unknown } | undefined;
+  readonly #calls: Set<Call>;
+  readonly #signal: AbortSignal | null;
+  readonly #aborted = (): void => this.end(this.#signal!.reason);
+
+  constructor(calls: Set<Call>, signal: AbortSignal | null) {
+    this.#calls = calls;
+    this.#signal = signal;
+    calls.add(this);
+    if (signal?.aborted) this.#aborted();
+    else signal?.addEventListener("abort", this.#aborted);
+  }
+
+  /** Ends it from outside; later calls do nothing. */
+  end(reason: unknown): void {
+    if (!this.#calls.has(this)) return;
+    this.over = { reason };
+    this.done();
+    this.stop?.(reason);
+  }
+
+  /** Says that nothing of it is left. */
+  done(): void {
+    this.#calls.delete(this);
+    this.#signal?.removeEventListener("abort", this.#aborted);
+  }
+
+  /** What the caller is told of an error: the reason as it is, or a `TypeError` as the standard wants it. */
+  failure(message: string, error: unknown): unknown {
+    if (this.over !== undefined) return this.over.reason;
+    return error instanceof TypeError ? error : new TypeError(message, { cause: causeOf(error) });
+  }
+}
+
+/** The `Socks5Error` in an error, if there is one. */
+function causeOf(error: unknown): unknown {
+  for (let it = error; it instanceof Error; it = it.cause) if (it instanceof Socks5Error) return it;
+  return error;
+}

@@ -1,0 +1,135 @@
+import { type ClientRequest, type IncomingMessage, request as httpRequest } from "node:http";
+import { request as httpsRequest } from "node:https";
+import type { FetchAgent } from "./agent.ts";
+import type { Call } from "./call.ts";
+import type { FetchRequest } from "./request.ts";
+
+/** One request of a fetch: its first, or one that a redirect leads to. */
+export type Hop = Pick<FetchRequest, "url" | "method" | "headers" | "body">;
+
+/** The head of an answer, whose body is still to come, and the request, which may still be on its way. */
+export interface Answer {
+  readonly message: IncomingMessage;
+  readonly request: ClientRequest;
+}
+
+type Fields = Record<string, string>;
+
+const MOST_HEADER_BYTES = 262_144; // as in Chromium
+
+// What is done twice is as good as done once (RFC 9110 section 9.2.2).
+const IDEMPOTENT = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"];
+
+/**
+ * Sends a request and gives the answer. If the target closed a connection that was kept just
+ * then, the request is sent again on another one, unless anything could come of it twice.
+ */
+export async function exchange(hop: Hop, fields: Fields, agent: FetchAgent, call: Call): Promise<Answer> {
+  for (;;) {
+    if (call.over !== undefined) throw call.over.reason;
+    const attempt = new Attempt(hop, fields, agent);
+    call.stop = (reason) => attempt.stop(reason);
+    try {
+      return await attempt.answer;
+    } catch (error) {
+      if (call.over !== undefined || !attempt.cameTooLate || !mayRepeat(hop)) throw error;
+    }
+  }
+}
+
+function mayRepeat({ method, headers, body }: Hop): boolean {
+  return body?.kind !== "stream" && (IDEMPOTENT.includes(method) || headers.has("idempotency-key"));
+}
+
+/** A request on one connection. */
+class Attempt {
+  readonly answer: Promise<Answer>;
+  readonly #request: ClientRequest;
+  #failed!: (error: unknown) => void;
+  #message: IncomingMessage | undefined;
+  #upload: ReadableStreamDefaultReader<Uint8Array> | undefined;
+
+  constructor(hop: Hop, headers: Fields, agent: FetchAgent) {
+    const { protocol, hostname, port, pathname, search, href } = hop.url;
+    const secure = protocol === "https:";
+    const request = this.#request = (secure ? httpsRequest : httpRequest)({
+      agent,
+      protocol,
+      hostname: hostname.replace(/^\[|\]$/g, ""),
+      port: port || (secure ? 443 : 80),
+      path: pathname + (search || (/\?(#|$)/.test(href) ? "?" : "")),
+      method: hop.method,
+      headers,
+      maxHeaderSize: MOST_HEADER_BYTES,
+    });
+    // node:http writes it in capitals; and in Deno it would send anything again by itself, a POST too
+    Object.assign(request, { method: hop.method, _retrying: true });
+    this.answer = new Promise((resolve, reject) => {
+      this.#failed = reject;
+      request.on("response", (message) => {
+        this.#message = message.on("error", () => {});
+        resolve({ message, request });
+      });
+    });
+    request.on("error", (error) => this.#ended(error));
+    request.on("close", () => this.#ended(new Error("The connection was closed")));
+    this.#send(hop.body).catch((error) => this.stop(error));
+  }
+
+  /** Whether it came to a connection that had served others just when the target closed it. */
+  get cameTooLate(): boolean {
+    return this.#request.reusedSocket && this.#message === undefined;
+  }
+
+  /** Ends it, and the body of its answer, for that reason. */
+  stop(reason: unknown): void {
+    this.#ended(reason);
+    if (this.#message?.readableEnded === false) this.#message.destroy(reason as Error);
+    this.#request.destroy();
+  }
+
+  /** Nothing more is sent. */
+  #ended(reason: unknown): void {
+    this.#failed(reason);
+    this.#upload?.cancel(reason).catch(() => {});
+    this.#upload = undefined;
+  }
+
+  async #send(body: Hop["body"]): Promise<void> {
+    const request = this.#request;
+    if (body === null) return void request.end();
+    if (body.kind === "bytes") return void request.end(body.bytes);
+    const stream: ReadableStream<Uint8Array> = body.kind === "blob" ? body.blob.stream() : body.stream;
+    const reader = this.#upload = stream.getReader();
+    const length = Number(request.getHeader("content-length") ?? NaN);
+    let sent = 0;
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (request.destroyed) return;
+      if (done) break;
+      if (!ArrayBuffer.isView(value)) {
+        throw new TypeError(`Cannot send what the body of the request gave: not a Uint8Array but ${typeof value}`);
+      }
+      sent += value.byteLength;
+      if (sent > length) break;
+      if (value.byteLength > 0 && !request.write(value)) await drained(request);
+    }
+    if (sent !== length && !Number.isNaN(length)) {
+      const how = sent > length ? "more" : "fewer";
+      throw new TypeError(`Cannot send the body of the request: it has ${how} bytes than Content-Length says`);
+    }
+    this.#upload = undefined;
+    request.end();
+  }
+}
+
+/** Resolves when more may be written, or nothing any more. */
+function drained(request: ClientRequest): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      request.off("drain", done).off("close", done);
+      resolve();
+    };
+    request.on("drain", done).on("close", done);
+  });
+}

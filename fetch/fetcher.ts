@@ -1,0 +1,130 @@
+import { setImmediate } from "node:timers";
+import { socks5Error } from "../src/errors.ts";
+import { FetchAgent } from "./agent.ts";
+import { Call } from "./call.ts";
+import { decoded } from "./content_coding.ts";
+import { type Answer, exchange, type Hop } from "./exchange.ts";
+import { matches } from "./integrity.ts";
+import { localFetch, withoutFragment } from "./local.ts";
+import type { Connects, FetchTls } from "./options.ts";
+import { drain, locationOf, redirected } from "./redirect.ts";
+import { checkHttp, type FetchRequest } from "./request.ts";
+import { readAhead } from "./request_body.ts";
+import { requestFields } from "./request_fields.ts";
+import { fieldsOf, hasNoBody, responseOf } from "./response.ts";
+import { streamOf, streamOfBytes } from "./response_body.ts";
+
+const MOST_REDIRECTS = 20;
+
+/** What a fetch does: over `node:http`, and on connections of its own. */
+export class Fetcher {
+  readonly #agent: FetchAgent;
+  readonly #calls = new Set<Call>();
+  #closed: TypeError | undefined;
+
+  constructor(client: Connects, tls: FetchTls) {
+    this.#agent = new FetchAgent(client, tls);
+  }
+
+  /** Fetches; rejects as the standard has it. */
+  async fetch(request: FetchRequest): Promise<Response> {
+    const call = new Call(this.#calls, request.signal);
+    if (this.#closed !== undefined) call.end(this.#closed);
+    try {
+      return await this.#follow(request, call);
+    } catch (error) {
+      const failure = call.failure("fetch failed", error);
+      call.stop?.(failure);
+      call.done();
+      const { body } = request;
+      if (body?.kind === "stream" && !body.stream.locked) body.stream.cancel(failure).catch(() => {});
+      throw failure;
+    }
+  }
+
+  /** Ends what is in flight, and resolves when no connection is left. Later calls are rejected. */
+  async close(): Promise<void> {
+    const cause = socks5Error("SOCKS5_CLIENT_CLOSED", "Cannot fetch: the fetch was closed", { phase: "pool" });
+    this.#closed = new TypeError("fetch failed", { cause });
+    for (const call of [...this.#calls]) call.end(this.#closed);
+    await this.#agent.close();
+  }
+
+  /** Fetches hop by hop ("HTTP-redirect fetch" of the Fetch standard). */
+  async #follow(request: FetchRequest, call: Call): Promise<Response> {
+    if (call.over !== undefined) throw call.over.reason;
+    const { url, method } = request;
+    if (url.protocol === "data:" || url.protocol === "blob:") {
+      const response = localFetch(url, method);
+      call.done();
+      return response;
+    }
+    checkHttp(url);
+    const body = request.body && await readAhead(request.body, turn);
+    let hop: Hop = { ...request, body };
+    for (let redirects = 0;; redirects++) {
+      const answer = await exchange(hop, requestFields(hop, request.cache), this.#agent, call);
+      const location = locationOf(answer.message);
+      if (location === null || request.redirect === "manual") {
+        return await this.#respond(answer, hop, request.integrity, redirects > 0, call);
+      }
+      if (request.redirect === "error") throw new TypeError('Cannot follow a redirect: init.redirect is "error"');
+      if (redirects === MOST_REDIRECTS) {
+        throw new TypeError(`Cannot follow a redirect: there were ${MOST_REDIRECTS} before it`);
+      }
+      const next = redirected(hop, answer.message.statusCode!, location);
+      const drained = drain(answer);
+      if (next.url.origin === hop.url.origin) await drained; // its connection serves the next request
+      hop = next;
+    }
+  }
+
+  async #respond(answer: Answer, hop: Hop, integrity: string, redirected: boolean, call: Call): Promise<Response> {
+    const { message } = answer;
+    const status = message.statusCode!;
+    const facts = { url: withoutFragment(hop.url), redirected, status, statusText: message.statusMessage ?? "" };
+    const body = hasNoBody(hop.method, status) ? null : bodyOf(answer, call);
+    if (body === null) {
+      await drain(answer);
+      call.done();
+    }
+    if (integrity === "") return responseOf(body, fieldsOf(message), facts);
+    const bytes = body && new Uint8Array(await new Response(body).arrayBuffer());
+    if (bytes === null || !matches(bytes, integrity)) {
+      throw new TypeError("Cannot fetch: the body does not match init.integrity");
+    }
+    return responseOf(bytes, fieldsOf(message), facts);
+  }
+}
+
+/** The body of an answer, decoded. The call lasts until its end. */
+function bodyOf(answer: Answer, call: Call): ReadableStream<Uint8Array> {
+  const { message, request } = answer;
+  const whole = wholeOf(answer);
+  if (whole !== undefined) {
+    const { stream, fail } = streamOfBytes(whole, () => call.done());
+    call.stop = fail;
+    return stream;
+  }
+  const source = decoded(message, message.headers["content-encoding"]);
+  message.once("close", () => call.done());
+  message.once("end", () => {
+    if (!message.complete) source.destroy(new Error("The connection was closed within the body"));
+    else if (!request.writableEnded) request.destroy(); // what is still to be sent is for nobody
+  });
+  return streamOf(source, (error) => call.failure("terminated", error));
+}
+
+/** The whole body, if it came together with the head and is not encoded: its connection is free at once. */
+function wholeOf({ message, request }: Answer): Uint8Array<ArrayBuffer> | undefined {
+  const { headers, complete, readableLength } = message;
+  if (!complete || !request.writableEnded || headers["content-encoding"] !== undefined) return undefined;
+  if (headers["content-length"] !== String(readableLength)) return undefined;
+  const chunk = message.read() as Uint8Array | null;
+  message.resume(); // to its end
+  return new Uint8Array(chunk ?? []);
+}
+
+function turn(): Promise<"late"> {
+  return new Promise((resolve) => setImmediate(() => resolve("late")));
+}

@@ -1,0 +1,24 @@
+import { createHash } from "node:crypto";
+
+const ALGORITHMS = ["sha256", "sha384", "sha512"];
+const EXPRESSION = /^(sha256|sha384|sha512)-([A-Za-z0-9+/_-]+={0,2})(\?[\x21-\x7e]*)?$/;
+
+/**
+ * Whether bytes are what `integrity` says (Subresource Integrity, "Do bytes match metadataList?"): one of its hashes of
+ * the strongest kind is enough, and what is malformed does not count.
+ */
+export function matches(bytes: Uint8Array, integrity: string): boolean {
+  const hashes = integrity.split(/[\t\n\f\r ]+/).flatMap((it) => {
+    const [, algorithm = "", value = ""] = EXPRESSION.exec(it) ?? [];
+    return algorithm === "" ? [] : [{ algorithm, value: base64(value) }];
+  });
+  if (hashes.length === 0) return true;
+  const strongest = ALGORITHMS.findLast((it) => hashes.some(({ algorithm }) => algorithm === it))!;
+  const digest = base64(createHash(strongest).update(bytes).digest("base64"));
+  return hashes.some(({ algorithm, value }) => algorithm === strongest && value === digest);
+}
+
+/** The same text for the same bytes: with or without padding, in either alphabet. */
+function base64(text: string): string {
+  return text.replace(/=+$/, "").replaceAll("-", "+").replaceAll("_", "/");
+}

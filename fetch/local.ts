@@ -1,0 +1,57 @@
+import { Buffer, resolveObjectURL } from "node:buffer";
+import { MIMEType } from "node:util";
+import { responseOf } from "./response.ts";
+
+/** What a `data:` or `blob:` URL has in it, without any network (Fetch standard, "scheme fetch"). */
+export function localFetch(url: URL, method: string): Response {
+  const isData = url.protocol === "data:";
+  if (!isData && method !== "GET") throw new TypeError(`Cannot fetch from a blob: URL with ${method}: only with GET`);
+  const { body, fields } = isData ? dataOf(url) : blobOf(url);
+  const facts = { url: withoutFragment(url), redirected: false, status: 200, statusText: "OK" };
+  return responseOf(method === "HEAD" ? null : body, fields, facts);
+}
+
+/** A URL as a response says it. */
+export function withoutFragment({ href, hash }: URL): string {
+  return href.slice(0, href.length - hash.length).replace(/#$/, "");
+}
+
+interface Content {
+  body: ReadableStream | Uint8Array<ArrayBuffer>;
+  fields: [name: string, value: string][];
+}
+
+function blobOf(url: URL): Content {
+  const blob = resolveObjectURL(url.href);
+  if (blob === undefined) throw new TypeError("Cannot fetch: the blob: URL was revoked, or is not of this process");
+  return {
+    body: blob.stream() as ReadableStream,
+    fields: [["content-length", String(blob.size)], ["content-type", blob.type]],
+  };
+}
+
+/** "data: URL processor" of the Fetch standard. */
+function dataOf(url: URL): Content {
+  const [, given = "", data] = /^data:([^,]*),([^]*)$/.exec(withoutFragment(url)) ?? [];
+  if (data === undefined) throw new TypeError("Cannot fetch: the data: URL has no comma");
+  const [, type = "", base64] = /^(.*?)(; *base64)?$/i.exec(given.trim())!;
+  const text = data.replace(/%([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(parseInt(hex, 16)));
+  const body = Uint8Array.from(Buffer.from(base64 ? decoded(text) : text, "latin1"));
+  return { body, fields: [["content-type", mimeOf(type.startsWith(";") ? `text/plain${type}` : type)]] };
+}
+
+function decoded(base64: string): string {
+  try {
+    return atob(base64);
+  } catch {
+    throw new TypeError("Cannot fetch: the data: URL is not what it says, base64");
+  }
+}
+
+function mimeOf(type: string): string {
+  try {
+    return String(new MIMEType(type));
+  } catch {
+    return "text/plain;charset=US-ASCII";
+  }
+}

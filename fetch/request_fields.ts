@@ -1,0 +1,55 @@
+import { acceptEncoding } from "./content_coding.ts";
+import type { Hop } from "./exchange.ts";
+
+// Matters of the connection, which node:http sees to (RFC 9110 section 7.6.1); and what is meant for a proxy would
+// reach the target.
+const NOT_FORWARDED = new Set([
+  "connection",
+  "expect",
+  "http2-settings",
+  "keep-alive",
+  "proxy-authorization",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+const USER_AGENT = globalThis.navigator?.userAgent ?? "node"; // Node 20 has no navigator
+
+/** The fields of a request as they are sent ("HTTP-network-or-cache fetch" of the Fetch standard). */
+export function requestFields(hop: Hop, cache: RequestCache): Record<string, string> {
+  const { url, headers } = hop;
+  const fields: Record<string, string> = { host: url.host };
+  for (const [name, value] of headers) if (!NOT_FORWARDED.has(name)) fields[name] = value;
+  fields["accept"] ??= "*/*";
+  fields["accept-language"] ??= "*";
+  fields["user-agent"] ??= USER_AGENT;
+  fields["accept-encoding"] ??= headers.has("range") ? "identity" : acceptEncoding;
+  if (cache === "no-cache") fields["cache-control"] ??= "max-age=0";
+  if (cache === "no-store" || cache === "reload") {
+    fields["pragma"] ??= "no-cache";
+    fields["cache-control"] ??= "no-cache";
+  }
+  if (/\bclose\b/i.test(headers.get("connection") ?? "")) fields["connection"] = "close";
+  const length = contentLength(hop);
+  if (length !== undefined) fields["content-length"] = length;
+  return fields;
+}
+
+/** What is known of the length has to be what the caller says of it: anything else could be taken for another request. */
+function contentLength({ method, headers, body }: Hop): string | undefined {
+  const given = headers.get("content-length") ?? undefined;
+  if (given !== undefined && !/^\d+$/.test(given)) {
+    throw new TypeError("Cannot use the field Content-Length: it is no whole number");
+  }
+  if (body?.kind === "stream") return given;
+  const known = body?.length ?? 0;
+  if (given !== undefined && Number(given) !== known) {
+    throw new TypeError(
+      `Cannot use the field Content-Length: it says ${Number(given)}, and the body has ${known} bytes`,
+    );
+  }
+  return body !== null || given !== undefined || method === "POST" || method === "PUT" ? String(known) : undefined;
+}

@@ -1,0 +1,97 @@
+import type { IncomingMessage } from "node:http";
+
+/** What a response is besides its body and its fields. */
+export interface ResponseFacts {
+  readonly url: string;
+  readonly redirected: boolean;
+  readonly status: number;
+  readonly statusText: string;
+}
+
+type Fields = [name: string, value: string][];
+
+const NULL_BODY = [101, 103, 204, 205, 304];
+const REASON_PHRASE = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+/** Whether an answer has no body, whatever comes behind its head (Fetch standard, "null body status"). */
+export function hasNoBody(method: string, status: number): boolean {
+  return method === "HEAD" || NULL_BODY.includes(status);
+}
+
+/** The fields of an answer, each as it came: `Set-Cookie` stays apart. */
+export function fieldsOf({ rawHeaders }: IncomingMessage): Fields {
+  const fields: Fields = [];
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) fields.push([rawHeaders[i]!, rawHeaders[i + 1]!]);
+  return fields;
+}
+
+/** A response as a fetch gives it: of any status, with the URL after redirects, and fields that cannot be changed. */
+export function responseOf(body: BodyInit | null, fields: Fields, facts: ResponseFacts): Response {
+  return new FetchResponse(body, fields, facts) as unknown as Response;
+}
+
+/** `Response` without the members that are given in another way here. */
+interface PlainResponse {
+  readonly headers: Headers;
+  clone(): Response;
+  blob(): Promise<Blob>;
+}
+
+const PlainResponse = Response as unknown as new (body: BodyInit | null, init: ResponseInit) => PlainResponse;
+
+class FetchResponse extends PlainResponse {
+  readonly #facts: ResponseFacts;
+
+  constructor(body: BodyInit | null, fields: Fields, facts: ResponseFacts) {
+    const { status, statusText } = facts;
+    const isUsual = status >= 200 && status <= 599;
+    super(body, { status: isUsual ? status : 200, statusText: REASON_PHRASE.test(statusText) ? statusText : "" });
+    this.#facts = facts;
+    if (!isUsual) Object.defineProperties(this, { status: { value: status }, ok: { value: false } });
+    for (const [name, value] of fields) this.headers.append(name, value);
+    Object.setPrototypeOf(this.headers, ImmutableHeaders.prototype);
+  }
+
+  get url(): string {
+    return this.#facts.url;
+  }
+
+  get redirected(): boolean {
+    return this.#facts.redirected;
+  }
+
+  get type(): ResponseType {
+    return "basic";
+  }
+
+  override clone(): Response {
+    const { body, headers } = super.clone();
+    return responseOf(body, [...headers], this.#facts);
+  }
+
+  /** With its type, which Bun forgets if the body is a stream. */
+  override async blob(): Promise<Blob> {
+    const blob = await super.blob();
+    const type = this.headers.get("content-type") ?? "";
+    return blob.type === "" && type !== "" ? new Blob([blob], { type }) : blob;
+  }
+}
+
+/** The "immutable" guard of the Fetch standard. */
+class ImmutableHeaders extends Headers {
+  override append(): never {
+    throw immutable();
+  }
+
+  override delete(): never {
+    throw immutable();
+  }
+
+  override set(): never {
+    throw immutable();
+  }
+}
+
+function immutable(): TypeError {
+  return new TypeError("Cannot change the headers of a response: they are immutable, but a copy of them is not");
+}

@@ -1,0 +1,83 @@
+import type { Readable } from "node:stream";
+
+/**
+ * A byte stream over a stream of Node; it reads nothing ahead. What breaks off is an error, as `failure` has it. Nothing
+ * but a read that waits keeps it alive: if nobody holds it any more, the source is destroyed.
+ */
+export function streamOf(source: Readable, failure: (error: unknown) => unknown): ReadableStream<Uint8Array> {
+  let wake: (() => void) | undefined;
+  let failed: { readonly error: unknown } | undefined;
+  const changed = () => wake?.();
+  const { stream, fail } = byteStream(
+    async (controller) => {
+      for (;;) {
+        const chunk = source.read() as Uint8Array | null;
+        if (chunk !== null) return controller.enqueue(ownBytes(chunk));
+        if (failed !== undefined) throw failed.error;
+        if (source.readableEnded) return end(controller);
+        await new Promise<void>((resolve) => wake = resolve);
+        wake = undefined;
+      }
+    },
+    () => source.destroy(),
+  );
+  const broke = (error: unknown) => {
+    failed ??= { error: failure(error) };
+    if (wake === undefined) fail(failed.error);
+    else wake();
+  };
+  source.on("readable", changed).on("end", changed).on("error", broke);
+  source.on("close", () => source.readableEnded ? changed() : broke(new Error("The connection was closed")));
+  return stream;
+}
+
+/**
+ * A byte stream of bytes that are here. `over` is called when they were read, cancelled, or nobody holds the stream any
+ * more; until then `fail` makes it one that failed.
+ */
+export function streamOfBytes(bytes: Uint8Array<ArrayBuffer>, over: () => void): ByteStream {
+  return byteStream((controller) => {
+    over();
+    if (bytes.length > 0) controller.enqueue(bytes);
+    end(controller);
+  }, over);
+}
+
+/** A byte stream, and what makes it one that failed. */
+interface ByteStream {
+  readonly stream: ReadableStream<Uint8Array>;
+  fail(error: unknown): void;
+}
+
+const dropped = new FinalizationRegistry((over: () => void) => over());
+
+/** `over` is called when it is cancelled, and when nobody holds it any more. */
+function byteStream(
+  pull: (controller: ReadableByteStreamController) => void | Promise<void>,
+  over: () => void,
+): ByteStream {
+  let controller!: WeakRef<ReadableByteStreamController>;
+  const source: UnderlyingByteSource = {
+    type: "bytes",
+    start(it) {
+      controller = new WeakRef(it);
+    },
+    pull,
+    cancel: over,
+  };
+  const stream = new ReadableStream(source, { highWaterMark: 0 });
+  dropped.register(stream, over);
+  return { stream, fail: (error) => controller.deref()?.error(error) };
+}
+
+function end(controller: ReadableByteStreamController): void {
+  controller.close();
+  controller.byobRequest?.respond(0);
+}
+
+/** Bytes that share their memory with nothing else, since a byte stream takes that away. */
+function ownBytes(chunk: Uint8Array): Uint8Array<ArrayBuffer> {
+  const { buffer, byteOffset, byteLength } = chunk;
+  if (byteLength === buffer.byteLength) return new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
+  return new Uint8Array(chunk);
+}
