@@ -45,6 +45,8 @@ export type { CloseReason } from "./src/place.ts";
 export type { Credentials, ProxySpec } from "./src/proxy.ts";
 export { Socks5Client } from "./src/socks5_client.ts";
 export type {
+  Bytes,
+  ByteStream,
   Conn,
   DatagramHandlers,
   DatagramSocket,

@@ -46,6 +46,8 @@ const NO_PORT = -1;
  * ```
  */
 export class Socks5Agent extends Agent {
+  /** Those that it was made with, as every agent of `node:https` has them. */
+  declare options: Socks5AgentOptions;
   readonly #client: Pick<Socks5Client, "connect">;
   readonly #sessions: Sessions;
 

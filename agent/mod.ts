@@ -19,6 +19,7 @@
  *
  * @module
  */
+import type { Socket } from "node:net";
 import { ConnDuplex, type ConnDuplexOptions } from "../adapters/duplex.ts";
 import type { Conn } from "../src/transport.ts";
 
@@ -28,7 +29,8 @@ export { Socks5Agent, type Socks5AgentOptions } from "./agent.ts";
 
 /**
  * A stream for libraries that let one bring the connection. It opens once, when it is first used, has the members of a
- * `net.Socket` that libraries use, and closes what it opened when it is destroyed.
+ * `net.Socket` that libraries use, and closes what it opened when it is destroyed. To TypeScript it is a `net.Socket`,
+ * which is what libraries ask for; `resetAndDestroy`, `bufferSize` and the type of service are missing.
  *
  * @param open Opens the connection, such as `(signal) => client.connect(target, { signal })`. The signal aborts when the
  * stream is destroyed before it is open.
@@ -50,9 +52,12 @@ export { Socks5Agent, type Socks5AgentOptions } from "./agent.ts";
  * assertEquals(echo, "ping");
  * ```
  */
-export function toDuplex(open: (signal: AbortSignal) => Promise<Conn>, options?: ConnDuplexOptions): ConnDuplex {
+export function toDuplex(
+  open: (signal: AbortSignal) => Promise<Conn>,
+  options?: ConnDuplexOptions,
+): ConnDuplex & Socket {
   if (typeof open !== "function") {
     throw new TypeError(`Cannot use open as a function that opens a connection: current value is ${typeof open}`);
   }
-  return new ConnDuplex(open, options);
+  return new ConnDuplex(open, options) as ConnDuplex & Socket;
 }

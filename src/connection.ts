@@ -1,7 +1,7 @@
 import { socks5Error, type Socks5ErrorCode } from "./errors.ts";
 import type { CloseReason } from "./place.ts";
 import type { Session } from "./session.ts";
-import type { Conn, Detached, TlsOptions } from "./transport.ts";
+import type { ByteStream, Conn, Detached, TlsOptions } from "./transport.ts";
 
 /** How TLS is started on a tunnel that is open. */
 export interface StartTlsOptions extends TlsOptions {
@@ -28,7 +28,7 @@ export interface Socks5Conn<S = unknown> extends Conn<S> {
   /** Whether somebody has used and released it before. */
   readonly reused: boolean;
   /** A byte stream over {@linkcode Conn.read} that reads nothing ahead. Cancelling it closes the tunnel, its end does not. */
-  readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
+  readonly readable: ByteStream;
   /** A stream over {@linkcode Conn.write}: closing it is {@linkcode Conn.closeWrite}, aborting it closes the tunnel. */
   readonly writable: WritableStream<Uint8Array>;
   /** Back to the pool, if it was opened with `reuse`, is at rest, open both ways and never streamed; else `close()`. */

@@ -12,7 +12,7 @@ import { SoundConn } from "./guard.ts";
 import { Sending } from "./sending.ts";
 import type { Session } from "./session.ts";
 import { readableOf, writableOf } from "./streams.ts";
-import type { Detached } from "./transport.ts";
+import type { ByteStream, Detached } from "./transport.ts";
 
 /** One holder's hold on a tunnel: once closed, released or detached, nothing more goes through it. */
 export class HeldConn<S> extends SoundConn implements Socks5Conn<S> {
@@ -25,7 +25,7 @@ export class HeldConn<S> extends SoundConn implements Socks5Conn<S> {
   #read: { done(n: number | null): number | null; failed(error: unknown): never } | undefined;
   #ended = false; // the peer's FIN was read
   #broken = false; // a read failed
-  #readable: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
+  #readable: ByteStream | undefined;
   #writable: WritableStream<Uint8Array> | undefined;
 
   constructor(tunnel: Session<S>, holding: Holding, use: Use) {
@@ -154,7 +154,7 @@ export class HeldConn<S> extends SoundConn implements Socks5Conn<S> {
     if (this.#over === undefined) this.#tunnel.conn.unref?.();
   }
 
-  get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
+  get readable(): ByteStream {
     return this.#readable ??= readableOf(this);
   }
 

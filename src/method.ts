@@ -10,21 +10,19 @@ import type { Conn, Step } from "./transport.ts";
  * ```ts
  * import { type AuthMethod, Socks5Client } from "jsr:@x/socks5";
  *
- * function signed(key: CryptoKey): AuthMethod {
- *   return {
- *     method: 0x80,
- *     async *negotiate() {
- *       const challenge = (yield { have: 16 }).slice(0, 16);
- *       const signature = new Uint8Array(await crypto.subtle.sign("HMAC", key, challenge));
- *       const answer = yield { write: signature, have: 1 };
- *       if (answer[0] !== 0) throw new Error("the proxy did not take the signature");
- *     },
- *   };
- * }
- *
  * const hmac = { name: "HMAC", hash: "SHA-256" };
  * const key = await crypto.subtle.importKey("raw", new Uint8Array(32), hmac, false, ["sign"]);
- * const client = new Socks5Client("socks5h://proxy.example:1080", { methods: [signed(key)], auth: "required" });
+ * const signed: AuthMethod = {
+ *   method: 0x80,
+ *   async *negotiate() {
+ *     const challenge = (yield { have: 16 }).slice(0, 16);
+ *     const signature = new Uint8Array(await crypto.subtle.sign("HMAC", key, challenge));
+ *     const answer = yield { write: signature, have: 1 };
+ *     if (answer[0] !== 0) throw new Error("the proxy did not take the signature");
+ *   },
+ * };
+ *
+ * const client = new Socks5Client("socks5h://proxy.example:1080", { methods: [signed], auth: "required" });
  * await client.close();
  * ```
  */

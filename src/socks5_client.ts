@@ -93,7 +93,7 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    * const client = new Socks5Client("socks5h://user:pass@proxy.example:1080");
    * const binding = await client.bind("127.0.0.1:0");
    * const { hostname, port } = binding.address; // to be told to the peer, which here is this program
-   * const peer = connect(port, hostname, () => peer.end("hello"));
+   * connect(port, hostname).end("hello");
    * const conn = await binding.accept();
    * assertEquals(conn.peer.hostname, "127.0.0.1");
    * assertEquals(await new Response(conn.readable).text(), "hello");

@@ -1,9 +1,9 @@
-import type { Conn } from "./transport.ts";
+import type { ByteStream, Conn } from "./transport.ts";
 
 const CHUNK = 65536;
 
 /** A byte stream over `read`: nothing is read before somebody asks, cancelling closes the connection. */
-export function readableOf(conn: Conn): ReadableStream<Uint8Array<ArrayBuffer>> {
+export function readableOf(conn: Conn): ByteStream {
   const source: UnderlyingByteSource = {
     type: "bytes",
     autoAllocateChunkSize: CHUNK,
@@ -15,7 +15,7 @@ export function readableOf(conn: Conn): ReadableStream<Uint8Array<ArrayBuffer>> 
     },
     cancel: () => conn.close(),
   };
-  return new ReadableStream(source, { highWaterMark: 0 }) as ReadableStream<Uint8Array<ArrayBuffer>>;
+  return new ReadableStream(source, { highWaterMark: 0 }) as ByteStream;
 }
 
 /** A stream over `write`: closing it ends the writing side, aborting it closes the connection. */

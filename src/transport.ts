@@ -1,3 +1,9 @@
+/** `Uint8Array<ArrayBuffer>`, what web APIs take, in words that TypeScript before 5.7 knows. */
+export type Bytes = ReturnType<Uint8ArrayConstructor["of"]>;
+
+/** A byte stream, which is iterable in all runtimes: TypeScript's `dom` does not say so without `dom.asynciterable`. */
+export type ByteStream = ReadableStream<Bytes> & AsyncIterable<Bytes>;
+
 /** Where a {@linkcode Transport} connects to: a host and port, or the path of a unix socket. */
 export type Endpoint = { hostname: string; port: number } | { path: string };
 

@@ -1,9 +1,10 @@
 import { type Address, ATYP, decodeHost } from "./address.ts";
+import type { Bytes } from "./transport.ts";
 
 /** A datagram of UDP ASSOCIATE, without its header. */
 export interface Datagram {
   /** What was sent, from 0 bytes on. */
-  readonly data: Uint8Array<ArrayBuffer>;
+  readonly data: Bytes;
   /** Who sent it, as the proxy says: an IP address, with some proxies a name; safe to print. */
   readonly source: { hostname: string; port: number };
 }
@@ -19,7 +20,7 @@ export function mostPayload(address: Address): number {
 }
 
 /** RSV, FRAG 0, ATYP, DST.ADDR, DST.PORT and the payload (RFC 1928 section 7). */
-export function encodeDatagram({ atyp, addr, port }: Address, data: Uint8Array): Uint8Array<ArrayBuffer> {
+export function encodeDatagram({ atyp, addr, port }: Address, data: Uint8Array): Bytes {
   const end = dataAt(atyp, addr.length);
   const datagram = new Uint8Array(end + data.length);
   datagram.set([0, 0, 0, atyp, addr.length]);

@@ -8,7 +8,7 @@ import type { TestProxyOptions } from "./options.ts";
 import { planFor } from "./plan.ts";
 import { LoopbackProxy, type TestProxy } from "./proxy.ts";
 
-export type { Endpoint } from "../src/transport.ts";
+export type { Bytes, Endpoint } from "../src/transport.ts";
 export type { TestEnding, TestFault, TestStep, TestSteps } from "./faults.ts";
 export { createGate, type TestGate } from "./gate.ts";
 export type { TestConnection, TestCredentials, TestRequest } from "./log.ts";

@@ -1,3 +1,5 @@
+import type { Bytes } from "../src/transport.ts";
+
 /** The fields of a SOCKS5 reply (RFC 1928 section 6), as raw as a server may get them wrong. */
 export interface ReplyFields {
   /** VER. Default: 5. */
@@ -25,7 +27,7 @@ export interface ReplyFields {
  * assertEquals(encodeReply({ rep: 5 }), Uint8Array.of(5, 5, 0, 1, 0, 0, 0, 0, 0, 0));
  * ```
  */
-export function encodeReply(fields: ReplyFields = {}): Uint8Array<ArrayBuffer> {
+export function encodeReply(fields: ReplyFields = {}): Bytes {
   const { ver = 5, rep = 0, rsv = 0, atyp = 1, bndAddr = new Uint8Array(4), bndPort = 0 } = fields;
   return Uint8Array.of(ver, rep, rsv, atyp, ...bndAddr, bndPort >> 8, bndPort & 0xff);
 }

@@ -20,12 +20,13 @@ type Options = { dispatcher?: unknown; client?: unknown; proxy?: unknown };
 const Standard = globalThis.WebSocket as unknown as new (url: string, options: Options) => WebSocket;
 
 /** What opens WebSockets through a client. */
-async function openerFor(client: Socks5Client): Promise<Opener> {
+async function openerFor(client: Socks5Client, whose: string): Promise<Opener> {
   if (runtime === "node") {
     // of the same major version as that of Node
-    const { Agent } = require(`undici${process.versions.undici?.split(".")[0]}`);
+    const { Agent, WebSocket } = require(`undici${process.versions.undici?.split(".")[0]}`);
     const dispatcher = new Agent({ connect: createConnector(client) });
-    return { open: (url) => new Standard(url, { dispatcher }), close: () => dispatcher.destroy() };
+    const Socket = whose === "undici" ? WebSocket : Standard;
+    return { open: (url) => new Socket(url, { dispatcher }), close: () => dispatcher.destroy() };
   }
   for (const name of ["NO_PROXY", "no_proxy"]) delete process.env[name]; // both would go past the front
   const front = await serveFront(client, { credentials });
@@ -47,39 +48,41 @@ async function openerFor(client: Socks5Client): Promise<Opener> {
   };
 }
 
-test("the runtime's own WebSocket goes through the proxy", async () => {
-  await withSockets(async ({ opener, proxy, port }) => {
-    for (const url of ["ws://echo.test/path", `ws://127.0.0.1:${port}/`]) {
-      const socket = opener.open(url);
-      const said = new Promise((resolve, reject) => {
-        socket.onopen = () => socket.send("ping");
-        socket.onmessage = ({ data }) => resolve(data);
-        socket.onerror = () => reject(new Error("it failed"));
-      });
-      assertEquals(await said, `ping at ${new URL(url).host}`);
-      const closed = new Promise((resolve) => socket.onclose = resolve);
-      socket.close();
-      await closed;
-    }
-    const targets = proxy.connections.map(({ request }) => `${request?.hostname}:${request?.port}`);
-    assertEquals(targets, ["echo.test:80", `127.0.0.1:${port}`]);
+for (const whose of runtime === "node" ? ["the runtime", "undici"] : ["the runtime"]) {
+  test(`the WebSocket of ${whose} goes through the proxy`, async () => {
+    await withSockets(whose, async ({ opener, proxy, port }) => {
+      for (const url of ["ws://echo.test/path", `ws://127.0.0.1:${port}/`]) {
+        const socket = opener.open(url);
+        const said = new Promise((resolve, reject) => {
+          socket.onopen = () => socket.send("ping");
+          socket.onmessage = ({ data }) => resolve(data);
+          socket.onerror = () => reject(new Error("it failed"));
+        });
+        assertEquals(await said, `ping at ${new URL(url).host}`);
+        const closed = new Promise((resolve) => socket.onclose = resolve);
+        socket.close();
+        await closed;
+      }
+      const targets = proxy.connections.map(({ request }) => `${request?.hostname}:${request?.port}`);
+      assertEquals(targets, ["echo.test:80", `127.0.0.1:${port}`]);
+    });
   });
-});
 
-test("without the proxy the runtime's own WebSocket fails, and nothing goes past it", async () => {
-  await withSockets(async ({ opener, proxy, port, count }) => {
-    await proxy.stop();
-    for (const host of ["127.0.0.1", "localhost"]) {
-      const socket = opener.open(`ws://${host}:${port}/`);
-      await new Promise((resolve, reject) => {
-        socket.onopen = () => reject(new Error("it is open"));
-        socket.onerror = resolve; // Node 22 says no more
-      });
-    }
-    assertEquals(count(), 0);
-    await proxy.start();
+  test(`without the proxy the WebSocket of ${whose} fails, and nothing goes past it`, async () => {
+    await withSockets(whose, async ({ opener, proxy, port, count }) => {
+      await proxy.stop();
+      for (const host of ["127.0.0.1", "localhost"]) {
+        const socket = opener.open(`ws://${host}:${port}/`);
+        await new Promise((resolve, reject) => {
+          socket.onopen = () => reject(new Error("it is open"));
+          socket.onerror = resolve; // Node 22 says no more
+        });
+      }
+      assertEquals(count(), 0);
+      await proxy.start();
+    });
   });
-});
+}
 
 interface Sockets {
   opener: Opener;
@@ -90,7 +93,7 @@ interface Sockets {
 }
 
 /** Runs `use` with a WebSocket server behind a proxy. */
-async function withSockets(use: (sockets: Sockets) => Promise<void>): Promise<void> {
+async function withSockets(whose: string, use: (sockets: Sockets) => Promise<void>): Promise<void> {
   const { WebSocketServer } = require("ws");
   const server = createServer();
   let count = 0;
@@ -104,7 +107,7 @@ async function withSockets(use: (sockets: Sockets) => Promise<void>): Promise<vo
   const { port } = server.address() as AddressInfo;
   const proxy = await createTestProxy({ rules: () => ({ port }) });
   const client = new Socks5Client(proxy.url, { retry: 0 });
-  const opener = await openerFor(client);
+  const opener = await openerFor(client, whose);
   try {
     await use({ opener, proxy, port, count: () => count });
   } finally {

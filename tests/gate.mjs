@@ -1,5 +1,15 @@
 // All that a change has to pass, in one command: npm run gate [-- --no-suite]
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import process from "node:process";
@@ -64,11 +74,72 @@ async function tarball() {
   const install = ["install", "--no-audit", "--no-fund", "--prefer-offline", tgz, "@types/node@24"];
   if (await step("npm install of the tarball", "npm", install, { cwd: npm })) {
     await step("types of the tarball", deno, ["check", "--quiet", "types.ts"], { cwd: npm });
+    await types(tgz);
     const present = [machineNode(), node];
     for (const runtime of [...present, ...await otherNodes(present)]) await used(runtime, npm);
   }
   const bunDir = consumer("bun");
   if (await step("bun add of the tarball", bun, ["add", tgz], { cwd: bunDir })) await used(bun, bunDir);
+}
+
+/** The types as users have them, and every example of the papers against them. */
+async function types(tgz) {
+  const cwd = consumer("types");
+  const { devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  const libraries = ["axios", "got", "ioredis", "node-fetch", "nodemailer", "pg", "playwright-core", "ssh2", "ws"];
+  const packages = [
+    ...["20", "22", "24", "26"].map((version) => `node${version}@npm:@types/node@${version}`),
+    ...["typescript@latest", "typescript-5.3@npm:typescript@5.3.3"],
+    ...libraries.map((name) => `${name}@${devDependencies[name]}`),
+    ...["nodemailer", "pg", "ssh2", "ws"].map((name) => `@types/${name}`),
+    ...[`undici@${devDependencies.undici8}`.replace("@npm:undici", ""), `@types/bun@${devDependencies.bun}`],
+  ];
+  const install = ["install", "--no-audit", "--no-fund", "--prefer-offline", "--ignore-scripts", tgz, ...packages];
+  if (!await step("npm install of TypeScript, and of what examples import", "npm", install, { cwd })) return;
+  if (!await step("examples as files", node, ["tests/support/write_examples.ts", join(cwd, "examples")])) return;
+  const own = ["types.ts", "examples/around.ts", "examples/own"];
+  await compiled("TypeScript 5.3", cwd, "typescript-5.3", [
+    { types: "node20", module: "node16", dom: true, include: own },
+    { types: "node22", module: "nodenext", dom: false, include: own },
+    { types: "node24", module: "bundler", dom: true, include: own },
+  ]);
+  const modules = ["node16", "nodenext", "bundler"];
+  const ways = ["node20", "node22", "node24", "node26"].flatMap((types, i) =>
+    [true, false].map((dom, j) => ({ types, module: modules[(2 * i + j) % 3], dom, include: own }))
+  );
+  await compiled("the newest TypeScript", cwd, "typescript", [
+    ...ways,
+    { types: "node24", module: "nodenext", include: ["examples/around.ts", "examples/libraries"] },
+    { types: "@types/bun", module: "bundler", include: ["examples/around.ts", "examples/bun"] },
+  ]);
+  const ofDeno = readdirSync(join(cwd, "examples/deno")).map((file) => `examples/deno/${file}`);
+  await step("types of the examples for Deno", deno, ["check", "--quiet", "examples/around.ts", ...ofDeno], { cwd });
+}
+
+/** Type checks in some ways, as one step; the declarations of others are checked only where they come from Node. */
+async function compiled(name, cwd, compiler, ways) {
+  let output = "";
+  let seconds = 0;
+  console.log(`--- types and examples: ${name}`);
+  for (const { types, module, dom = false, include } of ways) {
+    const way = `${types.replace("@types/", "")}-${module}-${dom ? "dom" : "no-dom"}`;
+    const dir = join(cwd, "ways", compiler, `${way}-${include.length}`);
+    mkdirSync(join(dir, "types"), { recursive: true });
+    symlinkSync(join(cwd, "node_modules", types), join(dir, "types", types.startsWith("node") ? "node" : "bun"));
+    const compilerOptions = {
+      ...{ strict: true, noUncheckedIndexedAccess: true, exactOptionalPropertyTypes: true, verbatimModuleSyntax: true },
+      ...{ noEmit: true, target: "es2022", lib: ["es2022", ...(dom ? ["dom", "dom.iterable"] : [])] },
+      ...{ module: module === "bundler" ? "esnext" : module, moduleResolution: module, typeRoots: ["types"] },
+      ...{ types: [types.startsWith("node") ? "node" : "bun"], skipLibCheck: !include.includes("types.ts") },
+    };
+    const config = { compilerOptions, include: include.map((path) => join(cwd, path)) };
+    writeFileSync(join(dir, "tsconfig.json"), JSON.stringify(config));
+    const result = await run(node, [`node_modules/${compiler}/bin/tsc`, "--project", dir], { cwd });
+    seconds += result.seconds;
+    if (!result.ok) output += `${way}:\n${result.output}\n`;
+  }
+  if (output !== "") print(output);
+  results.push({ name: `types and examples: ${name}`, ok: output === "", seconds });
 }
 
 async function used(runtime, cwd) {

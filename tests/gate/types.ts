@@ -1,6 +1,9 @@
 // Compiled against the packed types and never run.
 import { Socks5Client, type Socks5Conn, TargetError } from "@x/socks5";
+import { Socks5Agent, toDuplex } from "@x/socks5/agent";
 import { nodeTransport } from "@x/socks5/node";
+import http from "node:http";
+import https from "node:https";
 import type net from "node:net";
 
 export async function rawSocket(proxy: string): Promise<net.Socket> {
@@ -9,8 +12,27 @@ export async function rawSocket(proxy: string): Promise<net.Socket> {
   return conn.detach().socket;
 }
 
-export function readable(conn: Socks5Conn): ReadableStream<Uint8Array<ArrayBuffer>> {
-  return conn.readable;
+export async function readable(conn: Socks5Conn): Promise<Response> {
+  for await (const chunk of conn.readable) await conn.write(chunk.subarray(1));
+  const [copy]: ReadableStream<Uint8Array>[] = conn.readable.tee();
+  return new Response(copy === undefined ? conn.readable : null);
+}
+
+export async function disposed(client: Socks5Client): Promise<void> {
+  const conn = await client.connect("example.com:443");
+  conn[Symbol.dispose]();
+  await client[Symbol.asyncDispose]();
+}
+
+export function agents(client: Socks5Client): [http.Agent, https.Agent] {
+  const agent = new Socks5Agent(client, { maxSockets: 10 });
+  http.get("http://example.com/", { agent });
+  https.get("https://example.com/", { agent });
+  return [agent, agent];
+}
+
+export function stream(client: Socks5Client): net.Socket {
+  return toDuplex((signal) => client.connect("example.com:443", { signal }));
 }
 
 export function refusal(error: unknown): number | null {
