@@ -34,7 +34,7 @@ export async function associate<S>(shared: Shared<S>, plan: AssociatePlan): Prom
     const rest = { signal, timeout: Math.max(0, end - performance.now()), credentials: plan.credentials };
     granted = await command(shared, CMD.UDP_ASSOCIATE, asked, rest);
     const { session, place, reply } = granted;
-    const relay = relayFor(session, reply, { proxy: addressOf(session), allowPrivate });
+    const relay = relayFor(session, reply, { ...addressOf(session), allowPrivate });
     if (from !== null && relay.isIpv6 !== (from.atyp === ATYP.IPV6)) {
       const why = `the proxy named ${relay.hostname} for datagrams, which cannot be reached from ${from.hostname}`;
       throw associationError("SOCKS5_PROXY_BAD_REPLY", "associate", why, {
@@ -70,8 +70,9 @@ function relayFor(session: Session, reply: Reply, bounds: Bounds): Relay {
 }
 
 /** Where the proxy really is; its host, if the transport does not tell. */
-function addressOf({ conn, proxy: { endpoint } }: Session): string {
-  return conn.remoteAddress ?? ("hostname" in endpoint ? endpoint.hostname : "");
+function addressOf({ conn, proxy: { endpoint } }: Session): { proxy: string; port: number } {
+  const { hostname, port } = "hostname" in endpoint ? endpoint : { hostname: "", port: 0 };
+  return { proxy: conn.remoteAddress ?? hostname, port };
 }
 
 /** A socket that is bound while the scope of its own lasts: the client may be closed meanwhile. */

@@ -124,9 +124,12 @@ export interface AssociateOptions extends CommandOptions {
    */
   from?: string | undefined;
   /**
-   * Whether the proxy may send datagrams to an address that is nearer to this machine than its own: one of this machine
-   * although the proxy is on another, or a private one (RFC 1918, RFC 4193, RFC 6598, link-local) although the proxy has a
-   * public one. It could be a service that has nothing to do with the proxy. Default: `false`.
+   * Whether the proxy may name a relay that could be a service which has nothing to do with it. Default: `false`. Without it
+   * the client takes the proxy's own address, any public one, a private one (RFC 1918, RFC 4193, RFC 6598) of a proxy that
+   * is private or on this machine, one on the link of a proxy that is there, and one of this machine for a proxy on this
+   * machine, at the proxy's port or at 32768 to 65535. What IANA's special-purpose registries set aside counts as neither
+   * public nor private, and IPv4 within IPv6 (NAT64, 6to4, Teredo, ISATAP) counts, too. A proxy at 127.0.0.1 that is the end
+   * of a tunnel cannot be told from one that runs on this machine.
    */
   allowPrivateRelay?: boolean | undefined;
 }
