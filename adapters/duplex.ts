@@ -4,6 +4,7 @@ import { isIP } from "node:net";
 import { Duplex } from "node:stream";
 import { setImmediate } from "node:timers";
 import { IdleTimer } from "./idle_timer.ts";
+import { socketError } from "./socket_error.ts";
 import type { Conn } from "../src/transport.ts";
 
 /** How a {@linkcode ConnDuplex} behaves. */
@@ -17,13 +18,8 @@ export interface ConnDuplexOptions {
 const LEAST = 4096;
 const MOST = 65536;
 
-/** Where a tunnel leads, as far as it is one. */
-interface Ends {
-  /** `"host:port"` of the target. */
-  readonly target?: string;
-  /** Where the target sees it come from, as the proxy says. */
-  readonly boundAddress?: { hostname: string; port: number };
-}
+/** Where a tunnel leads and comes from, of a connection that is one. */
+type Ends = { target?: string; boundAddress?: { hostname: string; port: number } };
 
 /**
  * A stream over a connection that is opened once, by the first of `connect()`, a read, a write or `end()`. It has those
@@ -39,7 +35,8 @@ export class ConnDuplex extends Duplex {
   readonly #abort = new AbortController();
   readonly #idle = new IdleTimer(() => this.emit("timeout"));
   readonly #got = (n: number | null): void => this.#received(n);
-  readonly #fail = (error: unknown): void => void this.destroy(error as Error);
+  readonly #fail = (error: unknown): void => void this.destroy(this.#errorOf(error) as Error);
+  readonly #errorOf: (error: unknown) => unknown;
   #opening: Promise<Conn> | undefined;
   #conn: Conn | undefined;
   #unref = false;
@@ -52,11 +49,17 @@ export class ConnDuplex extends Duplex {
    *
    * @param open Opens the connection; the signal aborts when the stream is destroyed before. What it opens nevertheless
    * is closed.
+   * @param errorOf What becomes of an error of the connection. Default: what Node calls it.
    */
-  constructor(open: (signal: AbortSignal) => Promise<Conn>, options: ConnDuplexOptions = {}) {
+  constructor(
+    open: (signal: AbortSignal) => Promise<Conn>,
+    options: ConnDuplexOptions = {},
+    errorOf: (error: unknown) => unknown = socketError,
+  ) {
     const { allowHalfOpen = false, highWaterMark } = options;
     super({ allowHalfOpen, ...(highWaterMark !== undefined && { highWaterMark }) });
     this.#open = open;
+    this.#errorOf = errorOf;
   }
 
   /**
@@ -199,7 +202,7 @@ export class ConnDuplex extends Duplex {
     this.#send(chunk).then(() => {
       this.#sent += chunk.length;
       done();
-    }, done);
+    }, (error) => done(this.#errorOf(error) as Error));
   }
 
   /** For `node:stream`: what is written while another write waits leaves together. */
@@ -209,7 +212,8 @@ export class ConnDuplex extends Duplex {
 
   /** For `node:stream`. */
   override _final(done: (error?: Error | null) => void): void {
-    this.#opened().then((conn) => conn.closeWrite()).then(() => done(), done);
+    const failed = (error: unknown) => done(this.#errorOf(error) as Error);
+    this.#opened().then((conn) => conn.closeWrite()).then(() => done(), failed);
   }
 
   /** For `node:stream`. */

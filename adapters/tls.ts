@@ -12,7 +12,7 @@ import type { Securing } from "./talk.ts";
 /** Starts TLS with `node:tls` over any connection, which is used up from then on; closing it ends the attempt. */
 export async function startTlsOver(conn: Conn, options: TlsOptions): Promise<Conn> {
   try {
-    const stream = new ConnDuplex(() => Promise.resolve(conn), { allowHalfOpen: true });
+    const stream = new ConnDuplex(() => Promise.resolve(conn), { allowHalfOpen: true }, (error) => error);
     return await new TlsPipe(stream, options, conn.remoteAddress).started;
   } catch (error) {
     conn.close();

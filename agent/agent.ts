@@ -20,8 +20,9 @@ const NO_PORT = -1;
 
 /**
  * An agent for requests of `node:http` and of `node:https`, and of the libraries on top of them. Every connection goes
- * through the proxy; nothing goes around it. What fails is the `error` of the request: a `Socks5Error`, if it was the
- * way to the target.
+ * through the proxy; nothing goes around it. What fails is the `error` of the request: if it was the way to the target,
+ * with the `code` that Node gives to it (`ECONNREFUSED`, `ECONNRESET`, `ETIMEDOUT` and the like, by which libraries decide
+ * whether to ask again) and the `Socks5Error` as its `cause`.
  *
  * Connections are kept for the next request to the same place (`keepAlive` is on by default, as with the global agents;
  * an idle one lets the process end). They are never shared between `http:` and `https:` nor between different options of

@@ -35,7 +35,8 @@ export { Socks5Agent, type Socks5AgentOptions } from "./agent.ts";
  * @param open Opens the connection, such as `(signal) => client.connect(target, { signal })`. The signal aborts when the
  * stream is destroyed before it is open.
  * @returns A stream that ends both ways on the peer's end, as a `net.Socket`, unless `allowHalfOpen` is set. What goes
- * wrong is one `error` event, then `close`.
+ * wrong is one `error` event, then `close`. The error of a tunnel has the `code` that Node gives to it and the `Socks5Error`
+ * as its `cause`.
  * @throws {TypeError} If `open` is not a function.
  *
  * @example A stream to an echo

@@ -20,8 +20,8 @@ export type UndiciConnector = (options: UndiciConnectOptions, callback: UndiciCo
 
 /**
  * Makes what undici 6, 7 or 8 of your own connects with, on Node. The certificate of a target has to be for the
- * host of the URL; HTTP/1.1 alone is spoken. A failure is the `Socks5Error` itself with `request()`, and the `cause` with
- * undici's `fetch()`. What is open belongs to undici: `close()` and `destroy()` are those of its `Agent`.
+ * host of the URL; HTTP/1.1 alone is spoken. A failure has the code that Node gives it, by which undici's `RetryAgent`
+ * decides, and the `Socks5Error` as its `cause`; with undici's `fetch()` it is itself the `cause`. What is open belongs to undici: `close()` and `destroy()` are those of its `Agent`.
  *
  * @throws {TypeError} If an option is malformed, and on Bun: there `undici` is a stand-in that takes an `Agent` and goes
  * past it.
@@ -39,7 +39,7 @@ export type UndiciConnector = (options: UndiciConnectOptions, callback: UndiciCo
  */
 export function createConnector(client: Connects, options: { tls?: FetchTls | undefined } = {}): UndiciConnector {
   checkConnects(client);
-  const connections = new Connections(client, parseFetchTls(options.tls));
+  const connections = new Connections(client, parseFetchTls(options.tls), true);
   if ("Bun" in globalThis) {
     throw new TypeError(
       "Cannot use undici on Bun, which has a stand-in for it that connects directly: use createFetch()",
@@ -52,12 +52,15 @@ export function createConnector(client: Connects, options: { tls?: FetchTls | un
 export class Connections {
   readonly #client: Connects;
   readonly #tls: FetchTls;
+  readonly #asNode: boolean;
   readonly #open: Map<ConnDuplex, Promise<void>> = new Map();
   #over: Error | undefined;
 
-  constructor(client: Connects, tls: FetchTls) {
+  /** `asNode`: errors have the codes of Node. */
+  constructor(client: Connects, tls: FetchTls, asNode = false) {
     this.#client = client;
     this.#tls = tls;
+    this.#asNode = asNode;
   }
 
   /** Opens one. The signal counts until it is open. */
@@ -78,7 +81,8 @@ export class Connections {
   async #socket(options: UndiciConnectOptions, signal: AbortSignal | undefined): Promise<ConnDuplex> {
     const { ConnDuplex } = await import("../adapters/duplex.ts");
     if (this.#over !== undefined) throw this.#over;
-    const socket = givesWay(new ConnDuplex((signal) => connectTo(this.#client, this.#tls, options, { signal })));
+    const open = (signal: AbortSignal) => connectTo(this.#client, this.#tls, options, { signal });
+    const socket = givesWay(new ConnDuplex(open, {}, this.#asNode ? undefined : (error) => error));
     const gone = new Promise<void>((resolve) => socket.once("close", resolve));
     this.#open.set(socket, gone.then(() => void this.#open.delete(socket)));
     const abort = () => socket.destroy(signal!.reason);

@@ -1,15 +1,16 @@
-import { assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
+import { assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
 import { createRequire } from "node:module";
 import { createConnector, createFetch, type UndiciConnector } from "../fetch/mod.ts";
 import { ProxyError, Socks5Client, TlsError } from "../mod.ts";
 import { certificates } from "./support/certificates.ts";
-import { causeOf, withFetch } from "./support/fetch_stage.ts";
+import { withFetch } from "./support/fetch_stage.ts";
 import { test } from "./support/test.ts";
 import type { Answer } from "./support/fetch_web.ts";
 
 /** What of undici is used. */
 interface Undici {
   Agent: new (options: { connect: UndiciConnector }) => Dispatcher;
+  RetryAgent: new (dispatcher: Dispatcher, options: { minTimeout: number; maxRetries?: number }) => Dispatcher;
   MockAgent: new () => Dispatcher;
   fetch(url: string, init: { dispatcher: Dispatcher; signal?: AbortSignal }): Promise<Response>;
   request(url: string, options: { dispatcher: Dispatcher }): Promise<{ body: { text(): Promise<string> } }>;
@@ -43,6 +44,26 @@ for (const version of [6, 7, 8]) {
     });
   }, onNode);
 
+  test(`undici ${version}: its RetryAgent asks again after a reset, on the way and in the middle`, async () => {
+    const { Agent, RetryAgent, request } = undici();
+    const faults = [{ fault: "reset", at: "request" } as const];
+    await withFetch(hello, { proxy: { faults } }, async ({ client, proxy, web }) => {
+      const options = { minTimeout: 1, maxRetries: 2 };
+      const dispatcher = new RetryAgent(new Agent({ connect: createConnector(client) }), options);
+      assertEquals(await (await request("http://a.test/", { dispatcher })).body.text(), "hello");
+      assertEquals([proxy.connections.length, web.seen.length], [2, 1]);
+      await dispatcher.close();
+    });
+    let asked = 0;
+    const broken: Answer = (_, response) => ++asked === 1 ? response.socket!.resetAndDestroy() : response.end("hello");
+    await withFetch(broken, {}, async ({ client }) => {
+      const dispatcher = new RetryAgent(new Agent({ connect: createConnector(client) }), { minTimeout: 1 });
+      assertEquals(await (await request("http://a.test/", { dispatcher })).body.text(), "hello");
+      assertEquals(asked, 2);
+      await dispatcher.close();
+    });
+  }, onNode);
+
   test(`undici ${version}: connections that have nothing to do make room for other hosts`, async () => {
     const { Agent, request } = undici();
     await withFetch(hello, {}, async ({ proxy }) => {
@@ -65,8 +86,16 @@ for (const version of [6, 7, 8]) {
         const dispatcher = new Agent({ connect: createConnector(client, { tls: { caCerts: [authority.cert] } }) });
         assertEquals(await (await fetch("https://example.com/", { dispatcher })).text(), "hello");
         assertEquals(await (await request("https://target.example:444/", { dispatcher })).body.text(), "hello");
-        assertInstanceOf(await causeOf(fetch("https://other.example/", { dispatcher })), TlsError);
-        await assertRejects(() => request("https://other.example/", { dispatcher }), TlsError);
+        for (
+          const asked of [
+            fetch("https://other.example/", { dispatcher }),
+            request("https://other.example/", { dispatcher }),
+          ]
+        ) {
+          const { code, cause } = await socketErrorOf(asked);
+          assertEquals(code, "ERR_TLS_CERT_ALTNAME_INVALID");
+          assertInstanceOf(cause, TlsError);
+        }
         assertEquals([web.seen.length, web.seen[1]!.headers.host], [2, "target.example:444"]);
         await dispatcher.close();
         await proxy.until(() => proxy.open === 0);
@@ -89,8 +118,11 @@ for (const version of [6, 7, 8]) {
       await proxy.stop();
       const down = new Agent({ connect: createConnector(client) });
       const url = `http://127.0.0.1:${web.port}/`;
-      assertInstanceOf(await causeOf(fetch(url, { dispatcher: down })), ProxyError);
-      await assertRejects(() => request(url, { dispatcher: down }), ProxyError);
+      for (const asked of [fetch(url, { dispatcher: down }), request(url, { dispatcher: down })]) {
+        const { code, cause } = await socketErrorOf(asked);
+        assertEquals(code, "ECONNREFUSED");
+        assertInstanceOf(cause, ProxyError);
+      }
       assertEquals(web.accepted, 0);
       await down.close();
       await proxy.start();
@@ -129,4 +161,10 @@ test("createConnector() refuses what is no client, what are no options, and Bun"
 /** Lets undici see that a connection is free, for which it waits a turn. */
 function settled(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+/** The error of the socket, which is that of a request and the cause of what a fetch is rejected with. */
+async function socketErrorOf(promise: Promise<unknown>): Promise<Error & { code?: string }> {
+  const error = await promise.then(() => new Error("it succeeded"), (error: Error) => error);
+  return error instanceof TypeError ? error.cause as Error : error;
 }

@@ -1,7 +1,7 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
 import { Socks5Agent, toDuplex } from "../agent/mod.ts";
-import { Socks5Client } from "../mod.ts";
+import { Socks5Client, Socks5Error } from "../mod.ts";
 import { certificates } from "./support/certificates.ts";
 import { type Imported, type Library, library } from "./support/library.ts";
 import { danteWithAccount } from "./support/real_proxies.ts";
@@ -59,7 +59,9 @@ for (const [name, ask] of Object.entries(requests)) {
       await proxy.stop();
       for (const url of [`http://localhost:${plain.port}/`, `https://localhost:${secure.port}/`]) {
         const error = await ask(it, url, agent).then(() => ({ code: "none" }), (error) => error);
-        assertEquals(error.code, "SOCKS5_PROXY_UNREACHABLE");
+        assertEquals(error.code, "ECONNREFUSED");
+        assertStringIncludes(error.message, "the proxy cannot be reached");
+        if (name !== NODE_FETCH) assertEquals(causeOf(error)?.code, "SOCKS5_PROXY_UNREACHABLE"); // it keeps no cause
       }
       assertEquals([plain.accepted, secure.accepted], [0, 0]);
     });
@@ -140,6 +142,40 @@ for (const [name, { says, ask }] of Object.entries(impatient)) {
     }, { skip: missing });
   }
 }
+
+test(
+  "got asks again after a reset on the way and after one in the middle, and not after a wrong password",
+  async () => {
+    const { it: got } = libraries["got"]!;
+    const ask = async (agent: Socks5Agent) => {
+      const retry = {
+        limit: 1,
+        calculateDelay: ({ computedValue }: { computedValue: number }) => Math.sign(computedValue),
+      };
+      const response = await got.default("http://example.com/", { agent: { http: agent }, retry });
+      return [response.statusCode, response.retryCount];
+    };
+    await withWeb({ proxy: { faults: [{ fault: "reset", at: "request" }] } }, async ({ agent }) => {
+      assertEquals(await ask(agent), [200, 1]);
+    });
+    await withWeb({}, async ({ agent, plain, proxy }) => {
+      plain.server.prependOnceListener("request", (_, response) => {
+        response.writeHead = response.end = () => response; // nothing of it leaves
+        proxy.stop().then(() => proxy.start());
+      });
+      assertEquals(await ask(agent), [200, 1]);
+    });
+    const wrong = {
+      credentials: { username: "u", password: "p" },
+      faults: { fault: "refuse-password", status: 1 },
+    } as const;
+    await withWeb({ proxy: wrong }, async ({ agent, proxy }) => {
+      const error = await ask(agent).catch((error) => error);
+      assertEquals([error.code, causeOf(error)?.code, proxy.connections.length], ["EACCES", "SOCKS5_AUTH_REFUSED", 1]);
+    });
+  },
+  { skip: libraries["got"]!.missing },
+);
 
 const ws = libraries["ws"]!;
 
@@ -224,6 +260,12 @@ test("the recipe for mail works with STARTTLS through dante with a password", as
     });
   });
 }, { skip: libraries["nodemailer"]!.missing || danteWithAccount.missing });
+
+/** The `Socks5Error` that is behind what a library rejects with. */
+function causeOf(error: unknown): Socks5Error | undefined {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) if (cause instanceof Socks5Error) return cause;
+  return undefined;
+}
 
 /** Says hello to an echo and gives its answer. */
 async function overWebSocket(url: string, agent: Socks5Agent): Promise<string> {
