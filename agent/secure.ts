@@ -15,9 +15,12 @@ const ENDS = ["remoteAddress", "remotePort", "remoteFamily", "localAddress", "lo
 /** TLS over a stream, whose errors are its own too, as `node:tls` has it; the stream ends with it. */
 export function secureOver(stream: ConnDuplex, options: SecureOptions, sessions: Sessions): TLSSocket {
   // the path is that of the request and no socket's; node:http has set servername, to nothing for an address
-  const { path: _, _agentKey: key, session = sessions.get(key), ...rest } = options as SecureOptions & {
+  const { path: _, _agentKey: key, session = sessions.get(key), ...given } = options as SecureOptions & {
     path?: string;
   };
+  // the dot at the end is no part of the name in TLS (RFC 6066 section 3), nor in a certificate
+  const [host, servername] = [given.host, given.servername].map((name) => name?.replace(/\.$/, ""));
+  const rest = { ...given, host, ...(servername !== undefined && { servername }) };
   const checkServerIdentity = honestCheck(rest.checkServerIdentity);
   const socket = connect({ ...rest, checkServerIdentity, socket: stream, session } as ConnectionOptions);
   socket.on("session", (session) => sessions.set(key, session));

@@ -322,6 +322,22 @@ test("https: the certificate is checked against the target's name, which is the 
   });
 });
 
+test("https: the dot at the end of a host is no part of its name in TLS; the rest stays as it was given", async () => {
+  await withHosts(2, async ({ agent, proxy, secure }) => {
+    const checked: string[] = [];
+    const options = { agent, checkServerIdentity: (host: string) => void checked.push(host) };
+    for (const url of ["https://example.com./", "https://example.com/"]) {
+      assertEquals(await answer(getSecure(url, options)), `GET ${new URL(url).host}/`);
+    }
+    const explicit = { ...options, servername: "mail.example." };
+    assertEquals(await answer(getSecure("https://example.com./", explicit)), "GET example.com./");
+    assertEquals(secure.names, ["example.com", "example.com", "mail.example"]);
+    assertEquals(checked, ["example.com", "example.com", "mail.example"]);
+    const asked = proxy.connections.map(({ request }) => request?.hostname);
+    assertEquals(asked, ["example.com.", "example.com", "example.com."]);
+  }, {});
+});
+
 test("https: an address is checked against the certificate and never sent as a name", async () => {
   await withWeb({ tls: ips }, async ({ agent, secure }) => {
     const host = `127.0.0.1:${secure.port}`;
@@ -491,12 +507,12 @@ async function told(request: ClientRequest): Promise<string[]> {
 async function withHosts(
   maxOpen: number,
   use: (web: Web & { ask(get: typeof getPlain, url: string): Promise<number | undefined> }) => Promise<void>,
+  agent: Socks5AgentOptions = { checkServerIdentity: () => undefined },
 ): Promise<void> {
   const ports = { http: 0, https: 0 };
   const proxy: TestProxyOptions = {
     rules: (target) => ({ port: target.endsWith(":443") ? ports.https : ports.http }),
   };
-  const agent = { checkServerIdentity: () => undefined };
   await withWeb({ proxy, agent, client: { timeout: 5_000, pool: { maxOpen } } }, async (web) => {
     [ports.http, ports.https] = [web.plain.port, web.secure.port];
     const ask = async (get: typeof getPlain, url: string) => {
