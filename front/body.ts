@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { type Field, type Framing, parseFields } from "./head.ts";
+import { type Field, type Framing, parseFields, parseLenientFields } from "./head.ts";
 import { type Inbox, Malformed } from "./inbox.ts";
 import { forwarded } from "./fields.ts";
 
@@ -44,11 +44,14 @@ async function carryBytes(from: Inbox, length: number, write: Sink["write"]): Pr
   return [];
 }
 
+const SIZE = /^([\da-f]{1,12})(?:[\t ]*;[\t\x20-\x7e\x80-\xff]*)?$/i;
+const PADDED_SIZE = /^([\da-f]{1,12})[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?$/i;
+
 /** RFC 9112 section 7.1; extensions are dropped, since nobody needs to know them. */
 async function carryChunks(from: Inbox, write: Sink["write"], maxTrailers: number): Promise<Field[]> {
   for (;;) {
     const line = await from.line(4_096);
-    const [, digits] = /^([\da-f]{1,12})(?:[\t ]*;[\t\x20-\x7e\x80-\xff]*)?$/i.exec(line ?? "") ?? [];
+    const [, digits] = (from.isLenient ? PADDED_SIZE : SIZE).exec(line ?? "") ?? [];
     if (digits === undefined) throw new Malformed("the size of a chunk is malformed");
     const size = Number.parseInt(digits, 16);
     if (size === 0) break;
@@ -57,7 +60,7 @@ async function carryChunks(from: Inbox, write: Sink["write"], maxTrailers: numbe
   }
   const trailers = await from.section(maxTrailers);
   if (trailers === null) throw new Malformed("the body ends too early");
-  return forwarded(parseFields(trailers));
+  return forwarded(from.isLenient ? parseLenientFields(trailers) : parseFields(trailers));
 }
 
 function chunkOf(bytes: Uint8Array): Uint8Array {

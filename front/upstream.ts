@@ -22,7 +22,7 @@ export class Upstream {
 
   constructor(conn: Socks5Conn, target: Address, pass: Pass) {
     this.conn = conn;
-    this.answers = new Inbox(sourceOf(conn));
+    this.answers = new Inbox(sourceOf(conn), true);
     this.#target = target;
     this.#pass = pass;
   }

@@ -101,6 +101,36 @@ const cases: Record<string, Case> = {
     answer: "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\nETag: x\r\n\r\n",
     told: "HTTP/1.1 304 Not Modified\r\nETag: x\r\nContent-Length: 5\r\n\r\n",
   },
+  "bytes above 7F in the path": {
+    said: "GET http://web.test/\xc3\xa9?\xff HTTP/1.1\r\nHost: web.test\r\n\r\n",
+    sent: "GET /\xc3\xa9?\xff HTTP/1.1\r\nHost: web.test\r\n\r\n",
+  },
+  "status 999": { answer: "HTTP/1.1 999 Request denied\r\nContent-Length: 2\r\n\r\nok" },
+  "an answer whose lines end in LF alone": {
+    answer: "HTTP/1.1 200 OK\nX: y\nContent-Length: 2\n\nok",
+    told: "HTTP/1.1 200 OK\r\nX: y\r\nContent-Length: 2\r\n\r\nok",
+  },
+  "chunks of an answer whose lines end in LF alone, or in spaces": {
+    answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\nok\n1  \r\n!\r\n0 \nX-T: 1\n\n",
+    told: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n1\r\n!\r\n0\r\nX-T: 1\r\n\r\n",
+  },
+  "identity and a length": {
+    answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: 2\r\n\r\nok",
+    told: OK,
+  },
+  "identity until the end": {
+    answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\nok",
+    ends: true,
+    told: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+  },
+  "chunks of HTTP/1.0": {
+    answer: "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    told: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+  },
+  "an answer with a folded field, a space before a colon, a name that is none and a control character": {
+    answer: "HTTP/1.1  200 \x01OK\r\nX: a\r\n\t b \r\nX Y(z): 1\r\n: 2\r\nY: \x1bc\r\nContent-Length : 2\r\n\r\nok",
+    told: "HTTP/1.1 200 \x01OK\r\nX: a b\r\nY: \x1bc\r\nContent-Length: 2\r\n\r\nok",
+  },
   "a connection that the client wants closed": {
     said: GET.replace("\r\n\r\n", "\r\nConnection: Close\r\n\r\n"),
     sent: GET_SENT.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"),

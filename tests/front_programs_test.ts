@@ -5,9 +5,10 @@ import { join } from "node:path";
 import { createServer as createTlsServer } from "node:tls";
 import type { Front } from "../front/mod.ts";
 import { missing, runClient, withDirectory } from "./support/client_program.ts";
-import { type FrontStage, withFront } from "./support/front_stage.ts";
+import { type FrontStage, latin1, withFront } from "./support/front_stage.ts";
 import { type Page, serveSite, startSite } from "./support/front_site.ts";
 import { withTarget } from "./support/stage.ts";
+import { startTarget } from "./support/targets.ts";
 import { test } from "./support/test.ts";
 
 const ALICE = { username: "alice", password: "open sesame" };
@@ -85,6 +86,52 @@ test(
     ),
   { skip: missing("curl") },
 );
+
+const H = "HTTP/1.1 200 OK\r\n";
+const CHUNKED = `${H}Transfer-Encoding: chunked\r\n\r\n`;
+
+// what old and careless servers answer, and curl takes
+const careless: Record<string, string> = {
+  "status 999": "HTTP/1.1 999 No\r\nContent-Length: 2\r\n\r\nok",
+  "status 600": "HTTP/1.1 600 No\r\nContent-Length: 2\r\n\r\nok",
+  "LF alone": "HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+  "LF alone at one end": `${H}Content-Length: 2\n\r\nok`,
+  "chunks with LF alone": `${CHUNKED}2\nok\n0\n\n`,
+  "sizes with spaces": `${CHUNKED}2  \r\nok\r\n0  \r\n\r\n`,
+  "identity": `${H}Transfer-Encoding: identity\r\n\r\nok`,
+  "identity with a length": `${H}Transfer-Encoding: identity\r\nContent-Length: 2\r\n\r\nok`,
+  "identity, then chunked": `${H}Transfer-Encoding: identity, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n`,
+  "chunks of HTTP/1.0": `${CHUNKED.replace("1.1", "1.0")}2\r\nok\r\n0\r\n\r\n`,
+  "a folded field": `${H}X: a\r\n b\r\nContent-Length: 2\r\n\r\nok`,
+  "a space before the colon": `${H}Content-Length : 2\r\n\r\nok`,
+  "a name that is none": `${H}X Y(z): 1\r\nContent-Length: 2\r\n\r\nok`,
+  "control characters": "HTTP/1.1 200 O\x01K\r\nX: a\x1bb\x7f\r\nContent-Length: 2\r\n\r\nok",
+  "no reason": "HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok",
+  "two spaces": "HTTP/1.1  200 OK\r\nContent-Length: 2\r\n\r\nok",
+  "two lengths that agree": `${H}Content-Length: 2, 2\r\n\r\nok`,
+};
+
+for (const [name, answer] of Object.entries(careless)) {
+  test(
+    `curl gets the same answer with the front as without: ${name}`,
+    () =>
+      withDirectory((directory) =>
+        withTarget(
+          startTarget((socket) => socket.once("data", () => socket.end(latin1(answer)))),
+          (target) =>
+            withFront({}, async ({ front }) => {
+              const url = `http://${target.address}/\xe9`;
+              const curl = (...args: string[]) =>
+                runClient(directory, "curl", ["-q", "-sS", "-m", "10", "-w", " %{http_code}", ...args, url]);
+              const direct = await curl();
+              assertMatch(direct.out, /^ok \d{3}$/);
+              assertEquals(await curl("-x", front.url), direct);
+            }),
+        )
+      ),
+    { skip: missing("curl") },
+  );
+}
 
 /** A directory as a web server gives it. */
 const files = (directory: string): Page => ({ path }) => {
