@@ -18,7 +18,7 @@ import { denoFlags, reachesStd, root, run, runtimes } from "./support/tools.mjs"
 
 const { values: options } = parseArgs({ options: { "no-suite": { type: "boolean", default: false } } });
 const { deno, bun, node } = runtimes;
-const { exports, publish } = JSON.parse(readFileSync(join(root, "deno.json"), "utf8"));
+const { exports, publish, version } = JSON.parse(readFileSync(join(root, "deno.json"), "utf8"));
 const std = denoFlags(await reachesStd());
 const code = publish.include.filter((path) => path === "mod.ts" || (!path.includes(".") && path !== "LICENSE"));
 const silent = code.filter((path) => path !== "cli");
@@ -149,6 +149,8 @@ async function used(runtime, cwd) {
   await step(`import on ${name}`, runtime, ["import.mjs"], { cwd, expected });
   await step(`require on ${name}`, runtime, ["require.cjs"], { cwd, expected });
   await step(`fetch on ${name}`, runtime, ["fetch.mjs"], { cwd, expected: `fetched on ${name}` });
+  const program = ["node_modules/@x/socks5/cli/main.js", "--version"];
+  await step(`the command line on ${name}`, runtime, program, { cwd, expected: `socks5 ${version}` });
 }
 
 /** Those Nodes that are supported and not present, oldest first. */
