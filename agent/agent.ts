@@ -5,6 +5,7 @@ import { isIP, type Socket } from "node:net";
 import { setImmediate } from "node:timers";
 import { ConnDuplex } from "../adapters/duplex.ts";
 import type { Socks5Client } from "../mod.ts";
+import { checkBoolean, checkOptions, choice } from "../src/arguments.ts";
 import { cannot } from "../src/errors.ts";
 import { identity } from "./identity.ts";
 import { type SecureOptions, secureOver, Sessions } from "./secure.ts";
@@ -57,10 +58,11 @@ export class Socks5Agent extends Agent {
    *
    * @param client What connects: a `Socks5Client`, or something else with its `connect`. Closing it stays with the caller.
    * @param options Those of `https.Agent`.
-   * @throws {TypeError} If the client has no `connect`.
+   * @throws {TypeError} If the client has no `connect`, or `https.Agent` has no such option.
    */
-  constructor(client: Pick<Socks5Client, "connect">, options: Socks5AgentOptions = {}) {
-    if (typeof client?.connect !== "function") throw new TypeError(cannot("client", "a Socks5Client", typeof client));
+  constructor(client: Pick<Socks5Client, "connect">, given: Socks5AgentOptions = {}) {
+    if (typeof client?.connect !== "function") throw new TypeError(cannot("client", "a Socks5Client", client));
+    const options = checkAgentOptions(given);
     super({ ...options, keepAlive: options.keepAlive ?? true });
     this.#client = client;
     this.#sessions = new Sessions(options.maxCachedSessions ?? 100);
@@ -132,6 +134,38 @@ function limitHandshake(request: ClientRequest): void {
     else request.once("socket", limit);
     return request;
   };
+}
+
+/** All that `https.Agent` takes, whether or not it means anything to an agent with a proxy. */
+const KNOWN: Readonly<Record<string, true>> = Object.fromEntries(
+  [
+    // http.Agent and https.Agent
+    "keepAlive keepAliveMsecs agentKeepAliveTimeoutBuffer maxSockets maxTotalSockets maxFreeSockets maxCachedSessions",
+    "scheduling timeout defaultPort protocol",
+    // net.connect()
+    "host port path localAddress localPort family hints lookup noDelay keepAliveInitialDelay autoSelectFamily",
+    "autoSelectFamilyAttemptTimeout allowHalfOpen onread signal fd readable writable blockList highWaterMark",
+    // tls.connect()
+    "socket servername session checkServerIdentity rejectUnauthorized requestCert requestOCSP enableTrace minDHSize",
+    "pskCallback secureContext ALPNProtocols ALPNCallback SNICallback",
+    // tls.createSecureContext()
+    "allowPartialTrustChain ca cert certificateCompression sigalgs ciphers clientCertEngine crl dhparam ecdhCurve",
+    "honorCipherOrder key privateKeyEngine privateKeyIdentifier maxVersion minVersion passphrase pfx secureOptions",
+    "secureProtocol sessionIdContext ticketKeys sessionTimeout",
+  ].join(" ").split(" ").map((name) => [name, true]),
+);
+
+/** Those of the agent itself are checked here, since the errors of `node:http` show what they were given. */
+function checkAgentOptions(given: Socks5AgentOptions): Socks5AgentOptions {
+  const options = checkOptions("the options of Socks5Agent", given, KNOWN);
+  const { keepAlive, scheduling, maxSockets, maxTotalSockets, maxFreeSockets, maxCachedSessions } = options;
+  const numbers = { maxSockets, maxTotalSockets, maxFreeSockets, maxCachedSessions, timeout: options.timeout };
+  for (const [name, value] of Object.entries(numbers)) {
+    if (value !== undefined && typeof value !== "number") throw new TypeError(cannot(name, "a number", value));
+  }
+  checkBoolean("keepAlive", keepAlive);
+  if (scheduling !== undefined) choice("scheduling", scheduling, ["fifo", "lifo"]);
+  return options;
 }
 
 /** A Host header that node:http made says the port, unless it is the agent's: but the usual one is to be left out. */

@@ -21,6 +21,8 @@
  */
 import type { Socket } from "node:net";
 import { ConnDuplex, type ConnDuplexOptions } from "../adapters/duplex.ts";
+import { checkBoolean, checkOptions, type Known } from "../src/arguments.ts";
+import { cannot } from "../src/errors.ts";
 import type { Conn } from "../src/transport.ts";
 
 export type { ConnDuplex, ConnDuplexOptions } from "../adapters/duplex.ts";
@@ -37,7 +39,7 @@ export { Socks5Agent, type Socks5AgentOptions } from "./agent.ts";
  * @returns A stream that ends both ways on the peer's end, as a `net.Socket`, unless `allowHalfOpen` is set. What goes
  * wrong is one `error` event, then `close`. The error of a tunnel has the `code` that Node gives to it and the `Socks5Error`
  * as its `cause`.
- * @throws {TypeError} If `open` is not a function.
+ * @throws {TypeError} If `open` is not a function, or an option is not what it must be.
  *
  * @example A stream to an echo
  * ```ts
@@ -55,10 +57,16 @@ export { Socks5Agent, type Socks5AgentOptions } from "./agent.ts";
  */
 export function toDuplex(
   open: (signal: AbortSignal) => Promise<Conn>,
-  options?: ConnDuplexOptions,
+  options: ConnDuplexOptions = {},
 ): ConnDuplex & Socket {
-  if (typeof open !== "function") {
-    throw new TypeError(`Cannot use open as a function that opens a connection: current value is ${typeof open}`);
+  if (typeof open !== "function") throw new TypeError(cannot("open", "a function that opens a connection", open));
+  const { allowHalfOpen, highWaterMark } = checkOptions("the options of toDuplex()", options, DUPLEX);
+  checkBoolean("allowHalfOpen", allowHalfOpen);
+  if (highWaterMark !== undefined && !(Number.isInteger(highWaterMark) && highWaterMark >= 0)) {
+    const kind = typeof highWaterMark === "number" ? RangeError : TypeError;
+    throw new kind(cannot("highWaterMark", "a number of bytes", highWaterMark));
   }
-  return new ConnDuplex(open, options) as ConnDuplex & Socket;
+  return new ConnDuplex(open, { allowHalfOpen, highWaterMark }) as ConnDuplex & Socket;
 }
+
+const DUPLEX: Known<ConnDuplexOptions> = { allowHalfOpen: true, highWaterMark: true };

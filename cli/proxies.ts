@@ -33,9 +33,12 @@ export async function proxiesOf(given: Given, io: Pick<CliIo, "env" | "stdin">):
   return { proxies: proxies.length > 0 ? proxies : [ofEnv(io.env, command)], rest };
 }
 
+/** `host:port:user:password`, as lists have it: no `BIND:PORT:HOST:PORT`. */
+const LISTED = /^([^:/[\]]+:\d+:)(?![^:]+:\d{1,5}$).+$/s;
+
 /** The arguments as they may be shown: without user names and passwords. */
 export function shown(args: readonly string[]): string {
-  return args.map((arg) => arg.replace(/:\/\/.*@/s, "://(redacted)@")).join(" ");
+  return args.map((arg) => arg.replace(/:\/\/.*@/s, "://(redacted)@").replace(LISTED, "$1(redacted)")).join(" ");
 }
 
 function ofEnv(env: CliIo["env"], command: string): FoundProxy {

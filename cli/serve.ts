@@ -89,7 +89,7 @@ function parseForward(text: string): FrontOptions & { target: string } {
   const [, bind = "127.0.0.1", port, target] =
     /^(?:(\[[^\]]*\]|[^:[\]]*):)?(\d{1,5}):((?:\[[^\]]*\]|[^:[\]]+):\d{1,5})$/.exec(text) ?? [];
   if (target === undefined) {
-    const said = /^[\w.:[\]*-]{1,100}$/.test(text) ? ` ${text}` : "";
+    const said = /^\d{1,5}$/.test(text) ? ` ${text}` : ""; // more of it may be a proxy with its password
     throw new UsageError(`cannot read${said} as [BIND:]PORT:HOST:PORT, such as 8080:db.internal:80`, "forward");
   }
   return { hostname: bind, port: Number(port), target };

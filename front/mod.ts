@@ -5,6 +5,7 @@
  * @module
  */
 import { formatHostPort } from "../src/address.ts";
+import { checkOptions } from "../src/arguments.ts";
 import { milliseconds } from "../src/settings.ts";
 import { listen } from "./listener.ts";
 import { type FrontOptions, planFor } from "./plan.ts";
@@ -62,8 +63,10 @@ export async function serveFront(client: Connects, options: FrontOptions = {}): 
   }
   const plan = planFor(options);
   const { port, unref, close } = await listen(client, plan);
-  const closeIn = async ({ drain }: { drain?: number | undefined } = {}) =>
+  const closeIn = async (options: { drain?: number | undefined } = {}) => {
+    const { drain } = checkOptions("the options of close()", options, { drain: true });
     await close(milliseconds("drain", drain, 0));
+  };
   return {
     url: `http://${formatHostPort(plan.hostname, port)}`,
     hostname: plan.hostname,

@@ -1,5 +1,6 @@
 import { type Address, parseHost, parseTarget, type Target } from "../src/address.ts";
 import { type Credentials, encodeCredentials } from "../src/proxy.ts";
+import { checkFunction, checkOptions, type Known } from "../src/arguments.ts";
 import { cannot } from "../src/errors.ts";
 import { milliseconds } from "../src/settings.ts";
 import { type Gate, gateFor } from "./gate.ts";
@@ -57,11 +58,24 @@ export interface Plan {
 // names below localhost may be anybody's, if a server of names says so
 const SAFE = /^(127\.[\d.]+|::1|localhost)$/;
 
-/** Checks the options; throws a `TypeError` or a `RangeError` that names the option and what was given. */
-export function planFor(options: FrontOptions): Plan {
-  const { port = 0, credentials, maxHead = 65_536, maxClients = 500, onError } = options;
+const KNOWN: Known<FrontOptions> = {
+  hostname: true,
+  port: true,
+  credentials: true,
+  target: true,
+  headTimeout: true,
+  idleTimeout: true,
+  maxClients: true,
+  maxHead: true,
+  onError: true,
+};
+
+/** Checks the options; throws a `TypeError` or a `RangeError` that names the option. */
+export function planFor(given: FrontOptions): Plan {
+  const options = checkOptions("the options of serveFront()", given, KNOWN);
+  const { port = 0, maxHead = 65_536, maxClients = 500, onError, target: leadsTo } = options;
   const hostname = parsedHostname(options.hostname ?? "127.0.0.1");
-  if (credentials !== undefined && credentials !== "forward") checkCredentials(credentials);
+  const credentials = checkedCredentials(options.credentials);
   if (!SAFE.test(hostname) && (credentials === undefined || credentials === "forward")) {
     const want = `a loopback name (127.0.0.1, ::1, localhost) unless clients must present { username, password }`;
     throw new TypeError(cannot("hostname", want, hostname));
@@ -76,15 +90,13 @@ export function planFor(options: FrontOptions): Plan {
   if (!(maxClients === Infinity || (Number.isInteger(maxClients) && maxClients >= 1))) {
     throw new RangeError(cannot("maxClients", "a whole number from 1, or Infinity", maxClients));
   }
-  if (onError !== undefined && typeof onError !== "function") {
-    throw new TypeError(cannot("onError", "a function", typeof onError));
-  }
-  const target = options.target === undefined ? undefined : parseTarget(options.target);
+  checkFunction("onError", onError);
+  const target = leadsTo === undefined ? undefined : parseTarget(leadsTo);
   if (target !== undefined && credentials !== undefined) {
-    throw new TypeError(cannot("credentials", "undefined, since with a target nobody is asked", "(redacted)"));
+    throw new TypeError("Cannot combine credentials with target: with a fixed target nobody is asked for them");
   }
   if (target !== undefined && target.port === port && isLoopback(target.hostname)) {
-    throw new TypeError(cannot("target", "another place than the front itself", target.name));
+    throw new TypeError(`Cannot use target as a way out: ${target.name} is the front itself`);
   }
   const headTimeout = milliseconds("headTimeout", options.headTimeout, 10_000);
   const idleTimeout = milliseconds("idleTimeout", options.idleTimeout, 60_000);
@@ -109,10 +121,13 @@ function parsedHostname(hostname: string): string {
   return host.hostname;
 }
 
-/** As SOCKS5 and HTTP can both carry them. */
-function checkCredentials(credentials: Credentials): void {
+/** As SOCKS5 and HTTP can both carry them, in a copy. */
+function checkedCredentials(given: FrontOptions["credentials"]): FrontOptions["credentials"] {
+  if (given === undefined || given === "forward") return given;
+  const credentials = typeof given === "object" ? { ...given } : given;
   encodeCredentials(credentials);
   if (credentials.username.includes(":")) {
-    throw new TypeError(cannot("credentials", "a user name without a colon, which HTTP cannot carry", "(redacted)"));
+    throw new TypeError("Cannot use a user name with a colon in credentials, which HTTP cannot carry");
   }
+  return credentials;
 }

@@ -25,7 +25,9 @@ export function checkOptions<T extends object>(
   if (unknown === undefined) return ownOptions(options, known);
   const meant = nearest(unknown, Object.keys(known));
   const shown = /^[a-z]\w{0,29}$/i.test(unknown) ? unknown : "an option"; // of text that was spread, for one
-  const hint = meant === undefined ? `there are ${Object.keys(known).join(", ")}` : `did you mean ${meant}?`;
+  const names = Object.keys(known);
+  const all = names.length > 30 ? "there is no such option" : `there are ${names.join(", ")}`;
+  const hint = meant === undefined ? all : `did you mean ${meant}?`;
   throw new TypeError(`Cannot use ${shown} in ${name}: ${hint}`);
 }
 

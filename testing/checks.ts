@@ -1,11 +1,5 @@
 import { cannot } from "../src/errors.ts";
 
-/** An object of the caller's, which must be one and no list. */
-export function object<T>(name: string, want: string, value: T): T {
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
-  throw new TypeError(cannot(name, want, value));
-}
-
 /** One of some words. */
 export function choice<T extends string>(name: string, value: T, words: readonly T[]): T {
   if (!words.includes(value)) throw new TypeError(cannot(name, `one of ${words.join(", ")}`, value));

@@ -1,6 +1,7 @@
+import { checkFunction, checkOptions, type Known, ownOptions, unknownOption } from "../src/arguments.ts";
 import { cannot } from "../src/errors.ts";
 import { milliseconds } from "../src/settings.ts";
-import { choice, object, whole } from "./checks.ts";
+import { choice, whole } from "./checks.ts";
 import type { TestConnection, TestCredentials } from "./log.ts";
 import type { TestProxyOptions, TestRule, TestUdp } from "./options.ts";
 import { type Script, scriptsOf } from "./script.ts";
@@ -25,9 +26,25 @@ export interface Plan {
   faults(connection: TestConnection): readonly Script[];
 }
 
-/** Checks the options; throws a `TypeError` or a `RangeError` that names the option and what was given. */
-export function planFor(options: TestProxyOptions): Plan {
-  object("options", "an object", options);
+const OPTIONS: Known<TestProxyOptions> = {
+  hostname: true,
+  port: true,
+  path: true,
+  credentials: true,
+  methods: true,
+  rules: true,
+  udp: true,
+  faults: true,
+  framing: true,
+  halfClose: true,
+  handshakeTimeout: true,
+};
+
+const UDP: Known<TestUdp> = { rules: true, answer: true, received: true, ports: true, clients: true };
+
+/** Checks the options; throws a `TypeError` or a `RangeError` that names the option. */
+export function planFor(given: TestProxyOptions): Plan {
+  const options = checkOptions("options", given, OPTIONS);
   const { hostname = "127.0.0.1", path, credentials, methods = [credentials === undefined ? 0 : 2] } = options;
   if (typeof hostname !== "string" || hostname === "") throw new TypeError(cannot("hostname", "a host name", hostname));
   if (!LOOPBACK.test(hostname) && credentials === undefined) {
@@ -38,20 +55,23 @@ export function planFor(options: TestProxyOptions): Plan {
     throw new TypeError(cannot("path", "the path of a unix socket", path));
   }
   if (path !== undefined && (options.hostname !== undefined || options.port !== undefined)) {
-    throw new TypeError(cannot("path", "undefined, since there are a hostname or a port", path));
+    throw new TypeError("Cannot use path as undefined: there are a hostname or a port");
   }
+  const known = credentials === undefined || typeof credentials === "function" ? undefined : checked(credentials);
   if (!Array.isArray(methods)) throw new TypeError(cannot("methods", "a list of numbers", methods));
   return {
     hostname,
     port: whole("port", options.port ?? 0, 65_535),
     path,
-    known: typeof credentials === "object" ? credentials : undefined,
+    known,
     methods: methods.map((it) => whole("methods", it)),
     framing: choice("framing", options.framing ?? "stream", ["stream", "datagram", "overwrite"]),
     halfClose: choice("halfClose", options.halfClose ?? "carry", ["carry", "cut"]),
     handshakeTimeout: milliseconds("handshakeTimeout", options.handshakeTimeout, Infinity),
-    udp: options.udp === undefined ? undefined : object("udp", "an object", options.udp),
-    status: statusFrom(credentials),
+    udp: options.udp === undefined ? undefined : udpFrom(options.udp),
+    status: typeof credentials === "function"
+      ? (given) => whole("what credentials() gave", credentials(given))
+      : statusFrom(known),
     rule: ruleFrom(options.rules),
     faults: faultsFrom(options.faults),
   };
@@ -59,40 +79,72 @@ export function planFor(options: TestProxyOptions): Plan {
 
 const LOOPBACK = /^(127\.[\d.]+|::1|localhost)$/;
 
-function statusFrom(credentials: TestProxyOptions["credentials"]): Plan["status"] {
-  if (typeof credentials === "function") return (given) => whole("what credentials() gave", credentials(given));
-  if (credentials === undefined) return () => 0;
-  const { username, password = "" } = shown(credentials);
+function udpFrom(given: TestUdp): TestUdp {
+  const { rules = {}, answer, received, ports, clients } = checkOptions("udp", given, UDP);
+  checkFunction("udp.answer", answer);
+  for (const [name, list] of Object.entries({ received, ports, clients })) {
+    if (list !== undefined && !Array.isArray(list)) throw new TypeError(cannot(`udp.${name}`, "a list", list));
+  }
+  for (const rule of rulesFrom("udp.rules", rules).values()) {
+    if (typeof rule === "string" || "rep" in rule) throw new TypeError(cannot("udp.rules", "{ hostname, port }", rule));
+  }
+  return { rules, answer, received, ports, clients };
+}
+
+function statusFrom(known: TestCredentials | undefined): Plan["status"] {
+  if (known === undefined) return () => 0;
+  const { username, password = "" } = known;
   return (given) => given.username === username && given.password === password ? 0 : 1;
 }
 
-function shown(credentials: TestCredentials): TestCredentials {
-  const { username, password = "" } = Object(credentials);
+/** A copy; nothing of credentials is shown, not even a member that is not known. */
+function checked(credentials: TestCredentials): TestCredentials {
+  const { username, password } = ownOptions(Object(credentials), CREDENTIALS) as TestCredentials;
   const fits = (it: unknown) => typeof it === "string" && new TextEncoder().encode(it).length <= 255;
-  if (fits(username) && username !== "" && fits(password)) return credentials;
+  const isKnown = typeof credentials === "object" && unknownOption(credentials, CREDENTIALS) === undefined;
+  if (isKnown && fits(username) && username !== "" && fits(password ?? "")) return { username, password };
   const want = "{ username, password } of at most 255 bytes each, or a function";
-  throw new TypeError(cannot("credentials", want, { toString: () => "(redacted)" }));
+  throw new TypeError(cannot("credentials", want, credentials));
 }
 
-function ruleFrom(rules: TestProxyOptions["rules"]): Plan["rule"] {
+function ruleFrom(rules: TestProxyOptions["rules"] = {}): Plan["rule"] {
   if (typeof rules === "function") return (target) => checkedRule(target, rules(target));
-  const known = new Map(Object.entries(rules === undefined ? {} : object("rules", "an object or a function", rules)));
-  for (const [target, rule] of known) {
-    if (!/^(\[[^\]]+\]|[^:]+):\d+$/.test(target)) throw new TypeError(cannot("rules", "host:port = rule", target));
-    checkedRule(target, rule);
-  }
+  const known = rulesFrom("rules", rules);
   return (target) => known.get(target);
 }
 
+function rulesFrom(name: string, rules: object): Map<string, TestRule> {
+  if (typeof rules !== "object" || rules === null || Array.isArray(rules)) {
+    throw new TypeError(cannot(name, "an object or a function", rules));
+  }
+  const known = new Map(Object.entries(rules));
+  for (const [target, rule] of known) {
+    if (!TARGET.test(target)) throw new TypeError(cannot(name, "host:port = rule", target));
+    checkedRule(target, rule);
+  }
+  return known;
+}
+
+const TARGET = /^(\[[^\]]+\]|[^:]+):\d+$/;
+
 function checkedRule(target: string, rule: TestRule | undefined): TestRule | undefined {
-  const name = `the rule for ${target}`;
+  const name = /^[\w.[\]:-]+$/.test(target) ? `the rule for ${target}` : "the rule for a target";
   if (rule === undefined || rule === "echo" || rule === "silence") return rule;
-  object(name, '{ port }, { rep }, "echo" or "silence"', rule);
-  if ("rep" in rule) whole(name, rule.rep);
-  else if (typeof (rule.hostname ?? "") === "string") whole(name, rule.port, 65_535);
-  else throw new TypeError(cannot(name, "{ hostname, port } with a host name", rule.hostname));
+  if (typeof rule !== "object" || rule === null || Array.isArray(rule)) {
+    throw new TypeError(cannot(name, '{ port }, { rep }, "echo" or "silence"', rule));
+  }
+  const { rep, hostname, port } = ownOptions<Parts>(rule, RULE); // it may be a server of the caller's
+  if (rep !== undefined) whole(name, rep);
+  else if (typeof (hostname ?? "") === "string") whole(name, port!, 65_535);
+  else throw new TypeError(cannot(name, "{ hostname, port } with a host name", hostname));
   return rule;
 }
+
+type Parts = { rep?: number; hostname?: string | undefined; port?: number };
+
+const RULE: Known<Parts> = { rep: true, hostname: true, port: true };
+
+const CREDENTIALS: Known<TestCredentials> = { username: true, password: true };
 
 function faultsFrom(faults: TestProxyOptions["faults"]): Plan["faults"] {
   if (typeof faults === "function") return (connection) => scriptsOf(faults(connection));

@@ -1,8 +1,9 @@
 import { cannot } from "../src/errors.ts";
 import { milliseconds } from "../src/settings.ts";
-import { choice, object, whole } from "./checks.ts";
+import { checkOptions, type Known } from "../src/arguments.ts";
+import { choice, whole } from "./checks.ts";
 import type { TestEnding, TestFault, TestStep } from "./faults.ts";
-import { encodeReply } from "./reply.ts";
+import { encodeReply, type ReplyFields } from "./reply.ts";
 
 /** What a fault makes of its steps; whatever is left out stays right. */
 export interface Script {
@@ -24,9 +25,12 @@ export interface Act {
 /** Checks one fault or several, as a caller gave them; throws a `TypeError` or a `RangeError` that names what is wrong. */
 export function scriptsOf(faults: TestFault | readonly TestFault[] | undefined): Script[] {
   return [faults ?? []].flat().map((it) => {
-    const { fault } = object("fault", 'a fault such as { fault: "close", at: "request" }', it as TestFault);
-    const make = SCRIPTS[choice("fault", fault, NAMES)] as (fault: TestFault) => Script;
-    return make(it as TestFault);
+    if (typeof it !== "object") {
+      throw new TypeError(cannot("fault", 'a fault such as { fault: "close", at: "request" }', it));
+    }
+    const fault = choice("fault", it.fault, NAMES);
+    const make = SCRIPTS[fault] as (fault: TestFault) => Script;
+    return make(checkOptions(`the fault ${fault}`, it, MEMBERS[fault]));
   });
 }
 
@@ -76,7 +80,8 @@ const SCRIPTS: { readonly [K in TestFault["fault"]]: (fault: Extract<TestFault, 
   "refuse-password": ({ status = 1 }) => says("authenticate", Uint8Array.of(1, whole("status", status)), "close"),
   refuse: ({ rep, then = "close" }) => says("request", encodeReply({ rep: whole("rep", rep) }), then),
   "short-refusal": ({ rep }) => says("request", Uint8Array.of(5, whole("rep", rep)), "close"),
-  reply: ({ reply, then }) => says("request", encodeReply(object("reply", "the fields of a reply", reply)), then),
+  reply: ({ reply, then }) =>
+    says("request", encodeReply(checkOptions("reply", reply, REPLY, "the fields of a reply")), then),
   rsv: ({ rsv }) => {
     const byte = whole("rsv", rsv);
     return says("request", (right) => Uint8Array.from(right).fill(byte, 2, 3));
@@ -91,6 +96,35 @@ const SCRIPTS: { readonly [K in TestFault["fault"]]: (fault: Extract<TestFault, 
   },
   "false-success": ({ then = "close" }) => ({ at: ["request"], then: choice("then", then, ENDINGS) }),
 };
+
+type Named<K> = TestFault extends infer F ? F extends { fault: infer N } ? K extends N ? F : never : never : never;
+
+const MEMBERS: { readonly [K in TestFault["fault"]]: Known<Named<K>> } = {
+  silence: { fault: true, at: true },
+  close: { fault: true, at: true },
+  reset: { fault: true, at: true },
+  wait: { fault: true, at: true, for: true },
+  slow: { fault: true, at: true },
+  cut: { fault: true, at: true, length: true, then: true },
+  answer: { fault: true, at: true, bytes: true, then: true },
+  garbage: { fault: true, at: true, then: true },
+  "wrong-version": { fault: true, at: true, version: true },
+  http: { fault: true },
+  socks4: { fault: true },
+  tls: { fault: true },
+  ssh: { fault: true },
+  method: { fault: true, method: true },
+  "refuse-password": { fault: true, status: true },
+  refuse: { fault: true, rep: true, then: true },
+  "short-refusal": { fault: true, rep: true },
+  reply: { fault: true, reply: true, then: true },
+  rsv: { fault: true, rsv: true },
+  "bound-domain": { fault: true, length: true },
+  glued: { fault: true, bytes: true },
+  "false-success": { fault: true, then: true },
+};
+
+const REPLY: Known<ReplyFields> = { ver: true, rep: true, rsv: true, atyp: true, bndAddr: true, bndPort: true };
 
 const NAMES = Object.keys(SCRIPTS) as TestFault["fault"][];
 const GARBAGE = Uint8Array.of(0x9e, 0xff, 0xfe, 0x9e, 0xff, 0xfe, 0x9e, 0xff, 0xfe, 0x9e);

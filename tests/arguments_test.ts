@@ -8,8 +8,11 @@ import {
   type Socks5Options,
   type TlsOptions,
 } from "../mod.ts";
+import { nodeTransport } from "../adapters/node.ts";
+import { Socks5Agent, type Socks5AgentOptions, toDuplex } from "../agent/mod.ts";
+import { serveFront } from "../front/mod.ts";
 import { checkOptions, nearest } from "../src/arguments.ts";
-import { createTestProxy } from "../testing/mod.ts";
+import { createTestProxy, type TestProxyOptions } from "../testing/mod.ts";
 import { startEcho } from "./support/targets.ts";
 import { test } from "./support/test.ts";
 
@@ -43,7 +46,19 @@ const entries: [name: string, give: (options: never) => unknown][] = [
   ["the options of check()", (options) => client().check(TARGET, options)],
   ["tls", (tls: TlsOptions) => client().check(TARGET, { tls })],
   ["the options of close()", (options) => client().close(options)],
+  ["the options of serveFront()", async (options) => await (await serveFront(client(), options)).close()],
+  ["the options of toDuplex()", (options) => toDuplex(never, options)],
+  ["options", async (options) => await (await createTestProxy(options)).close()],
+  ["udp", async (udp) => await (await createTestProxy({ udp })).close()],
+  ["the fault close", (more: object) => closing({ faults: { fault: "close", at: "request", ...more } })],
+  ["reply", (reply) => closing({ faults: { fault: "reply", reply } })],
 ];
+
+const never = () => new Promise<never>(() => {});
+
+async function closing(options: TestProxyOptions): Promise<void> {
+  await (await createTestProxy(options)).close();
+}
 
 for (const [i, [name, give]] of entries.entries()) {
   test(`an option that does not exist is a TypeError that names it and all there are: ${name} (${i})`, async () => {
@@ -99,6 +114,14 @@ const slips: [what: string, give: () => unknown, message: string][] = [
   ["host", () => client({}, { host: "proxy.test", port: 1 }), "Cannot use host in the parts of a proxy: did you mean"],
   ["onstep", () => client().check(TARGET, { onstep() {} } as CheckOptions), "did you mean onStep?"],
   [
+    "maxSocket",
+    () => new Socks5Agent(client(), { maxSocket: 1 } as object),
+    "Cannot use maxSocket in the options of Socks5Agent: did you mean maxSockets?",
+  ],
+  ["retry", () => new Socks5Agent(client(), { retry: 1 } as object), "Cannot use retry in the options of Socks5Agent"],
+  ["proxyEnv", () => new Socks5Agent(client(), { proxyEnv: {} } as object), "there is no such option"],
+  ["hostName", () => closing({ hostName: "a" } as object), "did you mean hostname?"],
+  [
     "user and pass",
     () => client().connect(TARGET, { credentials: { user: "me", pass: "secret" } as unknown as Credentials }),
     "Cannot use user in credentials: did you mean username?",
@@ -133,8 +156,95 @@ test("a key that is no name is not shown", async () => {
   }
 });
 
+test("an agent takes what https.Agent takes", () => {
+  const options = {
+    keepAlive: false,
+    maxSockets: 5,
+    scheduling: "fifo",
+    servername: "a.test",
+    ca: [],
+    minVersion: "TLSv1.2",
+  };
+  const agent = new Socks5Agent(client(), options as Socks5AgentOptions);
+  assertEquals([agent.maxSockets, (agent as unknown as { options: { ca: unknown } }).options.ca], [5, []]);
+  agent.destroy();
+  // each that the running version of Node reads
+  for (const name of ["timeout", "maxTotalSockets", "maxFreeSockets", "keepAliveMsecs", "maxCachedSessions"]) {
+    new Socks5Agent(client(), { [name]: 1 });
+  }
+});
+
+test("what the agent itself goes by is checked, and not in the words of node:http, which show it", async () => {
+  const wrong: [object, string][] = [
+    [{ scheduling: "secret" }, 'Cannot use scheduling as "fifo" or "lifo": current value is a string'],
+    [{ maxTotalSockets: "secret" }, "Cannot use maxTotalSockets as a number: current value is a string"],
+    [{ maxSockets: null }, "Cannot use maxSockets as a number: current value is null"],
+    [{ keepAlive: "secret" }, "Cannot use keepAlive as a boolean: current value is a string"],
+  ];
+  for (const [options, message] of wrong) {
+    assertEquals((await thrownBy(() => new Socks5Agent(client(), options)) as Error).message, message);
+  }
+  const duplex: [object, string][] = [
+    [{ highWaterMark: "secret" }, "Cannot use highWaterMark as a number of bytes: current value is a string"],
+    [{ highWaterMark: -1 }, "Cannot use highWaterMark as a number of bytes: current value is -1"],
+    [{ allowHalfOpen: "secret" }, "Cannot use allowHalfOpen as a boolean: current value is a string"],
+  ];
+  for (const [options, message] of duplex) {
+    assertEquals((await thrownBy(() => toDuplex(never, options)) as Error).message, message);
+  }
+});
+
+test("what a library left in Object.prototype leads nobody elsewhere", async () => {
+  const echo = await startEcho();
+  const proxy = await createTestProxy({ rules: { [TARGET]: "echo" } });
+  const evil = await createTestProxy();
+  const left: Record<string, unknown> = {
+    path: "/nowhere.sock",
+    unix: "/nowhere.sock",
+    hostname: evil.hostname,
+    port: evil.port,
+    transport: "unix",
+    credentials: { username: "evil" },
+    isolate: true,
+    tls: true,
+    timeout: -1,
+    reuse: "evil",
+    serverName: "evil",
+  };
+  const clients = [new Socks5Client(proxy.url), new Socks5Client({ hostname: proxy.hostname, port: proxy.port })];
+  for (const client of clients) (await client.connect(TARGET)).close(); // all is loaded
+  for (const enumerable of [true, false]) {
+    for (const [name, value] of Object.entries(left)) {
+      Object.defineProperty(Object.prototype, name, { value, enumerable, configurable: true, writable: true });
+    }
+    try {
+      const { hostname, port } = Object.fromEntries([["hostname", proxy.hostname], ["port", proxy.port]]);
+      const parts = { hostname, port };
+      for (
+        const client of [...clients, new Socks5Client(parts), new Socks5Client(parts, { transport: nodeTransport })]
+      ) {
+        for (const target of [TARGET, { hostname: "echo.test", port: 7 }]) {
+          const conn = await client.connect(target, { signal: undefined });
+          await conn.write(new Uint8Array(1));
+          assertEquals(await conn.read(new Uint8Array(9)), 1);
+          conn.close();
+        }
+      }
+      const conn = await nodeTransport.connect({ hostname: proxy.hostname, port: proxy.port });
+      conn.close();
+    } finally {
+      for (const name of Object.keys(left)) delete (Object.prototype as Record<string, unknown>)[name];
+    }
+  }
+  assertEquals(evil.connections.length, 0);
+  for (const it of clients) await it.close();
+  await proxy.close();
+  await evil.close();
+  await echo.close();
+});
+
 test("options are an object", async () => {
-  for (const [name, give] of entries.filter(([name]) => !name.startsWith("the parts"))) {
+  for (const [name, give] of entries.filter(([name]) => !/^the (parts|fault)/.test(name))) {
     for (const options of ["secret", 5n, null, [], () => {}]) {
       const error = await thrownBy(() => give(options as never));
       assertInstanceOf(error, TypeError);

@@ -13,6 +13,9 @@ import {
   type Socks5Options,
   type Target,
 } from "../mod.ts";
+import { Socks5Agent, toDuplex } from "../agent/mod.ts";
+import { proxyFromEnv } from "../env/mod.ts";
+import { serveFront } from "../front/mod.ts";
 import { FakeTransport, type Script, socks5 } from "./support/fake.ts";
 import * as testing from "../testing/mod.ts";
 import type { TestFault, TestProxy } from "../testing/mod.ts";
@@ -453,3 +456,113 @@ test("what a transport is given shows nothing but where to connect to", async ()
     }
   }
 });
+
+/** The secrets as they get into the place of something else. */
+function misplaced(secret: string): unknown[] {
+  const text = encodeURIComponent(secret);
+  return [
+    secret,
+    `socks5h://user:${text}@proxy.test:1080`,
+    `proxy.test:1080:user:${secret}`,
+    `user:${secret}@proxy.test:1080`,
+    new TextEncoder().encode(secret),
+    new URL(`socks5h://user:${text}@proxy.test:1080`),
+    { password: secret },
+    { [secret.replace(/\W/g, "_")]: secret, toString: () => secret, [Symbol.toPrimitive]: () => secret },
+    [secret],
+    Symbol(secret),
+    Object.defineProperty(() => secret, "name", { value: secret }),
+    new Error(secret),
+  ];
+}
+
+type Door = [name: string, options: string, give: (options: Record<string, unknown>) => unknown];
+
+/** Each option of each entry; what is opened by mistake is closed. */
+const doors: Door[] = [
+  [
+    "Socks5Client",
+    "transport auth methods handshake dns timeout attemptTimeout retry cooldown noDelay keepAlive isolate pool onEvent",
+    (options) => quiet({ ...options }),
+  ],
+  ["pool", "maxOpen maxIdle idleTimeout maxLifetime warm warmTimeout warmIdle", (pool) => quiet({ pool })],
+  ["retry", "retries minDelay maxDelay when", (retry) => quiet({ retry })],
+  ["methods", "method negotiate", (method) => quiet({ methods: [method] })],
+  ["proxy", "hostname port path credentials tls", (parts) => quiet({}, { hostname: "h", port: 1, ...parts })],
+  ["proxy.credentials", "username password", (credentials) => quiet({}, { hostname: "h", port: 1, credentials })],
+  ["proxy.tls", "serverName caCerts cert key alpnProtocols", (tls) => quiet({}, { hostname: "h", port: 1, tls })],
+  ["connect()", "signal timeout credentials isolate reuse data tls", (it) => quiet().connect(TARGET, it)],
+  ["connect().tls", "serverName caCerts cert key alpnProtocols", (tls) => quiet().connect(TARGET, { tls })],
+  ["connect(target)", "target", ({ target }) => quiet().connect(target as Target)],
+  ["connect({ hostname })", "hostname", ({ hostname }) => quiet().connect({ hostname, port: "80" } as never)],
+  ["connect({ port })", "port path", (it) => quiet().connect({ hostname: "a.test", ...it } as never)],
+  ["bind()", "signal timeout credentials isolate", (it) => quiet().bind(TARGET, it)],
+  ["bind(peer)", "peer", ({ peer }) => quiet().bind(peer as Target)],
+  ["resolve()", "signal timeout credentials isolate", (it) => quiet().resolve("a.test", it)],
+  ["resolve(name)", "name", ({ name }) => quiet().resolve(name as string)],
+  ["resolvePtr(address)", "address", ({ address }) => quiet().resolvePtr(address as string)],
+  [
+    "associate()",
+    "signal timeout credentials isolate from allowPrivateRelay",
+    (it) => new Socks5Client("socks5h://127.0.0.1:1", { retry: 0 }).associate(it),
+  ],
+  ["check()", "signal timeout credentials isolate tls probe onStep", (it) => quiet().check(TARGET, it)],
+  ["check(target)", "target", ({ target }) => quiet().check(target as Target)],
+  ["close()", "drain", (it) => quiet().close(it)],
+  [
+    "Socks5Agent",
+    "keepAlive maxSockets maxTotalSockets maxFreeSockets scheduling timeout maxCachedSessions",
+    (it) => void new Socks5Agent(quiet(), it as object),
+  ],
+  ["Socks5Agent(client)", "client", ({ client }) => void new Socks5Agent(client as Socks5Client)],
+  ["toDuplex()", "allowHalfOpen highWaterMark", (it) => void toDuplex(() => Promise.reject(new Error("no")), it)],
+  ["toDuplex(open)", "open", ({ open }) => void toDuplex(open as () => Promise<never>)],
+  [
+    "serveFront()",
+    "hostname port credentials target headTimeout maxHead",
+    async (it) => await (await serveFront(quiet(), it)).close(),
+  ],
+  ["serveFront(client)", "client", async ({ client }) => await (await serveFront(client as Socks5Client)).close()],
+  [
+    "createTestProxy()",
+    "hostname port credentials methods rules udp faults framing halfClose handshakeTimeout",
+    async (it) => await (await testing.createTestProxy(it)).close(),
+  ],
+  ["proxyFromEnv()", "ALL_PROXY http_proxy HTTPS_PROXY no_proxy", (env) => void proxyFromEnv(env as never)],
+  [
+    "bypasses()",
+    "target",
+    ({ target }) => void proxyFromEnv({ ALL_PROXY: "socks5h://h" })!.bypasses(target as Target),
+  ],
+];
+
+/** A client that dials nothing, and looks at what it tells. */
+function quiet(options: object = {}, proxy: object | string = "socks5h://proxy.test"): Socks5Client {
+  const transport = {
+    connect: () => Promise.reject(new Error("dialled")),
+    lookup: () => Promise.resolve(["192.0.2.1"]),
+  };
+  const onEvent = (event: Socks5Event) => void told.push(event);
+  return new Socks5Client(proxy as ProxySpec, { transport, onEvent, retry: 0, ...options });
+}
+
+const told: Socks5Event[] = [];
+
+for (const [name, options, give] of doors) {
+  test(`a secret in the place of something else is not shown: ${name}`, async () => {
+    const messages = new Set<string>();
+    let refused = 0;
+    const secrets = name === "resolve(name)" ? [ODD.password] : [PLAIN.password, ODD.password]; // one could be a name
+    for (const option of options.split(" ")) {
+      for (const value of secrets.flatMap(misplaced)) {
+        const error = await Promise.resolve().then(() => give({ [option]: value })).then(() => null, (error) => error);
+        refused += Number(error instanceof TypeError || error instanceof RangeError);
+        if (messages.has(String(error))) continue;
+        messages.add(String(error));
+        assertSilent(`${name} with ${option}`, error);
+      }
+    }
+    for (const event of told.splice(0)) assertSilent(`an event of ${name}`, event);
+    assertGreater(refused, options.split(" ").length * 5, [...messages].join("\n"));
+  });
+}

@@ -26,7 +26,11 @@ const chosen: [what: string, env: Env, variable: string | null][] = [
   ["ALL_PROXY of another scheme, HTTPS_PROXY socks", { ALL_PROXY: HTTP, HTTPS_PROXY: A }, "HTTPS_PROXY"],
   ["lower case of another scheme hides the upper case", { all_proxy: HTTP, ALL_PROXY: A }, null],
   ["another scheme only", { ALL_PROXY: HTTP, HTTPS_PROXY: "https://c.test" }, null],
-  ["no scheme is HTTP's", { ALL_PROXY: "c.test:3" }, null],
+  ["no scheme is HTTP's (curl)", { ALL_PROXY: "c.test:3" }, null],
+  ["quotes around another scheme", { ALL_PROXY: `"${HTTP}"` }, null],
+  ["another scheme, and a host that is called socks", { ALL_PROXY: "http://socks.test:3" }, null],
+  ["a host that is nearly called socks", { ALL_PROXY: "stocks.test:3" }, null],
+  ["a scheme that is far from socks", { ALL_PROXY: "ssh://c.test:3" }, null],
   ["the httpoxy rule", { HTTP_PROXY: A, REQUEST_METHOD: "GET" }, null],
   ["the httpoxy rule, and no method", { HTTP_PROXY: A, REQUEST_METHOD: "" }, "HTTP_PROXY"],
   ["the httpoxy rule spares lower case", { http_proxy: A, HTTP_PROXY: B, REQUEST_METHOD: "GET" }, "http_proxy"],
@@ -53,6 +57,20 @@ const malformed: [value: string, kind: typeof TypeError | typeof RangeError, mes
   ["socks5h://user:sesame@a.test:0", RangeError, "Cannot use V as SOCKS5 proxy, the port must be 1 to 65535"],
   ["socks5h://user:sesame@", TypeError, "Cannot use V as SOCKS5 proxy, the host name is missing"],
   ["socks5h:sesame", TypeError, "Cannot use V as SOCKS5 proxy, the scheme is missing"],
+  ['"socks5h://user:sesame@a.test:1"', TypeError, "Cannot use V as SOCKS5 proxy, it has quotes around it"],
+  ["'socks5h://sesame'", TypeError, "Cannot use V as SOCKS5 proxy, it has quotes around it"],
+  ['"socks5h://sesame', TypeError, "Cannot use V as SOCKS5 proxy, it has quotes around it"],
+  ["<socks5h://sesame>", TypeError, "Cannot use V as SOCKS5 proxy, the scheme is missing"],
+  ["socks5h//sesame", TypeError, "Cannot use V as SOCKS5 proxy, the scheme is missing"],
+  ["socks5h:/sesame", TypeError, "Cannot use V as SOCKS5 proxy, the scheme is missing"],
+  ["socks5h;//sesame", TypeError, "Cannot use V as SOCKS5 proxy, the scheme is missing"],
+  ["socks5h", TypeError, "Cannot use V as SOCKS5 proxy, the scheme is missing"],
+  ["SOCKS5 sesame 1080", TypeError, "Cannot use V as SOCKS5 proxy, the scheme is missing"],
+  ["socks.sesame.test:1080", TypeError, "Cannot use V as SOCKS5 proxy, the scheme is missing"],
+  ["sock5://sesame", TypeError, "Cannot use V as SOCKS5 proxy, the scheme must be"],
+  ["sokcs5h://sesame", TypeError, "Cannot use V as SOCKS5 proxy, the scheme must be"],
+  ["sosks5//sesame", TypeError, "Cannot use V as SOCKS5 proxy, the scheme is missing"],
+  ["socks5h://a.test:1:user:sesame", TypeError, "Cannot use V as SOCKS5 proxy, user name and password come before"],
   ["socks4://sesame", TypeError, "Cannot use V as SOCKS5 proxy, the scheme must be"],
   ["socks6h://sesame", TypeError, "Cannot use V as SOCKS5 proxy, the scheme must be"],
   [`socks5h://${"sesame".repeat(50)}@a.test`, RangeError, "Cannot use V as user name and password, the user name"],
@@ -93,6 +111,21 @@ const exempt: [list: string, inside: string[], outside: string[], others?: strin
   [".示例.test", ["www.xn--fsq092h.test:1"], []],
   ["my_host", ["my_host:1"], []],
   ["test", ["test:1", "a.test:1"], ["atest:1"]],
+  ["192.168.*", ["192.168.0.0:1", "192.168.255.255:1"], ["192.169.0.1:1", "192.168.a.test:1"], "none of them"],
+  ["10.*,172.16.*.*,192.0.2.*", ["10.9.8.7:1", "172.16.1.2:1", "192.0.2.3:1"], ["172.17.0.1:1", "192.0.3.1:1"]],
+  ["10.*:443", ["10.0.0.1:443"], ["10.0.0.1:80"]],
+  ["*.168.0.1,300.*,1.2.3.4.*,10.*.0.1,1*", [], ["192.168.0.1:1", "1.2.3.4:1", "10.0.0.1:1"]],
+  ["192.168.1.1-192.168.1.100", ["192.168.1.1:1", "192.168.1.9:1", "[::ffff:192.168.1.100]:1"], [
+    "192.168.1.0:1",
+    "192.168.1.101:1",
+    "[::c0a8:102]:1",
+    "a.test:1",
+  ], "Node alone"],
+  ["10.0.0.250-10.0.1.5", ["10.0.0.255:1", "10.0.1.0:1"], ["10.0.0.249:1", "10.0.1.6:1"]],
+  ["10.0.0.1-10.0.0.9:443", ["10.0.0.5:443"], ["10.0.0.5:80"]],
+  ["fd00::1-fd00::ff", ["[fd00::a0]:1"], ["[fd00::100]:1", "10.0.0.1:1"]],
+  ["10.0.0.9-10.0.0.1,10.0.0.1-fd00::1,10.0.0.1-,-10.0.0.9,10.0.0.1-10.0.0.5-10.0.0.9", [], ["10.0.0.5:1"]],
+  ["my-host.test", ["my-host.test:1"], ["host.test:1", "my:1"]],
   ["127.0.0.1", ["127.0.0.1:1", "[::ffff:127.0.0.1]:1"], ["127.0.0.2:1", "localhost:1"]],
   ["127.0.0.1:80", ["127.0.0.1:80"], ["127.0.0.1:81"]],
   ["0.1,.0.0.1,1", [], ["127.0.0.1:1"], "Python: what ends in it"],
@@ -143,9 +176,71 @@ test("no_proxy counts before NO_PROXY, unless it is empty", () => {
 test("bypasses() takes a target in its parts, and refuses what is none", () => {
   const found = proxyFromEnv({ ALL_PROXY: A, NO_PROXY: "*" })!;
   assertEquals(found.bypasses({ hostname: "::1", port: 443 }), true);
-  assertThrows(() => found.bypasses("a.test"), TypeError, "the port is missing");
+  assertThrows(() => found.bypasses("a.test:"), TypeError, "the port is missing");
+  assertThrows(() => found.bypasses(""), TypeError, "the port is missing");
+  assertThrows(() => found.bypasses(new URL("file:///a")), TypeError, "the host name is missing");
+  assertThrows(() => found.bypasses("a.test:1080:user:sesame"), TypeError, "current value is a string");
   assertThrows(() => found.bypasses("a.test:0"), RangeError, "1 to 65535");
   assertThrows(() => found.bypasses("http://a.test:80/"), TypeError, "which is no URL");
+});
+
+test("bypasses() takes a URL, and a host without a port, to which no port applies", () => {
+  const env = { ALL_PROXY: A, NO_PROXY: "a.test:443,b.test:80,c.test,[::1]:443,192.0.2.0/24" };
+  const { bypasses } = proxyFromEnv(env)!;
+  const cases: [target: string | URL, exempt: boolean][] = [
+    [new URL("https://a.test/path?query"), true],
+    [new URL("http://a.test"), false],
+    [new URL("http://a.test:443"), true],
+    [new URL("wss://user:pass@www.a.test/"), true],
+    [new URL("ws://b.test"), true],
+    [new URL("https://b.test"), false],
+    [new URL("ftp://c.test"), true],
+    [new URL("postgres://c.test/db"), true],
+    [new URL("postgres://b.test/db"), false],
+    [new URL("https://[::1]/"), true],
+    [new URL("http://192.0.2.9:8080/"), true],
+    ["a.test", false],
+    ["c.test", true],
+    ["C.test.", true],
+    ["192.0.2.9", true],
+    ["::1", false],
+    ["[::1]", false],
+    ["[::1]:443", true],
+  ];
+  for (const [target, exempt] of cases) assertEquals(bypasses(target), exempt, String(target));
+});
+
+test("where variables are one in both cases, as on Windows, http_proxy is no other than HTTP_PROXY to a CGI program", () => {
+  const windows = (env: Env) =>
+    new Proxy(env, {
+      get: (env, name) => Object.entries(env).find(([it]) => it.toLowerCase() === String(name).toLowerCase())?.[1],
+      has: (env, name) => Object.keys(env).some((it) => it.toLowerCase() === String(name).toLowerCase()),
+      getOwnPropertyDescriptor: (env, name) => Object.getOwnPropertyDescriptor(env, name),
+    });
+  for (const name of ["HTTP_PROXY", "http_proxy", "Http_Proxy"]) {
+    assertEquals(proxyFromEnv(windows({ [name]: A, REQUEST_METHOD: "GET" })), null, name);
+    assertEquals(proxyFromEnv(windows({ [name]: A }))?.proxy, A, name);
+  }
+  assertEquals(proxyFromEnv(windows({ HTTP_PROXY: B, ALL_PROXY: A, request_method: "GET" }))?.proxy, A);
+  const two = { HTTP_PROXY: A, http_proxy: A, REQUEST_METHOD: "GET" }; // elsewhere
+  assertEquals(proxyFromEnv(two)?.variable, "http_proxy");
+});
+
+test("an environment is an object of texts of its own", () => {
+  for (const env of ["ALL_PROXY", 5, null]) {
+    assertThrows(() => proxyFromEnv(env as unknown as Env), TypeError, "Cannot use env as an object of variables");
+  }
+  assertThrows(
+    () => proxyFromEnv({ ALL_PROXY: 5 as unknown as string }),
+    TypeError,
+    "Cannot use ALL_PROXY as a string",
+  );
+  Object.defineProperty(Object.prototype, "all_proxy", { value: A, configurable: true });
+  try {
+    assertEquals(proxyFromEnv({}), null);
+  } finally {
+    delete (Object.prototype as { all_proxy?: unknown }).all_proxy;
+  }
 });
 
 test("the environment of the process is read at the call, and later changes count for later calls", () => {

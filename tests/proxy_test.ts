@@ -290,6 +290,59 @@ test("a proxy may be given as its parts", () => {
   for (const [spec, expected] of cases) assertEquals(outcome(spec), expected);
 });
 
+test("a text means the same as the URL that is made of it", () => {
+  const rests = [
+    ":@h",
+    ":@h:9",
+    "@h",
+    "h:",
+    "h:/",
+    "h/",
+    ":@h:/",
+    "u:@h:",
+    "u@h:/",
+    "[::1]:",
+    "[::1]:/",
+    "u:p@[::1]:/",
+  ];
+  const more = [
+    "h:01080",
+    "H.test:",
+    "münchen.test:",
+    "localhost:",
+    "localhost:/",
+    "localhost:/run/x",
+    ":@localhost/run/x",
+  ];
+  const wrong = [":p@h", "h:?a", "h:#a", "h:/a", "h:/?", "h:0", "localhost:9/run/x", "h?", "h#"];
+  for (const scheme of ["socks5h", "SOCKS5+TLS"]) {
+    for (const rest of [...rests, ...more, ...wrong]) {
+      const url = `${scheme}://${rest}`;
+      assertEquals(meaning(url), meaning(new URL(url)), url);
+      assertEquals(typeof meaning(url), wrong.includes(rest) || /\+.*run/i.test(url) ? "string" : "object", url);
+    }
+  }
+  assertEquals([outcome("socks5h://:@h:/"), outcome("socks5h://u:@h:")], ["h:1080", "u: at h:1080"]);
+  assertEquals(parseProxy("socks5h://localhost:/run/x").endpoint, { path: "/run/x" });
+
+  function meaning(spec: string | URL): Proxy | string {
+    try {
+      return parseProxy(spec);
+    } catch (error) {
+      return String(error);
+    }
+  }
+});
+
+test("a proxy as lists have it is told how it is written", () => {
+  for (const spec of ["h.test:1080:canary:s3cr3t", "canary:s3cr3t@h.test:1080", "192.0.2.1:1080:canary:s3cr3t"]) {
+    const { message } = assertThrows(() => parseProxy(spec), TypeError);
+    assertEquals(message.includes("socks5h://user:password@host:1080"), true, message);
+    assertEquals(/canary|s3cr3t/.test(message), false, message);
+  }
+  assertThrows(() => parseProxy("socks5h://h:1080:canary:s3cr3t"), TypeError, "come before the host");
+});
+
 test("a proxy of a wrong type is refused", () => {
   for (const spec of [undefined, null, 1080, true, 1n, Symbol("a"), () => {}]) {
     assertThrows(() => parseProxy(spec as unknown as ProxySpec), TypeError, "it must be a URL or { hostname, port }");
