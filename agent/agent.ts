@@ -1,5 +1,5 @@
-import { Agent, type ClientRequest, type ClientRequestArgs } from "node:http";
-import { Agent as HttpsAgent, type AgentOptions } from "node:https";
+import http, { Agent, type ClientRequest, type ClientRequestArgs } from "node:http";
+import https, { Agent as HttpsAgent, type AgentOptions } from "node:https";
 import type { Duplex } from "node:stream";
 import { isIP, type Socket } from "node:net";
 import { setImmediate } from "node:timers";
@@ -31,6 +31,8 @@ const NO_PORT = -1;
  *
  * The proxy resolves names: `lookup`, `family` and `localAddress` have nothing to say here. An idle connection counts as
  * an open one of the client (`pool.maxOpen`) until a request waits for a place: then the longest idle one is closed.
+ *
+ * It may be both `http.globalAgent` and `https.globalAgent`, for requests that name no agent.
  *
  * A request that is aborted cancels the handshake. Its `timeout` bounds the handshake too, in place of the client's, and
  * `setTimeout()` tells of it. Until the tunnel is there its socket behaves as a `net.Socket` that connects.
@@ -67,7 +69,19 @@ export class Socks5Agent extends Agent {
     this.#client = client;
     this.#sessions = new Sessions(options.maxCachedSessions ?? 100);
     // both kinds of requests look at these: without a protocol each takes the agent for one of its own
-    Object.assign(this, { protocol: undefined, defaultPort: NO_PORT });
+    Object.assign(this, { defaultPort: NO_PORT });
+    Object.defineProperty(this, "protocol", { get: () => this.#isGlobal ? protocolOfCaller() : undefined });
+    // a request with `agent: false` makes an agent like the global one, for itself
+    const once = { ...options, keepAlive: false };
+    Object.defineProperty(this, "constructor", { value: makeOne });
+    function makeOne(): Socks5Agent {
+      return new Socks5Agent(client, once);
+    }
+  }
+
+  /** Whether requests that name no agent have this one: then they want to know what it is for. */
+  get #isGlobal(): boolean {
+    return http.globalAgent === this || https.globalAgent as unknown === this;
   }
 
   /** For `node:http`, which calls it with each request. */
@@ -122,6 +136,12 @@ export class Socks5Agent extends Agent {
       for (const socket of Object.values(kept).flat()) socket?.destroy();
     }
   }
+}
+
+/** What is asked for by whoever makes a request just now: nothing but the stack tells it. */
+function protocolOfCaller(): string {
+  const { stack } = new Error();
+  return /new ClientRequest[^\n]*\n[^\n]*(node:https:|\/https\.ts:)/.test(String(stack)) ? "https:" : "http:";
 }
 
 /** node:http counts a request's setTimeout() from `connect` on: here it limits the handshake, too. */

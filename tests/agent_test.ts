@@ -1,9 +1,16 @@
-import { assertEquals, assertInstanceOf, assertMatch, assertNotEquals, assertThrows } from "@std/assert";
+import {
+  assertEquals,
+  assertInstanceOf,
+  assertMatch,
+  assertNotEquals,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import { execFile } from "node:child_process";
 import { once } from "node:events";
-import { Agent, get, request } from "node:http";
+import http, { Agent, get, request } from "node:http";
 import type { ClientRequest, get as getPlain } from "node:http";
-import { Agent as SecureAgent, get as getSecure, request as requestSecure } from "node:https";
+import https, { Agent as SecureAgent, get as getSecure, request as requestSecure } from "node:https";
 import process from "node:process";
 import { checkServerIdentity, type PeerCertificate, type TLSSocket } from "node:tls";
 import { fileURLToPath } from "node:url";
@@ -449,6 +456,41 @@ test("the timeout of the agent counts, and that of setTimeout() is told", async 
       asked.setTimeout(50, () => asked.destroy(new Error("too slow")));
       assertEquals((await errorOf(asked)).message, "too slow");
     }
+  });
+});
+
+test("one agent is the global one of http: and https:, and still that of requests that name it", async () => {
+  await withWeb({}, async ({ agent, proxy, plain, secure }) => {
+    const before = [http.globalAgent, https.globalAgent] as const;
+    const both = () => Object.assign(http, { globalAgent: agent }) && Object.assign(https, { globalAgent: agent });
+    const ways: [string, () => unknown][] = [
+      ["both", both],
+      ["http", () => Object.assign(http, { globalAgent: agent })],
+      ["https", () => Object.assign(https, { globalAgent: agent })],
+    ];
+    for (const [which, set] of ways) {
+      try {
+        set();
+        for (const kind of ["http", "https"] as const) {
+          const { get, request } = { http, https }[kind];
+          const url = `${kind}://example.com/`;
+          const says = "GET example.com/";
+          assertEquals(await answer(get(url, { agent })), says, `${which}, named`);
+          assertEquals(await answer(get({ host: "example.com", agent })), says, `${which}, named, without a protocol`);
+          if (which !== "both" && which !== kind) continue;
+          const asked = get(url);
+          assertEquals(await answer(asked), says);
+          assertStrictEquals((asked as unknown as { agent: unknown }).agent, agent);
+          assertEquals(await answer(get(new URL(url))), says);
+          assertEquals(await answer(get({ host: "example.com" })), says);
+          assertEquals(await answer(request({ protocol: `${kind}:`, host: "example.com" })), says);
+          assertEquals(await answer(get(url, { agent: false, ca: authority.cert })), says);
+        }
+      } finally {
+        [http.globalAgent, https.globalAgent] = before;
+      }
+    }
+    assertEquals(proxy.connections.length, plain.accepted + secure.accepted);
   });
 });
 
