@@ -32,6 +32,9 @@ const NO_PORT = -1;
  * The proxy resolves names: `lookup`, `family` and `localAddress` have nothing to say here. An idle connection counts as
  * an open one of the client (`pool.maxOpen`) until a request waits for a place: then the longest idle one is closed.
  *
+ * The certificate of a target is always checked, unless `rejectUnauthorized` is `false` in the options of the agent or of
+ * the request; the variable `NODE_TLS_REJECT_UNAUTHORIZED` has no say.
+ *
  * It may be both `http.globalAgent` and `https.globalAgent`, for requests that name no agent.
  *
  * A request that is aborted cancels the handshake. Its `timeout` bounds the handshake too, in place of the client's, and

@@ -20,7 +20,9 @@ export function secureOver(stream: ConnDuplex, options: SecureOptions, sessions:
   };
   // the dot at the end is no part of the name in TLS (RFC 6066 section 3), nor in a certificate
   const [host, servername] = [given.host, given.servername].map((name) => name?.replace(/\.$/, ""));
-  const rest = { ...given, host, ...(servername !== undefined && { servername }) };
+  // whatever the environment says (NODE_TLS_REJECT_UNAUTHORIZED)
+  const rejectUnauthorized = given.rejectUnauthorized !== false;
+  const rest = { ...given, host, ...(servername !== undefined && { servername }), rejectUnauthorized };
   const checkServerIdentity = honestCheck(rest.checkServerIdentity);
   const socket = connect({ ...rest, checkServerIdentity, socket: stream, session } as ConnectionOptions);
   socket.on("session", (session) => sessions.set(key, session));
