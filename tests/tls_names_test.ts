@@ -1,12 +1,11 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { get } from "node:https";
-import { env } from "node:process";
 import { nodeTransport } from "../adapters/node.ts";
 import { Socks5Agent } from "../agent/mod.ts";
 import type { Socks5Client } from "../mod.ts";
 import { altNames } from "../adapters/server_identity.ts";
 import { type Authority, certificates } from "./support/certificates.ts";
-import { random } from "./support/random.ts";
+import { seeded } from "./support/seeded.ts";
 import { withTarget } from "./support/stage.ts";
 import type { Target } from "./support/targets.ts";
 import { test } from "./support/test.ts";
@@ -100,13 +99,10 @@ for (const [name, way] of Object.entries(ways)) {
     });
   }
 
-  const seed = Number(env.SOCKS5_TEST_SEED ?? Date.now() % 1_000_000);
-  test(`${name}: whatever names a certificate has, it is taken for those and no other (seed ${seed})`, async () => {
-    const next = random(seed);
-    const pick = <T>(from: readonly T[]): T => from[Math.floor(next() * from.length)]!;
+  seeded(`${name}: whatever names a certificate has, it is taken for those and no other`, async ({ below, pick }) => {
     for (let i = 0; i < 25; i++) {
-      const names = Array.from({ length: Math.floor(next() * 3) }, () => pick(HOSTS));
-      const others = Array.from({ length: Math.floor(next() * 3) }, (): [number, string] => {
+      const names = Array.from({ length: below(3) }, () => pick(HOSTS));
+      const others = Array.from({ length: below(3) }, (): [number, string] => {
         return [
           pick([EMAIL, URI]),
           `${pick(["a", "http://evil/"])}${pick([", ", ",", "\n", "\0", ""])}DNS:${pick(HOSTS)}`,
@@ -117,7 +113,7 @@ for (const [name, way] of Object.entries(ways)) {
       // the agent is as node:https is: without any name, the common name counts
       if (name.startsWith("agent") && !isFor && names.length === 0 && subject === serverName) continue;
       const said = await verdict(way, { names, others }, serverName, subject);
-      const scene = `${JSON.stringify({ names, others, serverName, subject })}, seed ${seed}: ${said}`;
+      const scene = `${JSON.stringify({ names, others, serverName, subject })}: ${said}`;
       assertEquals(said === null, isFor, scene);
       if (said !== null) assertMatch(said, WRONG, scene);
     }
