@@ -2,7 +2,7 @@ import { type Address, ATYP } from "./address.ts";
 import { explain, identify, type Identity, keyOf, timedOut, VERBS } from "./dial.ts";
 import type { Next } from "./course.ts";
 import type { Phase, Socks5Error } from "./errors.ts";
-import { type EventDetails, rounded, tell } from "./events.ts";
+import { rounded, Teller } from "./events.ts";
 import type { Call } from "./failover.ts";
 import { CMD } from "./handshake.ts";
 import { Names } from "./names.ts";
@@ -30,8 +30,7 @@ export abstract class Asking<S, T> implements Call<Session<S>, T>, Want, Order, 
   readonly key: string;
   readonly reuse: boolean;
   readonly #names: Names | undefined;
-  readonly #id: number;
-  readonly #begun = performance.now();
+  readonly #teller: Teller | undefined;
   #place: Place<Session<S>> | undefined;
   #session: Session<S> | undefined; // one that was ready
   #spends = false;
@@ -53,7 +52,8 @@ export abstract class Asking<S, T> implements Call<Session<S>, T>, Want, Order, 
     this.reuse = reuse;
     const isLocal = shared.settings.dns === "local" && address.atyp === ATYP.DOMAIN && cmd < CMD.RESOLVE;
     this.#names = isLocal ? new Names(address) : undefined;
-    this.#id = ++shared.ids;
+    const id = ++shared.ids;
+    this.#teller = shared.onEvent && new Teller(shared.onEvent, id, this.target);
     this.scope = new Scope(shared.alarm, signal, timeout, this);
   }
 
@@ -64,7 +64,7 @@ export abstract class Asking<S, T> implements Call<Session<S>, T>, Want, Order, 
     return this.#names?.ready ?? this.#session?.proxy;
   }
 
-  begin(first: boolean): Promise<T | undefined> | undefined {
+  begin(first: boolean): Promise<Session<S> | undefined> | undefined {
     this.scope.throwIfOver();
     const place = this.#shared.pool.take(this);
     return place && this.#arrive(place) ? undefined : this.#wait(place, first);
@@ -78,7 +78,7 @@ export abstract class Asking<S, T> implements Call<Session<S>, T>, Want, Order, 
     this.#proxy = proxy.name;
     this.#attempts = attempt;
     if (attempt > 1) this.#shared.counts.retries++;
-    if (this.#shared.onEvent !== undefined) this.#emit(proxy.name, { type: "attempt", attempt });
+    this.#teller?.tell(proxy.name, { type: "attempt", attempt });
     return this.#names === undefined
       ? this.#open(proxy, identity, lastProxy)
       : this.#openNamed(this.#names, proxy, identity, lastProxy);
@@ -103,17 +103,31 @@ export abstract class Asking<S, T> implements Call<Session<S>, T>, Want, Order, 
 
   /** Synchronous, so that nothing which ends the scope can come between. */
   handOver(tunnel: Session<S>): T {
-    return this.#give(this.#place!, tunnel, false);
+    const place = this.#place!;
+    const { counts, warmer } = this.#shared;
+    const reused = place.conn !== undefined;
+    const proxy = tunnel.proxy.name;
+    this.scope.give();
+    place.conn = tunnel;
+    counts.connects++;
+    counts.reused += Number(reused);
+    if (this.#teller !== undefined) {
+      tunnel.onClosed = this.#teller.closed(proxy);
+      this.#teller.tell(proxy, { type: "connected", attempt: this.#attempts, reused });
+    }
+    warmer.used(this.#spends);
+    return this.hold(place, tunnel, reused);
   }
 
   failed(proxy: Proxy, attempt: number, error: Socks5Error, next: Next, delay: number): void {
-    this.#emit(proxy.name, { type: "failed", attempt, error, next, delay: rounded(delay) });
+    this.#teller?.tell(proxy.name, { type: "failed", attempt, error, next, delay: rounded(delay) });
   }
 
   leave(): void {
     this.#session?.close();
     this.#session = undefined;
-    if (this.#place?.conn === undefined) this.#place?.free("holder");
+    // what has bytes of the caller on it never goes back: its answer would be taken for that of another question
+    if (this.#place?.conn === undefined || this.committed) this.#place?.free("holder");
     else this.#place.release();
   }
 
@@ -143,7 +157,7 @@ export abstract class Asking<S, T> implements Call<Session<S>, T>, Want, Order, 
   }
 
   /** Waits until there is a place, or a tunnel that is alive. */
-  async #wait(place: Place<Session<S>> | undefined, first: boolean): Promise<T | undefined> {
+  async #wait(place: Place<Session<S>> | undefined, first: boolean): Promise<Session<S> | undefined> {
     const { scope } = this;
     const { pool } = this.#shared;
     for (let next = place;; next = pool.take(this), first = true) {
@@ -155,13 +169,12 @@ export abstract class Asking<S, T> implements Call<Session<S>, T>, Want, Order, 
       await scope.run(turn());
       scope.throwIfOver();
       if (tunnel.spoke) next.free("peer");
-      else if (this.wish.data === undefined) return this.#give(next, tunnel, true);
-      else return await this.#greet(next, tunnel, this.wish.data);
+      else return this.wish.data === undefined ? tunnel : await this.#greet(next, tunnel, this.wish.data);
     }
   }
 
   /** The first bytes of the caller, on a tunnel that was released. */
-  async #greet(place: Place<Session<S>>, tunnel: Session<S>, data: Uint8Array): Promise<T> {
+  async #greet(place: Place<Session<S>>, tunnel: Session<S>, data: Uint8Array): Promise<Session<S>> {
     const { scope } = this;
     this.committed = true;
     scope.attempt.enter("transfer");
@@ -169,30 +182,10 @@ export abstract class Asking<S, T> implements Call<Session<S>, T>, Want, Order, 
       await scope.run(tunnel.write(data));
       scope.throwIfOver();
     } catch (cause) {
-      place.free("peer"); // never back to the pool: its answer would be taken for that of another question
+      place.free("peer");
       scope.throwIfOver();
       throw explain(cause, "transfer", tunnel.proxy, this.identify(tunnel.proxy), this);
     }
-    return this.#give(place, tunnel, true);
-  }
-
-  #give(place: Place<Session<S>>, tunnel: Session<S>, reused: boolean): T {
-    const { counts, onEvent, warmer } = this.#shared;
-    this.scope.give();
-    place.conn = tunnel;
-    counts.connects++;
-    counts.reused += Number(reused);
-    if (onEvent !== undefined) {
-      tunnel.onClosed = (reason) => this.#emit(tunnel.proxy.name, { type: "closed", reason });
-      this.#emit(tunnel.proxy.name, { type: "connected", attempt: this.#attempts, reused });
-    }
-    warmer.used(this.#spends);
-    return this.hold(place, tunnel, reused);
-  }
-
-  #emit(proxy: string, event: EventDetails): void {
-    const { onEvent } = this.#shared;
-    if (onEvent === undefined) return;
-    tell(onEvent, { id: this.#id, proxy, target: this.target, ms: rounded(performance.now() - this.#begun), ...event });
+    return tunnel;
   }
 }

@@ -1,6 +1,6 @@
 import { type Address, ATYP, formatHostPort, type Host, isPort } from "./address.ts";
-import { type Association, associationError } from "./association.ts";
-import { command } from "./commanding.ts";
+import { associationError } from "./association.ts";
+import { command, type Granted } from "./commanding.ts";
 import { brief, isNotPermitted } from "./dial.ts";
 import { Fault } from "./errors.ts";
 import { quietly } from "./guard.ts";
@@ -14,7 +14,7 @@ import type { Shared } from "./shared.ts";
 import type { DatagramHandlers, DatagramSocket, Transport } from "./transport.ts";
 
 /** Asks a proxy for an association, and binds a socket for its datagrams. */
-export async function associate<S>(shared: Shared<S>, plan: AssociatePlan): Promise<Association> {
+export async function associate<S>(shared: Shared<S>, plan: AssociatePlan): Promise<Relaying<S>> {
   const { from, allowPrivate, signal, timeout } = plan;
   const end = performance.now() + timeout;
   let relaying: Relaying<S> | undefined;
@@ -28,11 +28,11 @@ export async function associate<S>(shared: Shared<S>, plan: AssociatePlan): Prom
   };
   const bind = (isIpv6: boolean) => bound(shared, isIpv6, handlers, { signal, timeout, end });
   let socket = from === null ? undefined : await bind(from.atyp === ATYP.IPV6);
-  let granted: Awaited<ReturnType<typeof command<S>>> | undefined;
+  let granted: Granted<S> | undefined;
   try {
     const asked = socket === undefined || from === null ? plan.address : addressed(from, socket.port);
     const rest = { signal, timeout: Math.max(0, end - performance.now()), credentials: plan.credentials };
-    granted = await command(shared, CMD.UDP_ASSOCIATE, asked, rest);
+    granted = await command(shared, CMD.UDP_ASSOCIATE, asked, rest, (granted) => granted);
     const { session, place, reply } = granted;
     const relay = relayFor(session, reply, { ...addressOf(session), allowPrivate });
     if (from !== null && relay.isIpv6 !== (from.atyp === ATYP.IPV6)) {
@@ -43,11 +43,9 @@ export async function associate<S>(shared: Shared<S>, plan: AssociatePlan): Prom
       });
     }
     socket ??= await bind(relay.isIpv6);
-    signal?.throwIfAborted();
     const names = shared.settings.dns === "local" ? shared.dialler.transport : undefined;
     relaying = new Relaying({ session, place, socket, relay, names });
     if (broken !== undefined) relaying.broke(broken.cause);
-    relaying.throwIfOver();
     return relaying;
   } catch (error) {
     if (socket !== undefined) void quietly(() => socket!.close());

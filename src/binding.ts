@@ -14,8 +14,8 @@ import type { Shared } from "./shared.ts";
 const ACCEPT: Known<AcceptOptions> = { signal: true, timeout: true };
 
 /** Lets the proxy listen for a peer (RFC 1928 section 4, BIND). */
-export async function bind<S>(shared: Shared<S>, asked: Ask): Promise<Socks5Binding<S>> {
-  return new Binding(shared, await command(shared, CMD.BIND, asked.address, asked), asked.credentials);
+export function bind<S>(shared: Shared<S>, asked: Ask): Promise<Socks5Binding<S>> {
+  return command(shared, CMD.BIND, asked.address, asked, (granted) => new Binding(shared, granted, asked.credentials));
 }
 
 class Binding<S> implements Socks5Binding<S> {

@@ -64,7 +64,7 @@ export class Core<S> {
       pool,
       failover,
       alarm: this.#alarm,
-      secure: (tunnel, options) => secureHeld(tunnel, options, securing),
+      secure: (tunnel, options, then) => secureHeld(tunnel, options, then, securing),
       warmer: new Warmer(settings, dialler, pool, failover),
       pipelining: new Pipelining(),
       counts: { connects: 0, reused: 0, failures: 0, retries: 0 },
@@ -83,18 +83,19 @@ export class Core<S> {
 
   async associate(plan: AssociatePlan): Promise<Association> {
     const { associate } = await import("./associating.ts");
-    return await associate(this.#shared, plan);
+    return (await associate(this.#shared, plan)).handOver(plan.signal);
   }
 
   bind(asked: Ask): Promise<Socks5Binding<S>> {
     return bind(this.#shared, asked);
   }
 
-  async resolve(asked: Ask, what: "name" | "address"): Promise<string> {
+  resolve(asked: Ask, what: "name" | "address"): Promise<string> {
     const cmd = what === "name" ? CMD.RESOLVE : CMD.RESOLVE_PTR;
-    const { reply, place } = await command(this.#shared, cmd, asked.address, asked);
-    place.free("holder");
-    return reply.bound.hostname;
+    return command(this.#shared, cmd, asked.address, asked, ({ reply, place }) => {
+      place.free("holder");
+      return reply.bound.hostname;
+    });
   }
 
   async check(plan: CheckPlan): Promise<CheckReport[]> {

@@ -16,32 +16,38 @@ export interface Granted<S> {
 
 /**
  * Asks for another command than CONNECT: with the same failover, deadlines and turns as a connect, on a connection of
- * its own or a session that was ready, and in sequence.
+ * its own or a session that was ready, and in sequence. `make` makes of what was granted what the caller gets, in the
+ * same moment, and throws nothing.
  */
-export function command<S>(
+export function command<S, T>(
   shared: Shared<S>,
   cmd: number,
   address: Address,
   options: Omit<Ask, "address">,
-): Promise<Granted<S>> {
+  make: (granted: Granted<S>) => T,
+): Promise<T> {
   try {
-    return shared.failover.run(new Commanding(shared, cmd, address, options));
+    return shared.failover.run(new Commanding(shared, cmd, address, options, make));
   } catch (error) {
     return Promise.reject(error);
   }
 }
 
-class Commanding<S> extends Asking<S, Granted<S>> {
+class Commanding<S, T> extends Asking<S, T> {
+  readonly #make: (granted: Granted<S>) => T;
+
   constructor(
     shared: Shared<S>,
     cmd: number,
     address: Address,
     { signal, timeout, credentials }: Omit<Ask, "address">,
+    make: (granted: Granted<S>) => T,
   ) {
     super(shared, cmd, { address, signal, timeout, credentials, data: undefined, reuse: false, tls: null });
+    this.#make = make;
   }
 
-  protected override hold(place: Place<Session<S>>, session: Session<S>): Granted<S> {
-    return { session, reply: session.reply!, place };
+  protected override hold(place: Place<Session<S>>, session: Session<S>): T {
+    return this.#make({ session, reply: session.reply!, place });
   }
 }

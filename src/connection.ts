@@ -143,11 +143,17 @@ export interface Use {
   readonly reused: boolean;
   readonly mayRelease: boolean;
   /** Starts TLS on it; throws at once what is malformed. */
-  readonly secure: (tunnel: Session, options: StartTlsOptions) => Promise<void>;
+  readonly secure: <T>(tunnel: Session, options: StartTlsOptions, then: Secured<T>) => Promise<T>;
+}
+
+/** What follows when TLS was started on a tunnel: synchronous, so that nothing which ends it can come between. */
+export interface Secured<T> {
+  secured(): T;
+  failed(): void;
 }
 
 /** How a holder's hold on a tunnel ended. */
-export type Over = "closed" | "released" | "detached" | "being taken for TLS" | "taken for TLS";
+export type Over = "closed" | "released" | "detached" | "securing" | "secured";
 
 /** What an error of the runtime means to the holder; wrong arguments are none of the connection's. */
 export function heldError(
@@ -158,11 +164,20 @@ export function heldError(
   cause?: unknown,
 ): unknown {
   if (cause instanceof TypeError) return cause;
-  if (over !== undefined) return connError(conn, "SOCKS5_CONN_CLOSED", what, `it was ${over}`, cause);
+  if (over !== undefined) return connError(conn, "SOCKS5_CONN_CLOSED", what, WHY[over], cause);
   if (closedBy === "evicted") return connError(conn, "SOCKS5_CONN_CLOSED", what, "it was idle and made room", cause);
   if (closedBy === "client") return connError(conn, "SOCKS5_CLIENT_CLOSED", what, "the client was closed", cause);
   return connError(conn, "SOCKS5_CONN_RESET", what, "the connection broke", cause);
 }
+
+const WHY: Readonly<Record<Over | "closed for writing", string>> = {
+  closed: "it was closed",
+  released: "it was released",
+  detached: "it was detached",
+  securing: "TLS is being started on it",
+  secured: "startTls() gave the tunnel to use instead",
+  "closed for writing": "it was closed for writing",
+};
 
 /** The error of a tunnel that is not, or no longer, what it was used as. */
 export function connError(

@@ -35,11 +35,31 @@ export function rounded(ms: number): number {
   return Math.round(ms * 10) / 10;
 }
 
-/** Tells a listener, whose faults are none of the request. */
-export function tell(listener: (event: Socks5Event) => void, event: Socks5Event): void {
-  try {
-    listener(event);
-  } catch {
-    // it was told
+/** What the events of one request are told with: all that an open tunnel keeps of the request. */
+export class Teller {
+  readonly #listener: (event: Socks5Event) => void;
+  readonly #id: number;
+  readonly #target: string;
+  readonly #begun: number = performance.now();
+
+  constructor(listener: (event: Socks5Event) => void, id: number, target: string) {
+    this.#listener = listener;
+    this.#id = id;
+    this.#target = target;
+  }
+
+  /** Tells the listener, whose faults are none of the request. */
+  tell(proxy: string, event: EventDetails): void {
+    const ms = rounded(performance.now() - this.#begun);
+    try {
+      this.#listener({ id: this.#id, proxy, target: this.#target, ms, ...event });
+    } catch {
+      // it was told
+    }
+  }
+
+  /** What tells that the tunnel through `proxy` has ended. */
+  closed(proxy: string): (reason: CloseReason) => void {
+    return (reason) => this.tell(proxy, { type: "closed", reason });
   }
 }

@@ -20,8 +20,8 @@ export interface Call<O, T> extends Caller {
   readonly committed: boolean;
   /** The proxy that is not chosen: a session of it came with the place, or it is asked for another address. */
   readonly ready: Proxy | undefined;
-  /** Takes a place; a promise if it has to wait, which may find that no attempt is needed. `first`: after a pause. */
-  begin(first: boolean): Promise<T | undefined> | undefined;
+  /** Takes a place; a promise if it has to wait, which may give what needs no attempt. `first`: after a pause. */
+  begin(first: boolean): Promise<O | undefined> | undefined;
   identify(proxy: Proxy): Identity;
   attempt(proxy: Proxy, identity: Identity, attempt: number, lastProxy: boolean): Promise<O>;
   /** Whether the target has another address, which the next attempt is for. */
@@ -71,7 +71,10 @@ export class Failover {
         const begins = course.next === null || course.next === "retry";
         const beginning = begins ? call.begin(course.next === "retry") : undefined;
         const found = beginning && await beginning;
-        if (found !== undefined) return found;
+        if (found !== undefined) {
+          scope.throwIfOver();
+          return call.handOver(found);
+        }
         const proxy = call.ready ?? this.#pick(course.left);
         const identity = call.identify(proxy);
         scope.begin(this.#settings.attemptTimeout);

@@ -89,8 +89,8 @@ export class HeldConn<S> extends SoundConn implements Socks5Conn<S> {
   }
 
   close(): void {
-    if (this.#over === "taken for TLS") return; // it is another's
-    this.#over ??= "closed";
+    if (this.#over === "secured") return; // it is another's
+    if (this.#over === undefined || this.#over === "securing") this.#over = "closed";
     this.#holding.free("holder");
   }
 
@@ -132,14 +132,19 @@ export class HeldConn<S> extends SoundConn implements Socks5Conn<S> {
     return detached;
   }
 
-  async startTls(options: StartTlsOptions = {}): Promise<Socks5Conn<S>> {
-    this.#mustBeAtRest("start TLS with");
-    if (this.#isStreamed) throw new TypeError(`Cannot start TLS with ${this.target}: its streams were used`);
-    const securing = this.#use.secure(this.#tunnel, options);
-    this.#over = "being taken for TLS";
-    await securing.catch((error) => (this.#holding.free("holder"), Promise.reject(error)));
-    this.#over = "taken for TLS";
-    return new HeldConn(this.#tunnel, this.#holding, { ...this.#use, mayRelease: false });
+  startTls(options: StartTlsOptions = {}): Promise<Socks5Conn<S>> {
+    try {
+      this.#mustBeAtRest("start TLS with");
+      if (this.#isStreamed) throw new TypeError(`Cannot start TLS with ${this.target}: its streams were used`);
+      const securing = this.#use.secure(this.#tunnel, options, {
+        secured: () => this.#secured(),
+        failed: () => this.#holding.free("holder"),
+      });
+      this.#over = "securing";
+      return securing;
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   get alpnProtocol(): string | null {
@@ -164,6 +169,11 @@ export class HeldConn<S> extends SoundConn implements Socks5Conn<S> {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  #secured(): HeldConn<S> {
+    this.#over = "secured";
+    return new HeldConn(this.#tunnel, this.#holding, { ...this.#use, mayRelease: false });
   }
 
   #received(n: number | null): number | null {

@@ -29,31 +29,19 @@ export class LazyCore<S> {
   }
 
   associate(options: AssociateOptions): Promise<Association> {
-    try {
-      const asked = planAssociate(this.#plan, options);
-      return this.#loaded?.associate(asked) ?? this.#load().then((core) => core.associate(asked));
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    return this.#ask(() => planAssociate(this.#plan, options), (core, asked) => core.associate(asked));
   }
 
   check(target: Target | undefined, options: CheckOptions): Promise<CheckReport[]> {
-    try {
-      const asked = planCheck(this.#plan, this.#targets, target, options);
-      return this.#loaded?.check(asked) ?? this.#load().then((core) => core.check(asked));
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    return this.#ask(() => planCheck(this.#plan, this.#targets, target, options), (core, asked) => core.check(asked));
   }
 
-  async bind(peer: Target, options: CommandOptions): Promise<Socks5Binding<S>> {
-    const asked = askPeer(this.#plan, peer, options);
-    return await (this.#loaded ?? await this.#load()).bind(asked);
+  bind(peer: Target, options: CommandOptions): Promise<Socks5Binding<S>> {
+    return this.#ask(() => askPeer(this.#plan, peer, options), (core, asked) => core.bind(asked));
   }
 
-  async resolve(name: string, what: "name" | "address", options: CommandOptions): Promise<string> {
-    const asked = askName(this.#plan, name, what, options);
-    return await (this.#loaded ?? await this.#load()).resolve(asked, what);
+  resolve(name: string, what: "name" | "address", options: CommandOptions): Promise<string> {
+    return this.#ask(() => askName(this.#plan, name, what, options), (core, asked) => core.resolve(asked, what));
   }
 
   stats(): Socks5Stats {
@@ -65,6 +53,17 @@ export class LazyCore<S> {
 
   close(options: { drain?: number }): Promise<void> {
     return this.#loaded?.close(options) ?? this.#load().then((core) => core.close(options));
+  }
+
+  /** The promise of the core itself: it settles in the moment in which something is handed over. */
+  #ask<A, T>(check: () => A, ask: (core: Core<S>, asked: A) => Promise<T>): Promise<T> {
+    try {
+      const asked = check();
+      const core = this.#loaded;
+      return core === undefined ? this.#load().then((core) => ask(core, asked)) : ask(core, asked);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   get #loaded(): Core<S> | undefined {

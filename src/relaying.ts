@@ -106,9 +106,12 @@ export class Relaying<S> implements Association {
     return Promise.resolve();
   }
 
-  /** Throws if it has ended. */
-  throwIfOver(): void {
+  /** Hands it over; throws if it has ended meanwhile, or the caller has given up. */
+  handOver(signal: AbortSignal | undefined): this {
+    if (signal?.aborted) this.close();
+    signal?.throwIfAborted();
     if (this.#over !== undefined) throw this.#failure("associate", null);
+    return this;
   }
 
   /** Something came to the socket: only what is from the relay counts. */

@@ -1,7 +1,7 @@
 import { splitHostPort } from "./address.ts";
 import type { Alarm } from "./alarm.ts";
 import { checkOptions, type Known } from "./arguments.ts";
-import { heldError, type StartTlsOptions } from "./connection.ts";
+import { heldError, type Secured, type StartTlsOptions } from "./connection.ts";
 import { timedOut } from "./dial.ts";
 import { Fault, socks5Error } from "./errors.ts";
 import { Scope } from "./scope.ts";
@@ -44,10 +44,16 @@ const START_TLS: Known<StartTlsOptions> = {
 };
 
 /**
- * Starts TLS on a tunnel that somebody holds, with a deadline and a signal of its own. Throws at once what is wrong
- * with the options; closes the tunnel if TLS does not come about.
+ * Starts TLS on a tunnel that somebody holds, with a deadline and a signal of its own, and gives what `secured` makes of
+ * it, in the same moment. Throws at once what is wrong with the options; closes the tunnel, and calls `failed`, if TLS
+ * does not come about.
  */
-export function secureHeld(tunnel: Session, given: StartTlsOptions, securing: Securing): Promise<void> {
+export function secureHeld<T>(
+  tunnel: Session,
+  given: StartTlsOptions,
+  { secured, failed }: Secured<T>,
+  securing: Securing,
+): Promise<T> {
   const { proxy: { name: proxy }, target } = tunnel;
   const options = checkOptions("the options of startTls()", given, START_TLS);
   const tls = tlsOptions("tls", options, splitHostPort(target).hostname.replace(/^\[|\]$/g, ""));
@@ -67,15 +73,18 @@ export function secureHeld(tunnel: Session, given: StartTlsOptions, securing: Se
     return socks5Error(thrown.code, message, { phase: "tls", proxy, target, cause: thrown.cause });
   }
 
-  async function withinScope(): Promise<void> {
+  async function withinScope(): Promise<T> {
     try {
       scope.begin(Infinity);
       await secure(scope, Promise.resolve(tunnel), tls, securing.startTls);
       scope.throwIfOver();
+      if (tunnel.closedBy !== undefined) throw new Error("The tunnel is closed");
       scope.give();
+      return secured();
     } catch (thrown) {
       const error = scope.over === undefined ? meaning(thrown) : scope.over.reason;
       scope.end(error);
+      failed();
       throw error;
     }
   }

@@ -1,5 +1,6 @@
-import { assert, assertEquals, assertGreater } from "@std/assert";
+import { assert, assertEquals, assertGreaterOrEqual } from "@std/assert";
 import { ClosedError, Socks5Client, Socks5Error, type Socks5Options } from "../mod.ts";
+import { inspect } from "node:util";
 import { type Clock, withClock } from "./support/clock.ts";
 import { FakeTransport, type Script, socks5 } from "./support/fake.ts";
 import { FramedConn } from "./support/methods.ts";
@@ -34,8 +35,13 @@ interface Scene {
   watches?: boolean;
   /** Whether the connections have TLS. */
   tls?: boolean;
-  connect?: (client: Socks5Client, signal: AbortSignal) => Promise<{ close(): void } | null>;
+  /** How many points there are at least. */
+  points?: number;
+  /** What is disturbed; `last` is told of its last promise, if that is not the one that is returned. */
+  connect?: (client: Socks5Client, signal: AbortSignal, last: Last) => Promise<{ close(): void } | null>;
 }
+
+type Last = <T>(promise: Promise<T>) => Promise<T>;
 
 const reuse = async (client: Socks5Client): Promise<void> => {
   (await client.connect("example.test:80", { reuse: true })).release();
@@ -61,6 +67,11 @@ const SCENES: Record<string, Scene> = {
     },
   },
   "a connect that takes the place of an idle tunnel": { options: { pool: { maxOpen: 1 } }, before: reuse },
+  "a connect that is given a released tunnel, with first bytes": {
+    before: reuse,
+    points: 1,
+    connect: (client, signal) => client.connect(TARGET, { signal, reuse: true, data: Uint8Array.of(1) }),
+  },
   "a connect to the second address of a name": {
     options: { dns: "local", retry: 0 },
     addresses: ["192.0.2.1", "192.0.2.2"],
@@ -73,9 +84,9 @@ const SCENES: Record<string, Scene> = {
   "a connect with TLS to the proxy": { tls: true, proxies: ["socks5+tls://a"] },
   "TLS on a tunnel that is open": {
     tls: true,
-    async connect(client, signal) {
+    async connect(client, signal, last) {
       const conn = await client.connect(TARGET, { signal });
-      return await conn.startTls({ signal });
+      return await last(conn.startTls({ signal }));
     },
   },
   "a connect with a method of one's own": {
@@ -110,9 +121,9 @@ const SCENES: Record<string, Scene> = {
         if (written[1] === 2 && written.length > 9) conn.push(5, 0, 0, 1, 127, 0, 0, 1, 0, 9);
       };
     },
-    async connect(client, signal) {
+    async connect(client, signal, last) {
       const binding = await client.bind(TARGET, { signal });
-      return await binding.accept({ signal, timeout: TIMEOUT });
+      return await last(binding.accept({ signal, timeout: TIMEOUT }));
     },
   },
   "an association": {
@@ -126,8 +137,8 @@ const SCENES: Record<string, Scene> = {
     connect: (client, signal) => client.associate({ signal, allowPrivateRelay: true, from: "127.0.0.1" }),
   },
   "a resolve": {
-    async connect(client, signal) {
-      await client.resolve("example.test", { signal });
+    async connect(client, signal, last) {
+      await last(client.resolve("example.test", { signal }));
       return null; // there is nothing to close
     },
   },
@@ -154,10 +165,13 @@ async function run(clock: Clock, scene: Scene, action: Action, point: number, wh
   const client = new Socks5Client(scene.proxies ?? "socks5://a", { ...options, transport: inner ?? transport });
   await scene.before?.(client);
   const start = transport.points;
+  let wasPending = false; // when it was disturbed
+  let last: Promise<unknown> | undefined;
   const act = (n: number) => {
     if (n - start !== point) return;
     if (action === "abort") controller.abort(REASON);
     if (action === "expire") clock.jump(TIMEOUT);
+    wasPending = last === undefined || inspect(last).includes("pending");
     if (action === "close") void client.close();
     if (action === "fail") throw new Error("injected");
   };
@@ -165,7 +179,8 @@ async function run(clock: Clock, scene: Scene, action: Action, point: number, wh
   else transport.onPassed = async (n) => (await turns(when), act(n));
   let settlements = 0;
   const { connect = (client, signal) => client.connect(TARGET, { signal }) } = scene;
-  const connecting = connect(client, controller.signal);
+  const connecting = connect(client, controller.signal, (promise) => last = promise);
+  last ??= connecting;
   const count = () => settlements++;
   connecting.then(count, count);
   const outcome: { close(): void } | null | Error = await clock.settle(
@@ -178,6 +193,8 @@ async function run(clock: Clock, scene: Scene, action: Action, point: number, wh
       action === "close" || outcome === null || !transport.conns.at(-1)!.closed,
       "a closed tunnel was handed over",
     );
+    const isCallers = action === "abort" || action === "close";
+    assert(!isCallers || !wasPending, "what the caller did before it settled did not count");
     outcome?.close();
   } else if (point !== NO_POINT) checkError(outcome, action);
   else throw outcome;
@@ -224,7 +241,7 @@ for (const [name, scene] of Object.entries(SCENES)) {
           const all = action === "fail" ? WHEN.slice(0, 1) : endedBy === "nothing" ? WHEN.slice(0, 2) : WHEN;
           for (const when of all) {
             const points = await run(clock, scene, action, NO_POINT, when, endedBy);
-            assertGreater(points, 4, "there is nothing to sweep");
+            assertGreaterOrEqual(points, scene.points ?? 5, "there is nothing to sweep");
             // the turns after the last point are those in which the tunnel changes hands
             for (let point = when === "before" || when === 0 ? 1 : points; point <= points; point++) {
               try {

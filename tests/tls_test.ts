@@ -128,7 +128,10 @@ test("startTls() uses the tunnel up, and closes nothing when that one is closed 
   assert(await echoes(secured));
   for (const use of [() => conn.read(new Uint8Array(1)), () => conn.write(bytes("x")), () => conn.startTls()]) {
     const error = await assertRejects(use, ClosedError);
-    assertEquals([error.code, error.message.endsWith("it was taken for TLS")], ["SOCKS5_CONN_CLOSED", true]);
+    assertEquals([error.code, error.message.endsWith("startTls() gave the tunnel to use instead")], [
+      "SOCKS5_CONN_CLOSED",
+      true,
+    ]);
   }
   assertEquals(client.stats().inUse, 1);
   secured.release();
