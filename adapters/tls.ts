@@ -3,6 +3,7 @@ import { isIP, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { versions } from "node:process";
 import * as tls from "node:tls";
+import { ownerOf } from "../src/tls_options.ts";
 import type { Conn, TlsOptions } from "../src/transport.ts";
 import { ConnDuplex } from "./duplex.ts";
 import { NodePipe } from "./node_pipe.ts";
@@ -156,10 +157,16 @@ export function trusted(caCerts: readonly string[]): string[] {
   return [...(tls.getCACertificates?.("default") ?? tls.rootCertificates), ...caCerts];
 }
 
-/** The contexts that were made last: each has a store of all authorities. */
-const contexts = new Map<string, tls.SecureContext>();
+type Contexts = Map<string, tls.SecureContext>;
 
-function contextOf({ caCerts = [], cert, key }: TlsOptions): tls.SecureContext {
+/** The contexts that were made last: each has a store of all authorities. Those without a private key are anybody's. */
+const publicContexts: Contexts = new Map();
+const privateContexts = new WeakMap<object, Contexts>();
+
+/** The context for such options, the same as long as who keeps it is there. */
+export function contextOf(options: TlsOptions): tls.SecureContext {
+  const { caCerts = [], cert, key } = options;
+  const contexts = key === undefined ? publicContexts : contextsOf(ownerOf(options));
   const id = JSON.stringify([caCerts, cert, key]);
   let context = contexts.get(id);
   if (!context) {
@@ -176,6 +183,12 @@ function contextOf({ caCerts = [], cert, key }: TlsOptions): tls.SecureContext {
     contexts.set(id, context);
   }
   return context;
+}
+
+function contextsOf(owner: object): Contexts {
+  let contexts = privateContexts.get(owner);
+  if (contexts === undefined) privateContexts.set(owner, contexts = new Map());
+  return contexts;
 }
 
 function drained(stream: Duplex): Promise<void> {

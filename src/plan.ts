@@ -137,7 +137,7 @@ export function wish(terms: Terms, targets: Targets, target: Target, given: Conn
     credentials: identityOf(terms, isolate, credentials),
     data: firstBytes(data),
     reuse: reuse && isolate !== true,
-    tls: parseTls("tls", tls, address.hostname),
+    tls: parseTls("tls", tls, address.hostname, terms),
     signal,
     timeout: milliseconds("timeout", timeout, terms.settings.timeout),
   };
@@ -210,7 +210,7 @@ export function planCheck(
     target: address && address.name,
     credentials: identityOf(terms, terms.isolation.of(options.isolate, credentials), credentials),
     timeout: milliseconds("timeout", options.timeout, terms.settings.timeout),
-    tls: address === null ? null : parseTls("tls", tls, address.hostname),
+    tls: address === null ? null : parseTls("tls", tls, address.hostname, terms),
     probe: probe && new Uint8Array(probe),
     signal,
     onStep,

@@ -56,7 +56,7 @@ export function secureHeld<T>(
 ): Promise<T> {
   const { proxy: { name: proxy }, target } = tunnel;
   const options = checkOptions("the options of startTls()", given, START_TLS);
-  const tls = tlsOptions("tls", options, splitHostPort(target).hostname.replace(/^\[|\]$/g, ""));
+  const tls = tlsOptions("tls", options, splitHostPort(target).hostname.replace(/^\[|\]$/g, ""), securing);
   const { signal, timeout } = options;
   const ms = milliseconds("timeout", timeout, securing.timeout);
   const scope = new Scope(securing.alarm, signal, ms, {

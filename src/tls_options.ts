@@ -7,15 +7,22 @@ const TLS: Known<TlsOptions> = { serverName: true, caCerts: true, cert: true, ke
 
 /**
  * Checks the option `name`, which is `true`, the options of TLS, or nothing; gives a copy in which `serverName` is
- * `hostname` unless it says otherwise. Throws a `TypeError` that names what is wrong and shows nothing of a key.
+ * `hostname` unless it says otherwise. Throws a `TypeError` that names what is wrong and shows nothing of a key. What is
+ * made of a private key is kept as long as `owner`, if there is one, else as long as the copy.
  */
-export function parseTls(name: string, value: boolean | TlsOptions | undefined, hostname: string): TlsOptions | null {
+export function parseTls(
+  name: string,
+  value: boolean | TlsOptions | undefined,
+  hostname: string,
+  owner?: object,
+): TlsOptions | null {
   if (value === undefined || value === false) return null;
-  return tlsOptions(name, checkOptions(name, value === true ? {} : value, TLS, "a boolean or an object"), hostname);
+  const options = checkOptions(name, value === true ? {} : value, TLS, "a boolean or an object");
+  return tlsOptions(name, options, hostname, owner);
 }
 
 /** As {@linkcode parseTls}, for options that are known to be no others. */
-export function tlsOptions(name: string, options: TlsOptions, hostname: string): TlsOptions {
+export function tlsOptions(name: string, options: TlsOptions, hostname: string, owner?: object): TlsOptions {
   const { serverName = hostname, caCerts = [], cert, key, alpnProtocols = [] } = options;
   const server = parseHost(serverName);
   if (typeof server === "string") {
@@ -35,12 +42,21 @@ export function tlsOptions(name: string, options: TlsOptions, hostname: string):
       throw new TypeError(cannot(`${name}.alpnProtocols`, "names of 1 to 255 bytes", protocol));
     }
   }
-  return {
+  const checked = {
     serverName: server.hostname.replace(/\.$/, ""), // the dot is no part of the name in TLS (RFC 6066 section 3)
     ...(caCerts.length > 0 && { caCerts: [...caCerts] }),
     ...(cert !== undefined && { cert, key }),
     ...(alpnProtocols.length > 0 && { alpnProtocols: [...alpnProtocols] }),
   };
+  if (owner !== undefined && key !== undefined) owners.set(checked, owner);
+  return checked;
+}
+
+const owners = new WeakMap<TlsOptions, object>();
+
+/** Who keeps what is made of the private key among the options: with that it is gone. */
+export function ownerOf(options: TlsOptions): object {
+  return owners.get(options) ?? options;
 }
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----/;

@@ -3,7 +3,14 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import process from "node:process";
-import { ClosedError, Socks5Client, type Socks5Conn, type Socks5Event, type Socks5Options } from "../mod.ts";
+import {
+  ClosedError,
+  Socks5Client,
+  type Socks5Conn,
+  type Socks5Event,
+  type Socks5Options,
+  type Transport,
+} from "../mod.ts";
 import { bytes, contract, readAll, text } from "./support/contract.ts";
 import { type FakeConn, FakeTransport, type Script, socks5 } from "./support/fake.ts";
 import { evaluate, listen, type Pair, type Peer } from "./support/peer.ts";
@@ -59,7 +66,7 @@ test("a tunnel says where it leads, through what, and which address the proxy us
   const client = new Socks5Client("socks5://PROXY.test:99", { transport });
   const conn = await client.connect({ hostname: "::1", port: 5 });
   assertEquals([conn.proxy, conn.target, conn.reused], ["proxy.test:99", "[::1]:5", false]);
-  assertEquals(conn.boundAddress, { hostname: "a\\x1bbc", port: 258 });
+  assertEquals(conn.boundAddress, { hostname: "", port: 258 }); // what it said is no host name
   conn.close();
 });
 
@@ -260,8 +267,10 @@ test("detach() refuses a tunnel that is reused, busy, ended or without a socket,
   assertEquals(await read, null);
   assertThrows(() => reading.detach(), TypeError, "it has ended");
   reading.close();
-  const bare = await client.connect(TARGET);
-  Object.assign(transport.conns.at(-1)!, { detach: undefined });
+  const without: Transport = {
+    connect: async (to, options) => Object.assign(await transport.connect(to, options), { detach: undefined }),
+  };
+  const bare = await new Socks5Client("socks5h://a", { transport: without }).connect(TARGET);
   assertThrows(() => bare.detach(), TypeError, "no socket");
   assertEquals(await bare.write(bytes("x")), 1);
   bare.close();

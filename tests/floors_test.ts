@@ -117,6 +117,7 @@ const doors: { from: RegExp; to: RegExp; kind: Kind }[] = [
   { from: /^adapters\//, to: /^src\/transport\.ts$/, kind: "type" },
   { from: /^adapters\/runtime\.ts$/, to: /^adapters\/(deno|bun|bun_tls|node|lookup|tls)\.ts$/, kind: "dynamic" },
   { from: /^adapters\/(deno_pipe|talk)\.ts$/, to: /^src\/guard\.ts$/, kind: "value" },
+  { from: /^adapters\/tls\.ts$/, to: /^src\/tls_options\.ts$/, kind: "value" },
   { from: /^adapters\/deno(_\w+)?\.ts$/, to: /^adapters\/(deno_\w+|lookup|tls)\.ts$/, kind: "value" },
   { from: /^adapters\/bun(_\w+)?\.ts$/, to: /^adapters\/(bun_\w+|lookup|roots|talk|tls)\.ts$/, kind: "value" },
   { from: /^adapters\/node(_\w+)?\.ts$/, to: /^adapters\/(node_\w+|lookup|talk|tls)\.ts$/, kind: "value" },

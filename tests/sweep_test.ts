@@ -321,6 +321,30 @@ test("a connect that got its turn in the same tick as the abort gives the place 
     assertEquals([transport.open, client.stats().opening], [0, 0]);
   }));
 
+test("a tunnel that is closed while TLS is started on it has no TLS, however late", () =>
+  withClock(async (clock) => {
+    for (const when of WHEN.slice(1) as number[]) {
+      const transport = new FakeTransport(socks5());
+      transport.onTls = () => {};
+      const client = new Socks5Client("socks5://a", { transport });
+      const conn = await clock.settle(client.connect(TARGET));
+      let wasPending: boolean | undefined;
+      transport.onPassed = async (_, what) => {
+        if (what !== "tls") return;
+        await turns(when);
+        wasPending = inspect(securing).includes("pending");
+        conn.close();
+      };
+      const securing = conn.startTls();
+      const outcome = await clock.settle(securing.then((secured) => secured, (error: Error) => error));
+      await clock.tick(0);
+      assertEquals(outcome instanceof Error, wasPending, `${when} turns later`);
+      if (outcome instanceof Error) assertEquals((outcome as Socks5Error).code, "SOCKS5_CONN_CLOSED");
+      assertEquals(transport.open, wasPending ? 0 : 1);
+      await clock.settle(client.close());
+    }
+  }));
+
 test("a transport that ignores close() cannot hold a connect beyond its time", () =>
   withClock(async (clock) => {
     const transport = { connect: () => Promise.resolve({ read: never, write: never, closeWrite: never, close() {} }) };
