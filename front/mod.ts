@@ -63,7 +63,7 @@ export async function serveFront(client: Connects, options: FrontOptions = {}): 
   }
   const plan = planFor(options);
   const { port, unref, close } = await listen(client, plan);
-  const closeIn = async (options: { drain?: number | undefined } = {}) => {
+  const closeIn = async (options?: { drain?: number | undefined }) => {
     const { drain } = checkOptions("the options of close()", options, { drain: true });
     await close(milliseconds("drain", drain, 0));
   };

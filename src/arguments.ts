@@ -2,22 +2,26 @@ import { cannot } from "./errors.ts";
 
 type Names = Readonly<Record<string, true>>;
 
+// without a prototype
+const NONE: object = Object.freeze(Object.create(null));
+
 /** The names of all options that `T` has. */
 export type Known<T> = { readonly [Name in keyof T]-?: true };
 
 /**
  * Checks an object of options: that it is one, and that all of them are known. Throws a `TypeError` that names the one
- * that is not, and the nearest that is. An option that is `undefined` counts as not given; what other code left in
+ * that is not, and the nearest that is. What is `undefined`, an option or all of them, counts as not given; what other code left in
  * `Object.prototype` counts for nothing. Gives `options`: read each of them once, since a getter may change its mind.
  *
  * @param name What the message calls it: `"pool"`, `"the options of connect()"`.
  */
 export function checkOptions<T extends object>(
   name: string,
-  options: T,
+  options: T | undefined,
   known: Names,
   want = "an object",
 ): T {
+  if (options === undefined) return NONE as T;
   if (typeof options !== "object" || options === null || Array.isArray(options)) {
     throw new TypeError(cannot(name, want, options));
   }

@@ -44,7 +44,7 @@ class Binding<S> implements Socks5Binding<S> {
     this.#credentials = credentials;
   }
 
-  async accept(options: AcceptOptions = {}): Promise<AcceptedConn<S>> {
+  async accept(options?: AcceptOptions): Promise<AcceptedConn<S>> {
     const { signal, timeout } = checkOptions("the options of accept()", options, ACCEPT);
     if (this.#isAsked) throw new TypeError(`Cannot accept from ${this.target}: it was asked for before`);
     const { alarm, settings } = this.#shared;

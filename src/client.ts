@@ -115,7 +115,7 @@ export class Core<S> {
     return { ...pool.counts, ...counts, proxies: failover.stats };
   }
 
-  async close(options: { drain?: number } = {}): Promise<void> {
+  async close(options?: { drain?: number }): Promise<void> {
     const { drain } = checkOptions("the options of close()", options, { drain: true });
     const grace = milliseconds("drain", drain, 0);
     const { pool, warmer } = this.#shared;

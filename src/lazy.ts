@@ -19,7 +19,7 @@ export class LazyCore<S> {
     this.#plan = plan;
   }
 
-  connect(target: Target, options: ConnectOptions): Promise<Socks5Conn<S>> {
+  connect(target: Target, options?: ConnectOptions): Promise<Socks5Conn<S>> {
     try {
       const asked = wish(this.#plan, this.#targets, target, options);
       return this.#loaded?.connect(asked) ?? this.#load().then((core) => core.connect(asked));
@@ -28,19 +28,19 @@ export class LazyCore<S> {
     }
   }
 
-  associate(options: AssociateOptions): Promise<Association> {
+  associate(options?: AssociateOptions): Promise<Association> {
     return this.#ask(() => planAssociate(this.#plan, options), (core, asked) => core.associate(asked));
   }
 
-  check(target: Target | undefined, options: CheckOptions): Promise<CheckReport[]> {
+  check(target: Target | undefined, options?: CheckOptions): Promise<CheckReport[]> {
     return this.#ask(() => planCheck(this.#plan, this.#targets, target, options), (core, asked) => core.check(asked));
   }
 
-  bind(peer: Target, options: CommandOptions): Promise<Socks5Binding<S>> {
+  bind(peer: Target, options?: CommandOptions): Promise<Socks5Binding<S>> {
     return this.#ask(() => askPeer(this.#plan, peer, options), (core, asked) => core.bind(asked));
   }
 
-  resolve(name: string, what: "name" | "address", options: CommandOptions): Promise<string> {
+  resolve(name: string, what: "name" | "address", options?: CommandOptions): Promise<string> {
     return this.#ask(() => askName(this.#plan, name, what, options), (core, asked) => core.resolve(asked, what));
   }
 
@@ -51,7 +51,7 @@ export class LazyCore<S> {
     return { ...now, connects: 0, reused: 0, failures: 0, retries: 0, proxies };
   }
 
-  close(options: { drain?: number }): Promise<void> {
+  close(options?: { drain?: number }): Promise<void> {
     return this.#loaded?.close(options) ?? this.#load().then((core) => core.close(options));
   }
 

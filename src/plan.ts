@@ -125,7 +125,7 @@ export interface Wish extends Ask {
 type Terms = Pick<Plan<unknown>, "settings" | "isolation">;
 
 /** Checks what a connect was given; throws a `TypeError` or a `RangeError`. */
-export function wish(terms: Terms, targets: Targets, target: Target, given: ConnectOptions): Wish {
+export function wish(terms: Terms, targets: Targets, target: Target, given?: ConnectOptions): Wish {
   const options = checkOptions("the options of connect()", given, CONNECT);
   const { credentials, reuse = false, signal, data, timeout, tls = false } = options;
   const address = targets.parse(target);
@@ -144,12 +144,12 @@ export function wish(terms: Terms, targets: Targets, target: Target, given: Conn
 }
 
 /** Checks what a bind was given; the peer's port may be 0, as many do not know it. */
-export function askPeer(terms: Terms, peer: Target, options: CommandOptions): Ask {
+export function askPeer(terms: Terms, peer: Target, options?: CommandOptions): Ask {
   return ask(terms, parseTarget(peer, 0), checkOptions("the options of bind()", options, COMMAND));
 }
 
 /** Checks what is to be resolved: a name or an address, or just an address. */
-export function askName(terms: Terms, name: string, what: "name" | "address", options: CommandOptions): Ask {
+export function askName(terms: Terms, name: string, what: "name" | "address", options?: CommandOptions): Ask {
   const host = parseHost(name);
   const why = typeof host === "string" ? host : "a name is none";
   if (typeof host === "string" || (what === "address" && host.atyp === ATYP.DOMAIN)) {
@@ -194,7 +194,7 @@ export function planCheck(
   terms: Terms,
   targets: Targets,
   target: Target | undefined,
-  given: CheckOptions,
+  given?: CheckOptions,
 ): CheckPlan {
   const options = checkOptions("the options of check()", given, CHECK);
   const { credentials, probe, signal, tls = false, onStep } = options;
@@ -227,7 +227,7 @@ export interface AssociatePlan extends Ask {
 const ANY = "0.0.0.0:0";
 
 /** Checks what an association is asked for, and whether the client can have one; throws a `TypeError` or a `RangeError`. */
-export function planAssociate<S>(plan: Plan<S>, given: AssociateOptions): AssociatePlan {
+export function planAssociate<S>(plan: Plan<S>, given?: AssociateOptions): AssociatePlan {
   const options = checkOptions("the options of associate()", given, ASSOCIATE);
   const { from, allowPrivateRelay = false } = options;
   if (typeof plan.transport.openDatagrams !== "function") {

@@ -70,7 +70,7 @@ export class Relaying<S> implements Association {
     await this.#send(encodeDatagram(found, copy), address);
   }
 
-  receive(options: { signal?: AbortSignal | undefined } = {}): Promise<Datagram | null> {
+  receive(options?: { signal?: AbortSignal | undefined }): Promise<Datagram | null> {
     try {
       const { signal } = checkOptions("the options of receive()", options, { signal: true });
       if (this.#arrivals.isWaitedFor) throw new TypeError("Cannot receive: another receive is pending");

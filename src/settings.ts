@@ -47,7 +47,7 @@ const POOL: Known<PoolOptions> = {
 /** Checks the options; throws a `TypeError` or a `RangeError` that names the option. */
 export function settings(options: Omit<Socks5Options, "transport" | "onEvent">): Settings {
   const { auth = "optional", handshake = "sequential", dns = "proxy", noDelay = true, keepAlive = true } = options;
-  const { pool: givenPool = {}, retry: givenRetry = {} } = options;
+  const { pool: givenPool, retry: givenRetry } = options;
   const pool: PoolOptions = checkOptions("pool", givenPool, POOL);
   const short = typeof givenRetry === "number" ? givenRetry : undefined;
   const retry: RetryOptions = typeof givenRetry === "number"

@@ -72,7 +72,7 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    * await client.close();
    * ```
    */
-  connect(target: Target, options: ConnectOptions = {}): Promise<Socks5Conn<S>> {
+  connect(target: Target, options?: ConnectOptions): Promise<Socks5Conn<S>> {
     return this.#core.connect(target, options);
   }
 
@@ -100,7 +100,7 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    * conn.close();
    * ```
    */
-  bind(peer: Target, options: CommandOptions = {}): Promise<Socks5Binding<S>> {
+  bind(peer: Target, options?: CommandOptions): Promise<Socks5Binding<S>> {
     return this.#core.bind(peer, options);
   }
 
@@ -120,7 +120,7 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    * assertEquals(await client.resolvePtr(address), "example.com");
    * ```
    */
-  resolve(name: string, options: CommandOptions = {}): Promise<string> {
+  resolve(name: string, options?: CommandOptions): Promise<string> {
     return this.#core.resolve(name, "name", options);
   }
 
@@ -131,7 +131,7 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    * @throws As {@linkcode Socks5Client.resolve}, {@linkcode ProxyError} with `SOCKS5_PROXY_BAD_REPLY` if the proxy sent
    * something else; an address that is none is a {@linkcode TypeError}.
    */
-  resolvePtr(address: string, options: CommandOptions = {}): Promise<string> {
+  resolvePtr(address: string, options?: CommandOptions): Promise<string> {
     return this.#core.resolve(address, "address", options);
   }
 
@@ -143,7 +143,7 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    * @throws What {@linkcode connect} throws; {@linkcode TypeError}, too, if the transport or a proxy has no way for
    * datagrams, and {@linkcode ProxyError} with `SOCKS5_PROXY_BAD_REPLY` if the relay cannot or may not be used.
    */
-  associate(options: AssociateOptions = {}): Promise<Association> {
+  associate(options?: AssociateOptions): Promise<Association> {
     return this.#core.associate(options);
   }
 
@@ -164,7 +164,7 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    * assertEquals(reports.map((report) => report.verdict), ["ok", "proxy-down"]);
    * ```
    */
-  check(target?: Target, options: CheckOptions = {}): Promise<CheckReport[]> {
+  check(target?: Target, options?: CheckOptions): Promise<CheckReport[]> {
     return this.#core.check(target, options);
   }
 
@@ -192,7 +192,7 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    *
    * @throws {RangeError} If `drain` is no number of milliseconds.
    */
-  close(options: { drain?: number } = {}): Promise<void> {
+  close(options?: { drain?: number }): Promise<void> {
     return this.#core.close(options);
   }
 

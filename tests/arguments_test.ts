@@ -7,6 +7,7 @@ import {
   Socks5Client,
   type Socks5Options,
   type TlsOptions,
+  type Transport,
 } from "../mod.ts";
 import { nodeTransport } from "../adapters/node.ts";
 import { Socks5Agent, type Socks5AgentOptions, toDuplex } from "../agent/mod.ts";
@@ -211,7 +212,14 @@ test("what a library left in Object.prototype leads nobody elsewhere", async () 
     reuse: "evil",
     serverName: "evil",
   };
-  const clients = [new Socks5Client(proxy.url), new Socks5Client({ hostname: proxy.hostname, port: proxy.port })];
+  const another: Transport = { // a transport of somebody else's
+    connect: (to, options) => "path" in to ? Promise.reject(new Error(to.path)) : nodeTransport.connect(to, options),
+  };
+  const clients = [
+    new Socks5Client(proxy.url),
+    new Socks5Client({ hostname: proxy.hostname, port: proxy.port }),
+    new Socks5Client(proxy.url, { transport: another }),
+  ];
   for (const client of clients) (await client.connect(TARGET)).close(); // all is loaded
   for (const enumerable of [true, false]) {
     for (const [name, value] of Object.entries(left)) {
