@@ -3,9 +3,12 @@ import { request as httpsRequest } from "node:https";
 import type { FetchAgent } from "./agent.ts";
 import type { Call } from "./call.ts";
 import type { FetchRequest } from "./request.ts";
+import type { RequestBody } from "./request_body.ts";
 
 /** One request of a fetch: its first, or one that a redirect leads to. */
-export type Hop = Pick<FetchRequest, "url" | "method" | "headers" | "body">;
+export interface Hop extends Pick<FetchRequest, "url" | "method" | "headers"> {
+  readonly body: RequestBody | null;
+}
 
 /** The head of an answer, whose body is still to come, and the request, which may still be on its way. */
 export interface Answer {

@@ -9,10 +9,10 @@ import { localFetch, withoutFragment } from "./local.ts";
 import type { Connects, FetchTls } from "./options.ts";
 import { drain, locationOf, redirected } from "./redirect.ts";
 import { checkHttp, type FetchRequest } from "./request.ts";
-import { readAhead } from "./request_body.ts";
+import { cancelBody, readAhead } from "./request_body.ts";
 import { requestFields } from "./request_fields.ts";
 import { fieldsOf, hasNoBody, responseOf } from "./response.ts";
-import { streamOf, streamOfBytes } from "./response_body.ts";
+import { type ByteStream, streamOf, streamOfBytes } from "./response_body.ts";
 
 const MOST_REDIRECTS = 20;
 
@@ -36,8 +36,7 @@ export class Fetcher {
       const failure = call.failure("fetch failed", error);
       call.stop?.(failure);
       call.done();
-      const { body } = request;
-      if (body?.kind === "stream" && !body.stream.locked) body.stream.cancel(failure).catch(() => {});
+      cancelBody(request.body, failure);
       throw failure;
     }
   }
@@ -55,12 +54,12 @@ export class Fetcher {
     if (call.over !== undefined) throw call.over.reason;
     const { url, method } = request;
     if (url.protocol === "data:" || url.protocol === "blob:") {
-      const response = localFetch(url, method);
+      const response = localFetch(url, method, request.headers.get("range"));
       call.done();
       return response;
     }
     checkHttp(url);
-    const body = request.body && await readAhead(request.body, turn);
+    const body = request.body?.kind === "taken" ? await readAhead(request.body, turn) : request.body;
     let hop: Hop = { ...request, body };
     for (let redirects = 0;; redirects++) {
       const answer = await exchange(hop, requestFields(hop, request.cache), this.#agent, call);
@@ -73,6 +72,9 @@ export class Fetcher {
         throw new TypeError(`Cannot follow a redirect: there were ${MOST_REDIRECTS} before it`);
       }
       const next = redirected(hop, answer.message.statusCode!, location);
+      if (request.mode === "same-origin" && next.url.origin !== hop.url.origin) {
+        throw new TypeError('Cannot follow a redirect to another origin: init.mode is "same-origin"');
+      }
       const drained = drain(answer);
       if (next.url.origin === hop.url.origin) await drained; // its connection serves the next request
       hop = next;
@@ -99,13 +101,17 @@ export class Fetcher {
 
 /** The body of an answer, decoded. The call lasts until its end. */
 function bodyOf(answer: Answer, call: Call): ReadableStream<Uint8Array> {
-  const { message, request } = answer;
   const whole = wholeOf(answer);
-  if (whole !== undefined) {
-    const { stream, fail } = streamOfBytes(whole, () => call.done());
-    call.stop = fail;
-    return stream;
-  }
+  const stop = call.stop!;
+  const { stream, fail } = whole === undefined ? decodedBody(answer, call) : streamOfBytes(whole, () => call.done());
+  call.stop = (reason) => {
+    fail(reason);
+    stop(reason);
+  };
+  return stream;
+}
+
+function decodedBody({ message, request }: Answer, call: Call): ByteStream {
   const source = decoded(message, message.headers["content-encoding"]);
   message.once("close", () => call.done());
   message.once("end", () => {

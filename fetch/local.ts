@@ -3,11 +3,12 @@ import { MIMEType } from "node:util";
 import { responseOf } from "./response.ts";
 
 /** What a `data:` or `blob:` URL has in it, without any network (Fetch standard, "scheme fetch"). */
-export function localFetch(url: URL, method: string): Response {
+export function localFetch(url: URL, method: string, range: string | null): Response {
   const isData = url.protocol === "data:";
   if (!isData && method !== "GET") throw new TypeError(`Cannot fetch from a blob: URL with ${method}: only with GET`);
-  const { body, fields } = isData ? dataOf(url) : blobOf(url);
-  const facts = { url: withoutFragment(url), redirected: false, status: 200, statusText: "OK" };
+  const { body, fields, status = 200 } = isData ? dataOf(url) : blobOf(url, range);
+  const statusText = status === 206 ? "Partial Content" : "OK";
+  const facts = { url: withoutFragment(url), redirected: false, status, statusText };
   return responseOf(method === "HEAD" ? null : body, fields, facts);
 }
 
@@ -19,15 +20,30 @@ export function withoutFragment({ href, hash }: URL): string {
 interface Content {
   body: ReadableStream | Uint8Array<ArrayBuffer>;
   fields: [name: string, value: string][];
+  status?: number;
 }
 
-function blobOf(url: URL): Content {
+function blobOf(url: URL, range: string | null): Content {
   const blob = resolveObjectURL(url.href);
   if (blob === undefined) throw new TypeError("Cannot fetch: the blob: URL was revoked, or is not of this process");
+  if (range === null) return { body: blob.stream() as ReadableStream, fields: fieldsOf(blob.size, blob.type) };
+  const [, from = "", to = ""] = /^bytes[\t ]*=[\t ]*(\d*)[\t ]*-[\t ]*(\d*)$/.exec(range) ?? [];
+  const first = from === "" ? Math.max(0, blob.size - Number(to)) : Number(from);
+  const last = from === "" || to === "" ? blob.size - 1 : Math.min(Number(to), blob.size - 1);
+  if ((from === "" && to === "") || first > last || (from !== "" && to !== "" && Number(from) > Number(to))) {
+    throw new TypeError("Cannot fetch from a blob: URL with this field Range: it is no range of the blob");
+  }
+  const part = blob.slice(first, last + 1, blob.type);
+  const contentRange: [string, string] = ["content-range", `bytes ${first}-${last}/${blob.size}`];
   return {
-    body: blob.stream() as ReadableStream,
-    fields: [["content-length", String(blob.size)], ["content-type", blob.type]],
+    body: part.stream() as ReadableStream,
+    fields: [...fieldsOf(part.size, blob.type), contentRange],
+    status: 206,
   };
+}
+
+function fieldsOf(size: number, type: string): Content["fields"] {
+  return [["content-length", String(size)], ["content-type", type]];
 }
 
 /** "data: URL processor" of the Fetch standard. */

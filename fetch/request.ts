@@ -1,12 +1,13 @@
-import { bodyOf, type RequestBody } from "./request_body.ts";
+import { bodyOf, cancelBody, type RequestBody, type TakenBody, takenFrom } from "./request_body.ts";
 
 /** One call of a fetch, as it was at the call: what the standard's `Request` would have. */
 export interface FetchRequest {
   readonly url: URL;
   readonly method: string;
   readonly headers: Headers;
-  readonly body: RequestBody | null;
+  readonly body: RequestBody | TakenBody | null;
   readonly redirect: RequestRedirect;
+  readonly mode: RequestMode;
   readonly integrity: string;
   readonly cache: RequestCache;
   readonly signal: AbortSignal | null;
@@ -47,10 +48,10 @@ const BAD_PORTS = new Set(
 );
 
 /**
- * Checks what a fetch is given, on every runtime by the same rules, and copies it. Nothing of a URL or a field is shown
- * by an error, since both may have a password in them.
+ * Checks what a fetch is given, on every runtime by the same rules, and copies it; throws the reason of a signal that has
+ * aborted. Nothing of a URL or a field is shown by an error, since both may have a password in them.
  */
-export function requestOf(input: RequestInfo | URL, init: RequestInit = {}): FetchRequest {
+export function requestOf(input: RequestInfo | URL, init: RequestInit & { duplex?: "half" } = {}): FetchRequest {
   if (typeof init !== "object" || init === null) throw new TypeError("Cannot use init as options: it is not an object");
   const given = init as Record<string, unknown>;
   for (const hook of HOOKS) {
@@ -62,6 +63,7 @@ export function requestOf(input: RequestInfo | URL, init: RequestInit = {}): Fet
     if (value === undefined || values.includes(String(value))) continue;
     throw new TypeError(`Cannot use init.${name}: it must be one of ${values.map((it) => `"${it}"`).join(", ")}`);
   }
+  if (given.window != null) throw new TypeError("Cannot use init.window: it must be null");
   if (given.referrer !== undefined && given.referrer !== "" && !URL.canParse(String(given.referrer))) {
     throw new TypeError("Cannot use init.referrer: it is no URL");
   }
@@ -69,9 +71,20 @@ export function requestOf(input: RequestInfo | URL, init: RequestInit = {}): Fet
   const url = urlOf(request?.url ?? String(input));
   const method = methodOf(init.method ?? request?.method ?? "GET");
   const headers = headersOf(init.headers ?? request?.headers);
-  const body = init.body != null ? bodyOf(init.body, headers) : request?.body ? bodyOf(takenFrom(request), null) : null;
-  if (body !== null && (method === "GET" || method === "HEAD")) {
-    throw new TypeError(`Cannot fetch with a body: the method is ${method}`);
+  if (init.body != null && (method === "GET" || method === "HEAD")) {
+    throw new TypeError(`Cannot use init.body: the method is ${method}`);
+  }
+  if (init.mode === "no-cors" && !["GET", "HEAD", "POST"].includes(method)) {
+    throw new TypeError('Cannot use init.mode "no-cors": it is for GET, HEAD and POST');
+  }
+  const signal = signalOf(init.signal === undefined ? request?.signal : init.signal);
+  const body = init.body != null ? bodyOf(init.body, headers) : request?.body ? takenFrom(request) : null;
+  if (body?.kind === "stream" && init.duplex === undefined) {
+    throw new TypeError('Cannot use init.body as a stream without init.duplex: "half"');
+  }
+  if (signal?.aborted) {
+    cancelBody(body, signal.reason);
+    throw signal.reason;
   }
   return {
     url,
@@ -79,9 +92,10 @@ export function requestOf(input: RequestInfo | URL, init: RequestInit = {}): Fet
     headers,
     body,
     redirect: init.redirect ?? request?.redirect ?? "follow",
+    mode: init.mode ?? request?.mode ?? "cors",
     integrity: init.integrity ?? request?.integrity ?? "",
     cache: init.cache ?? request?.cache ?? "default",
-    signal: signalOf(init.signal === undefined ? request?.signal : init.signal),
+    signal,
   };
 }
 
@@ -129,11 +143,6 @@ function headersOf(given: HeadersInit | undefined): Headers {
   } catch {
     throw new TypeError("Cannot use init.headers: a name is not a token, or a value is not what a field may have");
   }
-}
-
-function takenFrom(request: Request): ReadableStream<Uint8Array> {
-  if (request.bodyUsed || request.body!.locked) throw new TypeError("Cannot fetch: the body of the Request is used");
-  return request.body!;
 }
 
 function signalOf(signal: AbortSignal | null | undefined): AbortSignal | null {

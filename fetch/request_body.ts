@@ -4,14 +4,29 @@ import { formDataBlob } from "./form_data.ts";
 export type RequestBody =
   | { readonly kind: "bytes"; readonly bytes: Uint8Array; readonly length: number }
   | { readonly kind: "blob"; readonly blob: Blob; readonly length: number }
-  | { readonly kind: "stream"; readonly stream: ReadableStream<Uint8Array>; readonly isRead: boolean };
+  | { readonly kind: "stream"; readonly stream: ReadableStream<Uint8Array> };
+
+/** The body of a `Request`: the first read of a stream that is all there is of it. */
+export interface TakenBody {
+  readonly kind: "taken";
+  readonly reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly first: Promise<ReadableStreamReadResult<Uint8Array>>;
+}
+
+/** Takes the body of a `Request`, which is used from then on. */
+export function takenFrom(request: Request): TakenBody {
+  if (request.bodyUsed || request.body!.locked) throw new TypeError("Cannot fetch: the body of the Request is used");
+  const reader = request.body!.getReader();
+  const first = reader.read();
+  first.catch(() => {}); // told to who reads on
+  return { kind: "taken", reader, first };
+}
 
 /**
  * Takes what the standard calls a BodyInit, or an async iterable of bytes, such as a stream of Node; sets `Content-Type`
- * if it has a type and `headers` has none. Without headers it is the stream of a `Request`, whose length nobody tells:
- * that is what {@linkcode readAhead} is for.
+ * if it has a type and `headers` has none.
  */
-export function bodyOf(body: unknown, headers: Headers | null): RequestBody {
+export function bodyOf(body: unknown, headers: Headers): RequestBody {
   switch (Object.prototype.toString.call(body)) {
     case "[object URLSearchParams]":
       return textBody(String(body), "application/x-www-form-urlencoded;charset=UTF-8", headers);
@@ -29,55 +44,58 @@ export function bodyOf(body: unknown, headers: Headers | null): RequestBody {
   }
   if (isStream(body)) {
     if (body.locked) throw new TypeError("Cannot use init.body: the stream is locked");
-    return { kind: "stream", stream: body, isRead: headers !== null };
+    return { kind: "stream", stream: body };
   }
   if (typeof body === "object" && body !== null && Symbol.asyncIterator in body) {
-    return { kind: "stream", stream: streamOf(body as AsyncIterable<Uint8Array>), isRead: true };
+    return { kind: "stream", stream: streamOf(body as AsyncIterable<Uint8Array>) };
   }
   return textBody(String(body), "text/plain;charset=UTF-8", headers);
 }
 
-/** A turn of the event loop. */
-type Turn = () => Promise<"late">;
+/** Says that nobody is going to read a body. */
+export function cancelBody(body: RequestBody | TakenBody | null, reason: unknown): void {
+  const stream = body?.kind === "taken"
+    ? body.reader
+    : body?.kind === "stream" && !body.stream.locked
+    ? body.stream
+    : null;
+  stream?.cancel(reason).catch(() => {});
+}
 
 const MOST_CHUNKS = 64;
 
 /**
- * Takes the length of a `Request`'s body from the stream that is all there is of it: what was made of a text or a file
- * is there in a turn or two. What is not stays a stream.
+ * Finds out how long the body of a `Request` is: what was made of a text or a file is there in a turn or two of the event
+ * loop, for which `turn` waits. What is not stays a stream.
  */
-export async function readAhead(body: RequestBody, turn: Turn): Promise<RequestBody> {
-  if (body.kind !== "stream" || body.isRead) return body;
-  const reader = body.stream.getReader();
-  const chunks: Uint8Array[] = [];
+export async function readAhead(body: TakenBody, turn: () => Promise<"late">): Promise<RequestBody> {
+  const { reader } = body;
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
   const late = turn().then(turn);
+  let reading: TakenBody["first"] | undefined = body.first;
   while (chunks.length < MOST_CHUNKS) {
-    const reading = reader.read();
+    reading ??= reader.read();
     const read = await Promise.race([reading, late]);
-    if (read === "late") return { kind: "stream", stream: continued(chunks, reading, reader), isRead: true };
-    if (read.done) return blobBody(new Blob(chunks as Uint8Array<ArrayBuffer>[]), null);
-    chunks.push(read.value);
+    if (read === "late") break;
+    reading = undefined;
+    if (read.done) {
+      const blob = new Blob(chunks);
+      return { kind: "blob", blob, length: blob.size };
+    }
+    chunks.push(read.value as Uint8Array<ArrayBuffer>);
   }
-  return { kind: "stream", stream: continued(chunks, undefined, reader), isRead: true };
-}
-
-function continued(
-  chunks: Uint8Array[],
-  reading: Promise<ReadableStreamReadResult<Uint8Array>> | undefined,
-  reader: ReadableStreamDefaultReader<Uint8Array>,
-): ReadableStream<Uint8Array> {
-  let next = reading;
-  return new ReadableStream({
+  const stream = new ReadableStream<Uint8Array>({
     async pull(controller) {
       const chunk = chunks.shift();
       if (chunk !== undefined) return controller.enqueue(chunk);
-      const { done, value } = await (next ?? reader.read());
-      next = undefined;
+      const { done, value } = await (reading ?? reader.read());
+      reading = undefined;
       if (done) controller.close();
       else controller.enqueue(value);
     },
     cancel: (reason) => reader.cancel(reason),
   }, { highWaterMark: 0 });
+  return { kind: "stream", stream };
 }
 
 function streamOf(iterable: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
@@ -102,16 +120,16 @@ function bytesBody(bytes: Uint8Array): RequestBody {
   return { kind: "bytes", bytes, length: bytes.length };
 }
 
-function textBody(text: string, type: string, headers: Headers | null): RequestBody {
+function textBody(text: string, type: string, headers: Headers): RequestBody {
   setType(headers, type);
   return bytesBody(new TextEncoder().encode(text));
 }
 
-function blobBody(blob: Blob, headers: Headers | null): RequestBody {
+function blobBody(blob: Blob, headers: Headers): RequestBody {
   setType(headers, blob.type);
   return { kind: "blob", blob, length: blob.size };
 }
 
-function setType(headers: Headers | null, type: string): void {
-  if (type !== "" && headers?.has("content-type") === false) headers.set("content-type", type);
+function setType(headers: Headers, type: string): void {
+  if (type !== "" && !headers.has("content-type")) headers.set("content-type", type);
 }

@@ -1,11 +1,12 @@
 import { acceptEncoding } from "./content_coding.ts";
 import type { Hop } from "./exchange.ts";
 
-// Matters of the connection, which node:http sees to (RFC 9110 section 7.6.1); and what is meant for a proxy would
-// reach the target.
+// Matters of the connection (RFC 9110 section 7.6.1) and of the URL. What is meant for a proxy would reach the target.
 const NOT_FORWARDED = new Set([
   "connection",
+  "content-length",
   "expect",
+  "host",
   "http2-settings",
   "keep-alive",
   "proxy-authorization",
@@ -38,18 +39,16 @@ export function requestFields(hop: Hop, cache: RequestCache): Record<string, str
   return fields;
 }
 
-/** What is known of the length has to be what the caller says of it: anything else could be taken for another request. */
+/** What the body has counts, whatever the caller says; of a stream only the caller knows, if anybody. */
 function contentLength({ method, headers, body }: Hop): string | undefined {
+  if (body?.kind !== "stream") {
+    return body !== null || method === "POST" || method === "PUT" || method === "PATCH"
+      ? String(body?.length ?? 0)
+      : undefined;
+  }
   const given = headers.get("content-length") ?? undefined;
   if (given !== undefined && !/^\d+$/.test(given)) {
-    throw new TypeError("Cannot use the field Content-Length: it is no whole number");
+    throw new TypeError("Cannot use the field Content-Length of init.headers: it is no whole number");
   }
-  if (body?.kind === "stream") return given;
-  const known = body?.length ?? 0;
-  if (given !== undefined && Number(given) !== known) {
-    throw new TypeError(
-      `Cannot use the field Content-Length: it says ${Number(given)}, and the body has ${known} bytes`,
-    );
-  }
-  return body !== null || given !== undefined || method === "POST" || method === "PUT" ? String(known) : undefined;
+  return given;
 }

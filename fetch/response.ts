@@ -13,6 +13,8 @@ type Fields = [name: string, value: string][];
 const NULL_BODY = [101, 103, 204, 205, 304];
 const REASON_PHRASE = /^[\t\x20-\x7e\x80-\xff]*$/;
 
+const FORGETS_TYPES = "Bun" in globalThis; // of a body that is a stream
+
 /** Whether an answer has no body, whatever comes behind its head (Fetch standard, "null body status"). */
 export function hasNoBody(method: string, status: number): boolean {
   return method === "HEAD" || NULL_BODY.includes(status);
@@ -69,11 +71,11 @@ class FetchResponse extends PlainResponse {
     return responseOf(body, [...headers], this.#facts);
   }
 
-  /** With its type, which Bun forgets if the body is a stream. */
-  override async blob(): Promise<Blob> {
-    const blob = await super.blob();
-    const type = this.headers.get("content-type") ?? "";
-    return blob.type === "" && type !== "" ? new Blob([blob], { type }) : blob;
+  override blob(): Promise<Blob> {
+    const blob = super.blob();
+    return FORGETS_TYPES
+      ? blob.then((blob) => new Blob([blob], { type: this.headers.get("content-type") ?? "" }))
+      : blob;
   }
 }
 

@@ -4,36 +4,35 @@ import type { Readable } from "node:stream";
  * A byte stream over a stream of Node; it reads nothing ahead. What breaks off is an error, as `failure` has it. Nothing
  * but a read that waits keeps it alive: if nobody holds it any more, the source is destroyed.
  */
-export function streamOf(source: Readable, failure: (error: unknown) => unknown): ReadableStream<Uint8Array> {
+export function streamOf(source: Readable, failure: (error: unknown) => unknown): ByteStream {
   let wake: (() => void) | undefined;
-  let failed: { readonly error: unknown } | undefined;
+  let isOver = false;
   const changed = () => wake?.();
-  const { stream, fail } = byteStream(
+  const it = byteStream(
     async (controller) => {
-      for (;;) {
+      while (!isOver) {
         const chunk = source.read() as Uint8Array | null;
         if (chunk !== null) return controller.enqueue(ownBytes(chunk));
-        if (failed !== undefined) throw failed.error;
         if (source.readableEnded) return end(controller);
         await new Promise<void>((resolve) => wake = resolve);
-        wake = undefined;
       }
     },
     () => source.destroy(),
   );
-  const broke = (error: unknown) => {
-    failed ??= { error: failure(error) };
-    if (wake === undefined) fail(failed.error);
-    else wake();
+  const fail = (error: unknown) => {
+    if (isOver) return;
+    isOver = true;
+    it.fail(error);
+    changed();
   };
-  source.on("readable", changed).on("end", changed).on("error", broke);
-  source.on("close", () => source.readableEnded ? changed() : broke(new Error("The connection was closed")));
-  return stream;
+  source.on("readable", changed).on("end", changed).on("error", (error) => fail(failure(error)));
+  source.on("close", () => source.readableEnded ? changed() : fail(failure(new Error("The connection was closed"))));
+  return { stream: it.stream, fail };
 }
 
 /**
  * A byte stream of bytes that are here. `over` is called when they were read, cancelled, or nobody holds the stream any
- * more; until then `fail` makes it one that failed.
+ * more.
  */
 export function streamOfBytes(bytes: Uint8Array<ArrayBuffer>, over: () => void): ByteStream {
   return byteStream((controller) => {
@@ -43,8 +42,8 @@ export function streamOfBytes(bytes: Uint8Array<ArrayBuffer>, over: () => void):
   }, over);
 }
 
-/** A byte stream, and what makes it one that failed. */
-interface ByteStream {
+/** A byte stream, and what makes it one that failed, at once: what was not read then is lost. */
+export interface ByteStream {
   readonly stream: ReadableStream<Uint8Array>;
   fail(error: unknown): void;
 }
