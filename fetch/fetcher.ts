@@ -85,7 +85,7 @@ export class Fetcher {
     const { message } = answer;
     const status = message.statusCode!;
     const facts = { url: withoutFragment(hop.url), redirected, status, statusText: message.statusMessage ?? "" };
-    const body = hasNoBody(hop.method, status) ? null : bodyOf(answer, call);
+    const body = hasNoBody(hop.method, status) ? null : await bodyOf(answer, call);
     if (body === null) {
       await drain(answer);
       call.done();
@@ -100,8 +100,8 @@ export class Fetcher {
 }
 
 /** The body of an answer, decoded. The call lasts until its end. */
-function bodyOf(answer: Answer, call: Call): ReadableStream<Uint8Array> {
-  const whole = wholeOf(answer);
+async function bodyOf(answer: Answer, call: Call): Promise<ReadableStream<Uint8Array>> {
+  const whole = await wholeOf(answer);
   const stop = call.stop!;
   const { stream, fail } = whole === undefined ? decodedBody(answer, call) : streamOfBytes(whole, () => call.done());
   call.stop = (reason) => {
@@ -121,13 +121,14 @@ function decodedBody({ message, request }: Answer, call: Call): ByteStream {
   return streamOf(source, (error) => call.failure("terminated", error));
 }
 
-/** The whole body, if it came together with the head and is not encoded: its connection is free at once. */
-function wholeOf({ message, request }: Answer): Uint8Array<ArrayBuffer> | undefined {
+/** The whole body, if it came together with the head and is not encoded: then its connection is free at once. */
+async function wholeOf({ message, request }: Answer): Promise<Uint8Array<ArrayBuffer> | undefined> {
   const { headers, complete, readableLength } = message;
   if (!complete || !request.writableEnded || headers["content-encoding"] !== undefined) return undefined;
   if (headers["content-length"] !== String(readableLength)) return undefined;
   const chunk = message.read() as Uint8Array | null;
   message.resume(); // to its end
+  await new Promise((resolve) => request.once("close", resolve)); // for the next request of who is told now
   return new Uint8Array(chunk ?? []);
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Fetcher } from "./fetcher.ts";
-import { checkConnects, type Connects, type FetchTls, parseFetchTls } from "./options.ts";
+import { checkConnects, type Connects, type FetchTls, parseOptions } from "./options.ts";
 import { requestOf } from "./request.ts";
 
 export { createConnector } from "./connector.ts";
@@ -53,7 +53,7 @@ export type Socks5Fetch = typeof fetch & {
  */
 export function createFetch(client: Connects, options: FetchOptions = {}): Socks5Fetch {
   checkConnects(client);
-  const tls = parseFetchTls(options.tls);
+  const tls = parseOptions("the options of createFetch()", options);
   let fetcher: Promise<Fetcher> | undefined;
   let closing: Promise<void> | undefined;
 

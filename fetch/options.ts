@@ -1,7 +1,8 @@
 import type { Socks5Client } from "../mod.ts";
 import type { Socks5Conn } from "../src/connection.ts";
 import type { ConnectOptions } from "../src/options.ts";
-import { parseTls } from "../src/tls_options.ts";
+import { checkOptions, type Known } from "../src/arguments.ts";
+import { tlsOptions } from "../src/tls_options.ts";
 import type { TlsOptions } from "../src/transport.ts";
 
 /** What connects: a client, or whatever does as one does. */
@@ -39,12 +40,11 @@ export function checkConnects(client: Connects): void {
   }
 }
 
-/** A copy of the options; throws a `TypeError` that shows nothing of a key. */
-export function parseFetchTls(options: FetchTls = {}): FetchTls {
-  const tls = { ...parseTls("tls", options, "localhost") };
-  for (const name of ["serverName", "alpnProtocols"] as const) {
-    if ((options as TlsOptions)[name] === undefined) delete tls[name];
-    else throw new TypeError(`Cannot use tls.${name}: it is a matter of the URL, or of the HTTP stack`);
-  }
-  return tls;
+const TLS: Known<FetchTls> = { caCerts: true, cert: true, key: true };
+
+/** The TLS of what `createFetch()` and `createConnector()` are given; throws a `TypeError` that shows nothing of a key. */
+export function parseOptions(name: string, options: { tls?: FetchTls | undefined }): FetchTls {
+  const { tls = {} } = checkOptions(name, options, { tls: true });
+  const { caCerts, cert, key } = tlsOptions("tls", checkOptions("tls", tls, TLS), "localhost");
+  return { caCerts, cert, key };
 }

@@ -8,7 +8,7 @@ export function streamOf(source: Readable, failure: (error: unknown) => unknown)
   let wake: (() => void) | undefined;
   let isOver = false;
   const changed = () => wake?.();
-  const it = byteStream(
+  const { stream, fail: failStream } = byteStream(
     async (controller) => {
       while (!isOver) {
         const chunk = source.read() as Uint8Array | null;
@@ -22,12 +22,12 @@ export function streamOf(source: Readable, failure: (error: unknown) => unknown)
   const fail = (error: unknown) => {
     if (isOver) return;
     isOver = true;
-    it.fail(error);
+    failStream(error);
     changed();
   };
   source.on("readable", changed).on("end", changed).on("error", (error) => fail(failure(error)));
   source.on("close", () => source.readableEnded ? changed() : fail(failure(new Error("The connection was closed"))));
-  return { stream: it.stream, fail };
+  return { stream, fail };
 }
 
 /**

@@ -288,7 +288,7 @@ test("createFetch() refuses what is no client and what are no options", () => {
   assertThrows(() => createFetch({} as never), TypeError, "connect()");
   assertThrows(() => createFetch(client, { tls: { caCerts: ["none"] } }), TypeError, "tls.caCerts");
   assertThrows(() => createFetch(client, { tls: { key: "secret" } }), TypeError, "tls.cert");
-  assertThrows(() => createFetch(client, { tls: { serverName: "a.test" } as never }), TypeError, "tls.serverName");
+  assertThrows(() => createFetch(client, { tls: { serverName: "a.test" } as never }), TypeError, "serverName in tls");
 });
 
 test("a client may be whatever connects", async () => {
