@@ -1,9 +1,9 @@
 import { type Address, ATYP } from "./address.ts";
-import { explain, identify, type Identity, keyOf, timedOut, VERBS } from "./dial.ts";
+import { explain, identify, keyOf, timedOut, VERBS } from "./dial.ts";
 import type { Next } from "./course.ts";
 import type { Phase, Socks5Error } from "./errors.ts";
 import { rounded, Teller } from "./events.ts";
-import type { Call } from "./failover.ts";
+import type { Call, Progress } from "./call.ts";
 import { CMD } from "./handshake.ts";
 import { Names } from "./names.ts";
 import { Opening, type Order } from "./opening.ts";
@@ -11,31 +11,42 @@ import type { Place } from "./place.ts";
 import type { Wish } from "./plan.ts";
 import type { Proxy } from "./proxy.ts";
 import type { Want } from "./queue.ts";
+import type { Seat } from "./race.ts";
 import { Scope, type TimedOut } from "./scope.ts";
 import { type Session, turn } from "./session.ts";
 import type { Shared } from "./shared.ts";
 
+/** Where an attempt runs, with the one that runs there. */
+interface Holder<S> extends Seat {
+  place: Place<Session<S>> | undefined;
+  tried: Opening<S, Holder<S>> | undefined;
+}
+
+/** One attempt of a request. */
+type Tried<S> = Opening<S, Holder<S>>;
+
 /** One request of a client, of whatever command: its scope and its place, and what the failover calls for. */
-export abstract class Asking<S, T> implements Call<Session<S>, T>, Want, Order, TimedOut {
+export abstract class Asking<S, T> implements Call<Tried<S>, T>, Holder<S>, Want, Order<S>, TimedOut {
   readonly scope: Scope;
+  place: Place<Session<S>> | undefined;
+  tried: Tried<S> | undefined;
   readonly cmd: number;
   readonly verb: string;
   readonly target: string;
   readonly perCall: boolean;
   readonly session: boolean; // it has the credentials of the proxy
-  address: Address;
+  readonly address: Address;
   readonly wish: Wish;
   committed = false;
   readonly #shared: Shared<S>;
   readonly key: string;
   readonly reuse: boolean;
-  readonly #names: Names | undefined;
+  readonly names: Names | undefined;
   readonly #teller: Teller | undefined;
-  #place: Place<Session<S>> | undefined;
   #session: Session<S> | undefined; // one that was ready
   #spends = false;
   #attempts = 0;
-  #proxy: string | null = null;
+  #beside: Holder<S>[] | undefined; // where attempts may run beside each other
 
   /** Throws the reason of a signal that is aborted already. */
   constructor(shared: Shared<S>, cmd: number, wish: Wish) {
@@ -51,7 +62,7 @@ export abstract class Asking<S, T> implements Call<Session<S>, T>, Want, Order, 
     this.key = reuse ? keyOf(this.target, credentials, tls) : "";
     this.reuse = reuse;
     const isLocal = shared.settings.dns === "local" && address.atyp === ATYP.DOMAIN && cmd < CMD.RESOLVE;
-    this.#names = isLocal ? new Names(address) : undefined;
+    this.names = isLocal ? new Names(address) : undefined;
     const id = ++shared.ids;
     this.#teller = shared.onEvent && new Teller(shared.onEvent, id, this.target);
     this.scope = new Scope(shared.alarm, signal, timeout, this);
@@ -61,7 +72,7 @@ export abstract class Asking<S, T> implements Call<Session<S>, T>, Want, Order, 
   protected abstract hold(place: Place<Session<S>>, session: Session<S>, reused: boolean): T;
 
   get ready(): Proxy | undefined {
-    return this.#names?.ready ?? this.#session?.proxy;
+    return this.names?.ready ?? this.#session?.proxy;
   }
 
   begin(first: boolean): Promise<Session<S> | undefined> | undefined {
@@ -70,65 +81,77 @@ export abstract class Asking<S, T> implements Call<Session<S>, T>, Want, Order, 
     return place && this.#arrive(place) ? undefined : this.#wait(place, first);
   }
 
-  identify(proxy: Proxy): Identity {
-    return identify(proxy, this.wish.credentials, this.#shared.settings);
+  seat(isAlone: boolean): Holder<S> {
+    if (isAlone) return this;
+    const { place } = this;
+    this.place = undefined;
+    return this.#besides(place!);
   }
 
-  attempt(proxy: Proxy, identity: Identity, attempt: number, lastProxy: boolean): Promise<Session<S>> {
-    this.#proxy = proxy.name;
-    this.#attempts = attempt;
-    if (attempt > 1) this.#shared.counts.retries++;
-    this.#teller?.tell(proxy.name, { type: "attempt", attempt });
-    return this.#names === undefined
-      ? this.#open(proxy, identity, lastProxy)
-      : this.#openNamed(this.#names, proxy, identity, lastProxy);
+  spare(): Holder<S> | undefined {
+    const place = this.#shared.pool.spare(this.key);
+    return place && this.#besides(place);
   }
 
-  another(): boolean {
-    return this.#names?.another() ?? false;
+  vacate(seat: Holder<S>): void {
+    if (!seat.scope.ended) seat.scope.end(new DOMException("The attempt was given up", "AbortError"));
+    this.#beside = this.#beside!.filter((other) => other !== seat);
+    seat.place!.free("client");
   }
 
-  #open(proxy: Proxy, identity: Identity, isLast: boolean): Promise<Session<S>> {
+  attempt(seat: Holder<S>, proxy: Proxy, progress: Progress, limit: number, isRetry: boolean): Tried<S> {
+    if (isRetry) this.#shared.counts.retries++;
+    this.#teller?.tell(proxy.name, { type: "attempt", attempt: progress.attempts });
+    this.#attempts = progress.attempts;
+    const identity = identify(proxy, this.wish.credentials, this.#shared.settings);
+    return seat.tried = new Opening(this, this.#shared, seat, proxy, identity, progress, limit);
+  }
+
+  takeSession(): Session<S> | undefined {
     const session = this.#session;
     this.#session = undefined;
     this.#spends = session !== undefined;
-    return new Opening(this, this.#shared, proxy, identity, isLast).start(session);
+    return session;
   }
 
-  async #openNamed(names: Names, proxy: Proxy, identity: Identity, isLast: boolean): Promise<Session<S>> {
-    const { dialler, settings } = this.#shared;
-    this.address = await names.take(proxy, this.scope, dialler.transport, settings);
-    return await this.#open(proxy, identity, isLast && names.isLast);
+  another({ proxy, found }: Tried<S>): boolean {
+    return found !== undefined && this.names!.another(proxy, found);
   }
 
   /** Synchronous, so that nothing which ends the scope can come between. */
-  handOver(tunnel: Session<S>): T {
-    const place = this.#place!;
+  handOver(tunnel: Session<S>, tried: Tried<S> | undefined): T {
     const { counts, warmer } = this.#shared;
-    const reused = place.conn !== undefined;
+    const { scope, place } = tried?.seat ?? this;
+    const reused = place!.conn !== undefined;
     const proxy = tunnel.proxy.name;
     this.scope.give();
-    place.conn = tunnel;
+    if (scope !== this.scope) scope.give();
+    place!.conn = tunnel;
     counts.connects++;
     counts.reused += Number(reused);
     if (this.#teller !== undefined) {
       tunnel.onClosed = this.#teller.closed(proxy);
-      this.#teller.tell(proxy, { type: "connected", attempt: this.#attempts, reused });
+      this.#teller.tell(proxy, { type: "connected", attempt: tried?.number ?? this.#attempts, reused });
     }
     warmer.used(this.#spends);
-    return this.hold(place, tunnel, reused);
+    return this.hold(place!, tunnel, reused);
   }
 
-  failed(proxy: Proxy, attempt: number, error: Socks5Error, next: Next, delay: number): void {
-    this.#teller?.tell(proxy.name, { type: "failed", attempt, error, next, delay: rounded(delay) });
+  failed({ proxy, number }: Tried<S>, error: Socks5Error, next: Next, delay: number): void {
+    this.#teller?.tell(proxy.name, { type: "failed", attempt: number, error, next, delay: rounded(delay) });
+  }
+
+  overtaken({ proxy, number }: Tried<S>): void {
+    this.#teller?.tell(proxy.name, { type: "overtaken", attempt: number });
   }
 
   leave(): void {
+    for (const seat of this.#beside ?? []) this.vacate(seat);
     this.#session?.close();
     this.#session = undefined;
     // what has bytes of the caller on it never goes back: its answer would be taken for that of another question
-    if (this.#place?.conn === undefined || this.committed) this.#place?.free("holder");
-    else this.#place.release();
+    if (this.place?.conn === undefined || this.committed) this.place?.free("holder");
+    else this.place.release();
   }
 
   lost(): void {
@@ -138,17 +161,38 @@ export abstract class Asking<S, T> implements Call<Session<S>, T>, Want, Order, 
 
   timedOut(deadline: "timeout" | "attempt", phase: Phase): Socks5Error {
     const { pool, settings } = this.#shared;
-    const ms = deadline === "timeout" ? this.wish.timeout : settings.attemptTimeout;
+    const { tried } = this.#newest;
+    const at = this.#newest === this ? phase : this.#newest.scope.attempt.phase;
+    const ms = deadline === "timeout" ? this.wish.timeout : rounded(tried!.limit);
     const { inUse, opening, waiting } = pool.counts;
-    const proxy = phase === "pool" ? null : this.#proxy;
-    if (phase !== "pool" || waiting === 0) return timedOut(deadline, ms, phase, proxy, this);
+    const proxy = at === "pool" || tried === undefined ? null : tried.proxy.name;
+    if (at !== "pool" || waiting === 0) return timedOut(deadline, ms, at, proxy, this);
     const taken = `${settings.maxOpen} of ${settings.maxOpen} are taken, ${inUse} in use and ${opening} opening`;
-    return timedOut(deadline, ms, phase, null, this, `for a place: ${taken}`);
+    return timedOut(deadline, ms, at, null, this, `for a place: ${taken}`);
+  }
+
+  /** Where the attempt runs that began last. */
+  get #newest(): Holder<S> {
+    const seats = this.#beside ?? [];
+    return seats.reduce((a: Holder<S>, b) => (b.tried?.number ?? 0) > (a.tried?.number ?? 0) ? b : a, this);
+  }
+
+  /** A seat beside others. */
+  #besides(place: Place<Session<S>>): Holder<S> {
+    const scope = this.scope.fork({
+      timedOut: (deadline, phase) => {
+        const { limit, proxy } = holder.tried!;
+        return timedOut(deadline, rounded(limit), phase, proxy.name, this);
+      },
+    });
+    const holder: Holder<S> = { scope, place, tried: undefined };
+    (this.#beside ??= []).push(holder);
+    return holder;
   }
 
   /** Takes a place, and a session out of it; `false` if a tunnel is in it, which has to be looked at. */
   #arrive(place: Place<Session<S>>): boolean {
-    this.#place = place;
+    this.place = place;
     if (place.conn === undefined) return true;
     if (place.conn.reply !== undefined) return false;
     [this.#session, place.conn] = [place.conn, undefined];
@@ -184,7 +228,8 @@ export abstract class Asking<S, T> implements Call<Session<S>, T>, Want, Order, 
     } catch (cause) {
       place.free("peer");
       scope.throwIfOver();
-      throw explain(cause, "transfer", tunnel.proxy, this.identify(tunnel.proxy), this);
+      const identity = identify(tunnel.proxy, this.wish.credentials, this.#shared.settings);
+      throw explain(cause, "transfer", tunnel.proxy, identity, this);
     }
     return tunnel;
   }

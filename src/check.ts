@@ -1,5 +1,5 @@
 import { ATYP } from "./address.ts";
-import type { Alarm } from "./alarm.ts";
+import type { Alarm, Sleeper } from "./alarm.ts";
 import { type Dialler, type Identity, timedOut } from "./dial.ts";
 import type { Phase, Socks5Error, Socks5ErrorCode } from "./errors.ts";
 import { rounded } from "./events.ts";
@@ -61,7 +61,7 @@ export interface CheckStep {
 
 /** The scope of a check, with its deadlines. */
 export function scopeOfCheck(
-  alarm: Alarm<Scope>,
+  alarm: Alarm<Sleeper>,
   { signal, timeout, probe, target }: CheckPlan,
   settings: Settings,
   proxy: Proxy,

@@ -1,4 +1,4 @@
-import { Alarm } from "./alarm.ts";
+import { Alarm, type Sleeper } from "./alarm.ts";
 import { checkOptions } from "./arguments.ts";
 import type { Association } from "./association.ts";
 import { checkProxy, type CheckReport, scopeOfCheck } from "./check.ts";
@@ -9,10 +9,11 @@ import type { Socks5Binding, Socks5Conn } from "./connection.ts";
 import { type Phase, type Socks5Error, socks5Error } from "./errors.ts";
 import { Failover } from "./failover.ts";
 import { CMD } from "./handshake.ts";
+import { Health } from "./health.ts";
 import { Pipelining } from "./pipelining.ts";
 import type { Ask, AssociatePlan, CheckPlan, Load, Plan, Wish } from "./plan.ts";
 import { Pool } from "./pool.ts";
-import type { Scope } from "./scope.ts";
+import { Scope } from "./scope.ts";
 import type { Session } from "./session.ts";
 import { secureHeld } from "./securing.ts";
 import { milliseconds } from "./settings.ts";
@@ -46,7 +47,7 @@ export interface Socks5Stats {
 /** All of a client but the choice of its transport. */
 export class Core<S> {
   readonly #shared: Shared<S>;
-  readonly #alarm = new Alarm<Scope>(true);
+  readonly #alarm = new Alarm<Sleeper>(true);
   readonly #load: Load | undefined;
   #closed = false;
 
@@ -56,8 +57,9 @@ export class Core<S> {
     this.#load = load;
     const securing = { alarm: this.#alarm, startTls, timeout };
     const pool = new Pool<Session<S>>(settings);
-    const failover = new Failover(proxies, settings);
-    failover.onCool = (proxy) => pool.drop((session) => session.proxy === proxy);
+    const health = new Health(proxies, settings.cooldown);
+    const failover = new Failover(health, settings, this.#alarm);
+    health.onCool = (proxy) => pool.drop((session) => session.proxy === proxy);
     this.#shared = {
       settings,
       dialler,
@@ -99,10 +101,10 @@ export class Core<S> {
   }
 
   async check(plan: CheckPlan): Promise<CheckReport[]> {
-    const { dialler, failover, settings } = this.#shared;
-    const tls = plan.tls !== null || failover.proxies.some((proxy) => proxy.tls !== null);
+    const { dialler, failover: { health }, settings } = this.#shared;
+    const tls = plan.tls !== null || health.proxies.some((proxy) => proxy.tls !== null);
     await this.#load?.({ lookup: settings.dns === "local", tls }).catch(() => {}); // the step that needs it tells
-    const checks = failover.proxies.map(async (proxy) => {
+    const checks = health.proxies.map(async (proxy) => {
       const scope = scopeOfCheck(this.#alarm, plan, settings, proxy);
       if (this.#closed) scope.end(closed(scope.attempt.phase));
       return await checkProxy(scope, dialler, settings, proxy, plan);
@@ -112,7 +114,7 @@ export class Core<S> {
 
   stats(): Socks5Stats {
     const { pool, counts, failover } = this.#shared;
-    return { ...pool.counts, ...counts, proxies: failover.stats };
+    return { ...pool.counts, ...counts, proxies: failover.health.stats };
   }
 
   async close(options?: { drain?: number }): Promise<void> {
@@ -120,7 +122,7 @@ export class Core<S> {
     const grace = milliseconds("drain", drain, 0);
     const { pool, warmer } = this.#shared;
     this.#closed = true;
-    for (const scope of this.#alarm.sleepers) scope.end(closed(scope.attempt.phase));
+    for (const it of this.#alarm.sleepers) if (it instanceof Scope) it.end(closed(it.attempt.phase));
     warmer.close();
     pool.close(() => closed("pool"));
     const timer = grace > 0 && grace < Infinity ? setTimeout(() => pool.closeHeld(), grace) : undefined;

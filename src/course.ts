@@ -8,8 +8,12 @@ export type Next = "address" | "retry" | "failover" | null;
 export class Course {
   readonly errors: Socks5Error[] = [];
   round = 0;
+  /** How many attempts began. */
+  attempts = 0;
   /** What is next; `null` at the beginning. */
   next: Next = null;
+  /** Whether a failure leaves no hope but in what is under way. */
+  isFinal = false;
   /** Those that may still be tried in this round, and in the next one. */
   left: readonly Proxy[];
   hopeful: readonly Proxy[];
@@ -19,9 +23,9 @@ export class Course {
     this.left = this.hopeful = this.#untried = proxies;
   }
 
-  /** Whether no other proxy is untried. */
-  isLast(proxy: Proxy): boolean {
-    return this.#untried.every((other) => other === proxy);
+  /** Whether no proxy is untried. */
+  get isLast(): boolean {
+    return this.#untried.length === 0;
   }
 
   /** The error that got furthest, the last among equals, with the others. */
@@ -31,11 +35,22 @@ export class Course {
     return withEarlier(best, this.errors.filter((error) => error !== best));
   }
 
+  /** An attempt begins. */
+  begin(proxy: Proxy): void {
+    this.left = without(this.left, proxy);
+    this.#untried = without(this.#untried, proxy);
+    this.attempts++;
+  }
+
+  /** Another was ready to send the request before it; `isOvertaken`: although that one began later. */
+  lost(proxy: Proxy, isOvertaken: boolean): void {
+    this.left = [...this.left, proxy];
+    if (!isOvertaken && this.round === 0) this.#untried = [...this.#untried, proxy];
+  }
+
   /** `again`: it may be tried in the next round. */
   failed(proxy: Proxy, error: Socks5Error, again: boolean): void {
     this.errors.push(error);
-    this.left = without(this.left, proxy);
-    this.#untried = without(this.#untried, proxy);
     if (!again) this.hopeful = without(this.hopeful, proxy);
   }
 
@@ -50,5 +65,8 @@ export class Course {
 const DEPTH: readonly Phase[] = ["pool", "lookup", "dial", "negotiate", "authenticate", "request", "tls", "transfer"];
 
 function without(proxies: readonly Proxy[], proxy: Proxy): readonly Proxy[] {
+  if (proxies.length === 1) return proxies[0] === proxy ? NONE : proxies;
   return proxies.filter((other) => other !== proxy);
 }
+
+const NONE: readonly Proxy[] = [];

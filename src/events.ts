@@ -15,11 +15,16 @@ export type Socks5Event = {
 
 /** What happened. */
 export type EventDetails =
-  /** A dial begins; attempts count from 1. */
+  /** A dial begins; attempts count from 1, and may run beside each other. */
   | { type: "attempt"; attempt: number }
-  /** The tunnel is handed over, after this many attempts: none if a released one was there. */
+  /** The tunnel is handed over, by this attempt; 0 if there was none, since a released one was there. */
   | { type: "connected"; attempt: number; reused: boolean }
-  /** An attempt failed; what is next (`"address"`: the next one of the target), and after how many milliseconds. */
+  /** An attempt was closed, since another one was ready to send the request before it. */
+  | { type: "overtaken"; attempt: number }
+  /**
+   * An attempt failed; what is next (`"address"`: the next one of the target; `"failover"`: another proxy, which may be
+   * under way already), and after how many milliseconds.
+   */
   | {
     type: "failed";
     attempt: number;

@@ -2,8 +2,13 @@ import type { Address } from "./address.ts";
 import { lookUp } from "./lookup.ts";
 import type { Proxy } from "./proxy.ts";
 import type { Scope } from "./scope.ts";
-import type { Settings } from "./settings.ts";
 import type { Transport } from "./transport.ts";
+
+/** An address of a name, and how many come before it. */
+export interface Numbered {
+  readonly index: number;
+  readonly address: Address;
+}
 
 /**
  * A name that is looked up here, once: each attempt asks for one of its addresses, and with each proxy they are gone
@@ -12,9 +17,7 @@ import type { Transport } from "./transport.ts";
 export class Names {
   readonly #name: Address;
   #addresses: readonly Address[] = [];
-  #current = 0;
-  #proxy: Proxy | undefined;
-  #next = 0;
+  #next: { readonly proxy: Proxy; readonly index: number } | undefined;
 
   constructor(name: Address) {
     this.#name = name;
@@ -22,31 +25,31 @@ export class Names {
 
   /** The proxy that is asked for another address. */
   get ready(): Proxy | undefined {
-    return this.#next > 0 ? this.#proxy : undefined;
+    return this.#next?.proxy;
   }
 
   /** Whether no other address is left: a silent one may not use up the time of the others. */
-  get isLast(): boolean {
-    return this.#current === this.#addresses.length - 1;
+  isLast({ index }: Numbered): boolean {
+    return index === this.#addresses.length - 1;
   }
 
-  /** The address to ask `proxy` for. */
-  async take(proxy: Proxy, scope: Scope, transport: Transport, { attemptTimeout }: Settings): Promise<Address> {
-    this.#proxy = proxy;
+  /** The address to ask `proxy` for, in an attempt of `limit` milliseconds. */
+  async take(proxy: Proxy, scope: Scope, transport: Transport, limit: number): Promise<Numbered> {
+    const index = this.#next?.proxy === proxy ? this.#next.index : 0;
+    this.#next = undefined;
     if (this.#addresses.length === 0) {
       scope.extend(Infinity); // the time of an attempt begins with the dial
       this.#addresses = await scope.run(lookUp(scope.attempt, transport, this.#name));
       scope.throwIfOver();
-      scope.begin(attemptTimeout);
+      scope.begin(limit);
     }
-    this.#current = this.#next;
-    this.#next = 0;
-    return this.#addresses[this.#current]!;
+    return { index, address: this.#addresses[index]! };
   }
 
-  /** Goes on to the next address; `false` if that is the first one again. */
-  another(): boolean {
-    this.#next = (this.#current + 1) % this.#addresses.length;
-    return this.#next > 0;
+  /** Goes on to the next address with the same proxy; `false` if there is none. */
+  another(proxy: Proxy, { index }: Numbered): boolean {
+    const isThere = index + 1 < this.#addresses.length;
+    if (isThere) this.#next = { proxy, index: index + 1 };
+    return isThere;
   }
 }

@@ -34,8 +34,17 @@ export interface Socks5Options<S = unknown> {
   dns?: "proxy" | "local" | undefined;
   /** One connect with all that is in it. Default: 30 000. */
   timeout?: number | undefined;
-  /** One dial and handshake; the reply of the proxy may take longer unless another proxy is left to try. Default: 10 000. */
+  /**
+   * One dial and handshake; the reply of the proxy may take longer unless another proxy is left to try. While others are
+   * left, at most its share of what is left of `timeout`: a part for each of them, but at least a quarter. Default: 10 000.
+   */
   attemptTimeout?: number | undefined;
+  /**
+   * How long a proxy may be silent before the next one is tried as well, as the Connection Attempt Delay of RFC 8305 is
+   * for addresses: the first that would send the request goes on alone, and the others are closed. Once the request is
+   * sent no other proxy is tried beside. `Infinity`: one after another. 0: all at once. Default: 2 000.
+   */
+  attemptDelay?: number | undefined;
   /** Further rounds after a failure that may pass; 0 is none. Default: 3. */
   retry?: number | RetryOptions | undefined;
   /** How long a proxy that failed is passed over while another is left. Default: 30 000. */

@@ -42,6 +42,7 @@ const CLIENT: Known<Socks5Options> = {
   dns: true,
   timeout: true,
   attemptTimeout: true,
+  attemptDelay: true,
   retry: true,
   cooldown: true,
   noDelay: true,

@@ -80,6 +80,14 @@ export class Pool<C extends Pooled> {
     return this.#closed === undefined && this.#queue.length === 0 && this.#open < this.#limits.maxOpen;
   }
 
+  /** A place beside one that somebody has already, if it is taken from nobody. */
+  spare(key: string): Place<C> | undefined {
+    if (!this.hasRoom) return undefined;
+    const place = new Place<C>(this, key);
+    this.#held.add(place);
+    return place;
+  }
+
   /** A place to open a session in ahead of need, when there is room; for who needs it `stop` is called. */
   fill(stop: () => void): Place<C> {
     const place = new Place<C>(this, SESSION);

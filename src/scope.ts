@@ -19,18 +19,21 @@ export interface TimedOut {
 export class Scope implements Sleeper {
   /** The attempt that runs, or the wait for a place before it. */
   attempt: Attempt = new Attempt();
+  /** Told of each step of its attempts before it begins. */
+  onPhase: ((phase: Phase) => void) | undefined;
   /** Whether the caller's signal ended it: the reason is the caller's, whatever it is. */
   aborted = false;
   /** When the clock ends it, or its attempt. */
   due: number;
   readonly #end: number;
-  readonly #alarm: Alarm<Scope>;
+  readonly #alarm: Alarm<Sleeper>;
   readonly #user: AbortSignal | undefined;
   readonly #errors: TimedOut;
   #over: { readonly reason: unknown } | undefined;
+  #forks: Scope[] | undefined;
 
   /** `timeout` in milliseconds from now; throws the reason of a signal that is aborted already. */
-  constructor(alarm: Alarm<Scope>, user: AbortSignal | undefined, timeout: number, errors: TimedOut) {
+  constructor(alarm: Alarm<Sleeper>, user: AbortSignal | undefined, timeout: number, errors: TimedOut) {
     if (user !== undefined && typeof user?.throwIfAborted !== "function") {
       throw new TypeError(cannot("signal", "an AbortSignal", user));
     }
@@ -66,8 +69,17 @@ export class Scope implements Sleeper {
       this.attempt.drop();
       this.attempt = new Attempt();
     }
+    this.attempt.onPhase = this.onPhase;
     this.extend(ms);
     return this.attempt;
+  }
+
+  /** A scope for attempts beside others: it has no deadline but theirs, and ends with this one at the latest. */
+  fork(errors: TimedOut): Scope {
+    const fork = new Scope(this.#alarm, undefined, Infinity, errors);
+    (this.#forks ??= []).push(fork);
+    if (this.#over !== undefined) fork.end(this.#over.reason);
+    return fork;
   }
 
   /** Moves the deadline of the running attempt; that of the scope stays. */
@@ -105,6 +117,7 @@ export class Scope implements Sleeper {
   end(reason: unknown): void {
     if (!this.#finish(reason)) return;
     this.attempt.end(reason);
+    for (const fork of this.#forks ?? []) fork.end(reason);
   }
 
   /** Ends well: what was owned is the caller's from now on. Synchronous, the last thing before it is handed over. */
@@ -129,6 +142,7 @@ export class Scope implements Sleeper {
   #finish(reason: unknown): boolean {
     if (this.#over !== undefined) return false;
     this.#over = { reason };
+    this.onPhase = this.attempt.onPhase = undefined; // a connection may keep its attempt
     this.#alarm.delete(this);
     this.#user?.removeEventListener("abort", this);
     return true;

@@ -1,5 +1,5 @@
 import { splitHostPort } from "./address.ts";
-import type { Alarm } from "./alarm.ts";
+import type { Alarm, Sleeper } from "./alarm.ts";
 import { checkOptions, type Known } from "./arguments.ts";
 import { heldError, type Secured, type StartTlsOptions } from "./connection.ts";
 import { timedOut } from "./dial.ts";
@@ -28,7 +28,7 @@ export async function secure<S>(
 
 /** What starting TLS on a tunnel that somebody holds takes. */
 export interface Securing {
-  readonly alarm: Alarm<Scope>;
+  readonly alarm: Alarm<Sleeper>;
   readonly startTls: StartTls;
   readonly timeout: number;
 }

@@ -14,6 +14,7 @@ export interface Settings {
   readonly methods: readonly AuthMethod[];
   readonly timeout: number;
   readonly attemptTimeout: number;
+  readonly attemptDelay: number;
   readonly retries: number;
   readonly minDelay: number;
   readonly maxDelay: number;
@@ -76,6 +77,7 @@ export function settings(options: Omit<Socks5Options, "transport" | "onEvent">):
       : finite("keepAlive", milliseconds("keepAlive", keepAlive, 0)),
     timeout: milliseconds("timeout", options.timeout, 30_000),
     attemptTimeout: milliseconds("attemptTimeout", options.attemptTimeout, 10_000),
+    attemptDelay: milliseconds("attemptDelay", options.attemptDelay, 2_000),
     retries: count(short === undefined ? "retry.retries" : "retry", short ?? retry.retries, 3),
     minDelay: finite("retry.minDelay", milliseconds("retry.minDelay", retry.minDelay, 100)),
     maxDelay: milliseconds("retry.maxDelay", retry.maxDelay, 5_000),

@@ -34,6 +34,7 @@ export class Trial {
     this.#proxy = proxy;
     this.#plan = plan;
     this.identity = identify(proxy, plan.credentials, settings);
+    scope.onPhase = (phase) => this.#enter(phase);
   }
 
   /** The failure; throws only what is the caller's. */
@@ -55,12 +56,12 @@ export class Trial {
   async #addresses(): Promise<readonly (Address | null)[]> {
     const { address } = this.#plan;
     if (this.#settings.dns === "proxy" || address?.atyp !== ATYP.DOMAIN) return [address];
-    return await this.#scope.run(lookUp(this.#begin(Infinity), this.#dialler.transport, address));
+    return await this.#scope.run(lookUp(this.#scope.begin(Infinity), this.#dialler.transport, address));
   }
 
   async #reach(address: Address | null, isLast: boolean): Promise<Socks5Error | undefined> {
     try {
-      await this.#scope.run(this.#steps(this.#begin(this.#settings.attemptTimeout), address, isLast));
+      await this.#scope.run(this.#steps(this.#scope.begin(this.#settings.attemptTimeout), address, isLast));
       return undefined;
     } catch (error) {
       return this.#failure(error);
@@ -90,23 +91,15 @@ export class Trial {
     await firstByte(conn, probe);
   }
 
-  #begin(ms: number): Attempt {
-    const attempt = this.#scope.begin(ms);
-    attempt.onPhase = (phase) => {
-      if (phase === "dial") {
-        for (const step of this.entered.keys()) {
-          if (step !== "lookup") this.entered.delete(step);
-        }
+  #enter(phase: Phase): void {
+    if (phase === "dial") {
+      for (const step of this.entered.keys()) {
+        if (step !== "lookup") this.entered.delete(step);
       }
-      this.entered.set(phase, performance.now());
-      this.#tell(phase as Exclude<Phase, "pool">);
-    };
-    return attempt;
-  }
-
-  #tell(phase: Exclude<Phase, "pool">): void {
+    }
+    this.entered.set(phase, performance.now());
     try {
-      this.#plan.onStep?.({ proxy: this.#proxy.name, phase });
+      this.#plan.onStep?.({ proxy: this.#proxy.name, phase: phase as Exclude<Phase, "pool"> });
     } catch {
       // a fault of the listener is none of the check
     }

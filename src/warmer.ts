@@ -1,4 +1,4 @@
-import { Alarm } from "./alarm.ts";
+import { Alarm, type Sleeper } from "./alarm.ts";
 import { authenticate } from "./authenticate.ts";
 import { dial, type Dialler, identify, type Identity, timedOut } from "./dial.ts";
 import type { Failover } from "./failover.ts";
@@ -23,7 +23,7 @@ export class Warmer<S> {
   readonly #dialler: Dialler<S>;
   readonly #pool: Pool<Session<S>>;
   readonly #failover: Failover;
-  readonly #alarm = new Alarm<Scope>(false);
+  readonly #alarm = new Alarm<Sleeper>(false);
   /** For how long proxies let a session live, as far as it is less than `warmTimeout`. */
   readonly #lives = new Map<Proxy, number>();
   #lastUse = -Infinity;
@@ -61,8 +61,10 @@ export class Warmer<S> {
     while (this.#pause === undefined && performance.now() < this.#until && this.#pool.hasRoom) {
       const { warm, filling } = this.#pool;
       if (warm + filling >= this.#settings.warm || (this.#failures > 0 && filling > 0)) return;
-      const proxy = this.#failover.inService();
-      if (proxy === undefined) return this.#later();
+      const { health } = this.#failover;
+      const left = health.inService(health.proxies);
+      if (left.length === 0) return this.#later();
+      const proxy = health.pick(left, true);
       const { attemptTimeout } = this.#settings;
       const scope = new Scope(this.#alarm, undefined, attemptTimeout, {
         timedOut: (_, phase) => timedOut("attempt", attemptTimeout, phase, proxy.name, { target: null }),
@@ -80,7 +82,7 @@ export class Warmer<S> {
       const life = this.#lives.get(proxy) ?? this.#settings.warmTimeout;
       session.expires = Math.min(session.openedAt + life * (0.9 + Math.random() / 10), this.#until);
       session.onClosed = (reason) => this.#ended(session, reason);
-      this.#failover.succeeded(proxy);
+      this.#failover.health.succeeded(proxy);
       this.#pool.keep(place, session);
       if (this.#failures > 0) this.#later(); // the next one only now
     } catch (thrown) {
@@ -89,7 +91,7 @@ export class Warmer<S> {
       place.stop = undefined;
       place.free("client");
       try {
-        this.#failover.failed(thrown, { scope, perCall: false, target: null }, proxy, identity);
+        this.#failover.failed(thrown, { perCall: false, target: null }, { proxy, identity, seat: { scope } });
       } catch {
         // not for us to report: the next connect fails with it, too
       }

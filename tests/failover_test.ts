@@ -6,16 +6,14 @@ import {
   assertLessOrEqual,
   assertStrictEquals,
 } from "@std/assert";
-import type { ConnectOptions, Socks5ErrorCode, Socks5Event, Socks5Options } from "../mod.ts";
-import { ProxyError, Socks5Client, Socks5Error, TargetError, TimeoutError } from "../mod.ts";
+import type { ConnectOptions, Socks5ErrorCode, Socks5Options } from "../mod.ts";
+import { ProxyError, Socks5Error, TargetError, TimeoutError } from "../mod.ts";
 import { type Clock, withClock } from "./support/clock.ts";
-import { FakeTransport, type Script, socks5 } from "./support/fake.ts";
+import type { Script } from "./support/fake.ts";
+import { after, type Manner as Fault, setUpProxies } from "./support/proxies.ts";
 import { test } from "./support/test.ts";
 
 const TARGET = "example.test:80";
-
-/** What a proxy does wrong: refuses the connection, or goes off the script of a good one. */
-type Fault = { dial?: Error | "silence"; script?: Script };
 
 interface Row {
   what: string;
@@ -29,16 +27,6 @@ interface Row {
   perCall?: boolean;
 }
 
-const after = (step: number, act: Script): Script => {
-  const seen = new WeakMap<object, number>();
-  const good = socks5();
-  return (conn, written) => {
-    const n = (seen.get(conn) ?? 0) + 1;
-    seen.set(conn, n);
-    if (n === step) act(conn, written);
-    else if (n < step) good(conn, written);
-  };
-};
 const says = (...bytes: number[]): Script => (conn) => conn.push(...bytes);
 const eof: Script = (conn) => conn.end();
 const reset: Script = (conn) => conn.reset();
@@ -133,40 +121,9 @@ const rows: Row[] = [
   { what: "reset on the request", fault: { script: after(3, reset) }, code: "SOCKS5_TARGET_NO_REPLY", ...targetFailed },
 ];
 
-/** A client whose proxies `a`, `b`, ... do what `faults` say; no fault is a good proxy. */
+/** A client whose proxies `a`, `b`, ... do what `faults` say, one after another; no fault is a good proxy. */
 function setUp(faults: (Fault | null)[], options: Socks5Options = {}) {
-  const names = faults.map((_, i) => String.fromCharCode(97 + i));
-  const good = socks5();
-  const scripts = new WeakMap<object, Script>();
-  const transport = new FakeTransport((conn, written) => scripts.get(conn)!(conn, written));
-  const faultOf = (i: number) => {
-    const to = transport.endpoints[i]!;
-    return "hostname" in to ? faults[names.indexOf(to.hostname)] ?? null : null;
-  };
-  transport.onConnect = (attempt) => {
-    const dial = faultOf(attempt - 1)?.dial;
-    if (dial === "silence") return new Promise(() => {});
-    if (dial !== undefined) throw dial;
-    return undefined;
-  };
-  const connect = transport.connect.bind(transport);
-  transport.connect = async (to, dialOptions) => {
-    const i = transport.endpoints.length;
-    const conn = await connect(to, dialOptions);
-    scripts.set(conn, faultOf(i)?.script ?? good);
-    return conn;
-  };
-  const events: Socks5Event[] = [];
-  const proxies = names.map((name) => `socks5://user:pw@${name}`);
-  const client = new Socks5Client(proxies, {
-    transport,
-    timeout: Infinity,
-    onEvent: (event) => events.push(event),
-    ...options,
-  });
-  /** The proxies that were dialled, in order. */
-  const dialled = () => transport.endpoints.map((to) => "hostname" in to ? to.hostname : to.path).join("");
-  return { transport, client, events, dialled };
+  return setUpProxies(faults, { timeout: Infinity, attemptDelay: Infinity, ...options }, "user:pw@");
 }
 
 async function failure(clock: Clock, promise: Promise<unknown>): Promise<Socks5Error> {

@@ -45,6 +45,7 @@ function accepted(name: string, value: unknown): void {
 const TIMES = [
   "timeout",
   "attemptTimeout",
+  "attemptDelay",
   "cooldown",
   "retry.maxDelay",
   "pool.idleTimeout",
@@ -191,6 +192,7 @@ test("the defaults are those that the documentation names", () => {
     keepAlive: true,
     timeout: 30_000,
     attemptTimeout: 10_000,
+    attemptDelay: 2_000,
     retries: 3,
     minDelay: 100,
     maxDelay: 5_000,
@@ -233,6 +235,7 @@ test("each option goes where it belongs, 0 and Infinity too", () => {
       keepAlive: n,
       timeout: n + 1,
       attemptTimeout: n + 2,
+      attemptDelay: n + 2,
       retry: { retries: n + 3, minDelay: n + 4, maxDelay: n + 5 },
       cooldown: n + 6,
       pool: {
@@ -258,6 +261,7 @@ test("each option goes where it belongs, 0 and Infinity too", () => {
       keepAlive: n,
       timeout: n + 1,
       attemptTimeout: n + 2,
+      attemptDelay: n + 2,
       retries: n + 3,
       minDelay: n + 4,
       maxDelay: n + 5,

@@ -58,6 +58,40 @@ const SCENES: Record<string, Scene> = {
       return (conn, written) => written.length === 3 && ++greetings === 1 ? conn.end() : good(conn, written);
     },
   },
+  "a connect that overtakes a silent proxy": {
+    proxies: ["socks5://a", "socks5://b"],
+    options: { attemptDelay: 50 },
+    script: () => {
+      const good = socks5();
+      let greetings = 0;
+      return (conn, written) => written.length === 3 && ++greetings === 1 ? undefined : good(conn, written);
+    },
+  },
+  "a connect that overtakes two, of which one breaks, and fails over at the target": {
+    proxies: ["socks5://a", "socks5://b", "socks5://c", "socks5://d"],
+    options: { attemptDelay: 50 },
+    script: () => {
+      const good = socks5();
+      let greetings = 0;
+      let requests = 0;
+      return (conn, written) => {
+        if (written.length === 3 && ++greetings < 3) return greetings === 1 ? undefined : conn.end();
+        if (written.length > 3 && ++requests === 1) return conn.push(5, 1);
+        good(conn, written);
+      };
+    },
+  },
+  "a bind that overtakes a silent proxy": {
+    proxies: ["socks5://a", "socks5://b"],
+    options: { attemptDelay: 50, dns: "local" },
+    addresses: ["192.0.2.1"],
+    script: () => {
+      const good = socks5();
+      let greetings = 0;
+      return (conn, written) => written.length === 3 && ++greetings === 1 ? undefined : good(conn, written);
+    },
+    connect: (client, signal) => client.bind(TARGET, { signal }),
+  },
   "a connect that is tried again": {
     options: { retry: { retries: 2, minDelay: 100 } },
     script: () => {
