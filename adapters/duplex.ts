@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { nextTick } from "node:process";
 import { isIP } from "node:net";
-import { Duplex } from "node:stream";
+import { Duplex as NodeDuplex } from "node:stream";
 import { setImmediate } from "node:timers";
 import { IdleTimer } from "./idle_timer.ts";
 import { socketError } from "./socket_error.ts";
@@ -20,6 +20,8 @@ const MOST = 65536;
 
 /** Where a tunnel leads and comes from, of a connection that is one. */
 type Ends = { target?: string; boundAddress?: { hostname: string; port: number } };
+
+const /** @internal */ Duplex: typeof NodeDuplex = NodeDuplex ?? Object; // a bundle for browsers may have none
 
 /**
  * A stream over a connection that is opened once, by the first of `connect()`, a read, a write or `end()`. It has those

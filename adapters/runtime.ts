@@ -19,6 +19,7 @@ export const runtimeTransport: Transport = {
     return (loading ??= load()).then((transport) => transport.connect(to, options));
   },
   async lookup(hostname: string, options?: { signal?: AbortSignal | undefined }): Promise<readonly string[]> {
+    runtimeName();
     return await (await import("./lookup.ts")).lookup(hostname, options);
   },
   async openDatagrams(isIpv6: boolean, handlers: DatagramHandlers): Promise<DatagramSocket> {
@@ -35,36 +36,49 @@ export interface Needs {
 
 /** Loads what is otherwise loaded at its first use, so that the time of it is not taken for that of a proxy. */
 export async function loadRuntime({ connect, lookup, tls }: Needs): Promise<void> {
+  const name = connect || lookup || tls ? runtimeName() : undefined;
   await Promise.all([
     connect && !transport && (loading ??= load()),
     lookup && import("./lookup.ts").then(({ loadDns }) => loadDns()),
     tls && import("./tls.ts"),
-    tls && isBun() && import("./bun_tls.ts"),
+    tls && name === "Bun" && import("./bun_tls.ts"),
   ]);
 }
 
 /** Starts TLS on any connection, for those that cannot themselves; loaded at its first use. */
 export async function runtimeStartTls(conn: Conn, options: TlsOptions): Promise<Conn> {
+  runtimeName();
   const { startTlsOver } = await import("./tls.ts");
   return await startTlsOver(conn, options);
 }
 
+/**
+ * The runtime that this is. Deno and Bun come first, since both have what Node has; and Node and Bun may have a stand-in
+ * for `Deno`.
+ *
+ * @throws {TypeError} If it is none of them, such as a browser.
+ */
+export function runtimeName(): "Deno" | "Bun" | "Node" {
+  const { Deno, Bun, process } = globalThis as {
+    Deno?: { version?: { deno?: string } };
+    Bun?: { version?: string };
+    process?: { versions?: { node?: string } };
+  };
+  if (Deno?.version?.deno) return "Deno";
+  if (Bun?.version) return "Bun";
+  if (process?.versions?.node) return "Node";
+  throw new TypeError("Cannot connect: SOCKS5 needs the sockets of Deno, Bun or Node, and this is none of them");
+}
+
 async function load(): Promise<Transport> {
   try {
-    // literal import() calls: nothing else is rewritten for npm, and Node and Bun may have a stand-in for `Deno`
-    if (isDeno()) transport = (await import("./deno.ts")).denoTransport;
-    else if (isBun()) transport = (await import("./bun.ts")).bunTransport;
+    // literal import() calls: nothing else is rewritten for npm
+    const name = runtimeName();
+    if (name === "Deno") transport = (await import("./deno.ts")).denoTransport;
+    else if (name === "Bun") transport = (await import("./bun.ts")).bunTransport;
     else transport = (await import("./node.ts")).nodeTransport;
     return transport;
   } finally {
     loading = undefined; // a failed import is tried again
   }
-}
-
-function isDeno(): boolean {
-  return Boolean((globalThis as { Deno?: { version?: { deno?: string } } }).Deno?.version?.deno);
-}
-
-function isBun(): boolean {
-  return !isDeno() && Boolean((globalThis as { Bun?: { version?: string } }).Bun?.version);
 }

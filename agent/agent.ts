@@ -1,9 +1,10 @@
-import http, { Agent, type ClientRequest, type ClientRequestArgs } from "node:http";
+import http, { Agent as HttpAgent, type ClientRequest, type ClientRequestArgs } from "node:http";
 import https, { Agent as HttpsAgent, type AgentOptions } from "node:https";
 import type { Duplex } from "node:stream";
 import { isIP, type Socket } from "node:net";
 import { setImmediate } from "node:timers";
 import { ConnDuplex } from "../adapters/duplex.ts";
+import { runtimeName } from "../adapters/runtime.ts";
 import type { Socks5Client } from "../mod.ts";
 import { checkBoolean, checkOptions, choice } from "../src/arguments.ts";
 import { cannot } from "../src/errors.ts";
@@ -18,6 +19,8 @@ type Asked = ClientRequestArgs & SecureOptions;
 
 // Stands for "none was given", which lets node:http leave it out of the Host header, as it does with an agent's own port
 const NO_PORT = -1;
+
+const /** @internal */ Agent: typeof HttpAgent = HttpAgent ?? Object; // a bundle for browsers may have none
 
 /**
  * An agent for requests of `node:http` and of `node:https`, and of the libraries on top of them. Every connection goes
@@ -68,6 +71,7 @@ export class Socks5Agent extends Agent {
   constructor(client: Pick<Socks5Client, "connect">, given: Socks5AgentOptions = {}) {
     if (typeof client?.connect !== "function") throw new TypeError(cannot("client", "a Socks5Client", client));
     const options = checkAgentOptions(given);
+    runtimeName();
     super({ ...options, keepAlive: options.keepAlive ?? true });
     this.#client = client;
     this.#sessions = new Sessions(options.maxCachedSessions ?? 100);

@@ -21,6 +21,7 @@
  */
 import type { Socket } from "node:net";
 import { ConnDuplex, type ConnDuplexOptions } from "../adapters/duplex.ts";
+import { runtimeName } from "../adapters/runtime.ts";
 import { checkBoolean, checkOptions, type Known } from "../src/arguments.ts";
 import { cannot } from "../src/errors.ts";
 import type { Conn } from "../src/transport.ts";
@@ -66,6 +67,7 @@ export function toDuplex(
     const kind = typeof highWaterMark === "number" ? RangeError : TypeError;
     throw new kind(cannot("highWaterMark", "a number of bytes", highWaterMark));
   }
+  runtimeName();
   return new ConnDuplex(open, { allowHalfOpen, highWaterMark }) as ConnDuplex & Socket;
 }
 

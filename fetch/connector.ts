@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import type { ConnDuplex } from "../adapters/duplex.ts";
+import { runtimeName } from "../adapters/runtime.ts";
 import { checkConnects, type Connects, connectTo, type FetchTls, parseOptions } from "./options.ts";
 
 /** What undici asks a {@linkcode UndiciConnector} for. */
@@ -40,7 +41,7 @@ export type UndiciConnector = (options: UndiciConnectOptions, callback: UndiciCo
 export function createConnector(client: Connects, options: { tls?: FetchTls | undefined } = {}): UndiciConnector {
   checkConnects(client);
   const connections = new Connections(client, parseOptions("the options of createConnector()", options), true);
-  if ("Bun" in globalThis) {
+  if (runtimeName() === "Bun") {
     throw new TypeError(
       "Cannot use undici on Bun, which has a stand-in for it that connects directly: use createFetch()",
     );

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { runtimeName } from "../adapters/runtime.ts";
 import type { Fetcher } from "./fetcher.ts";
 import { checkConnects, type Connects, type FetchTls, parseOptions } from "./options.ts";
 import { requestOf } from "./request.ts";
@@ -74,6 +75,7 @@ export function createFetch(client: Connects, options: FetchOptions = {}): Socks
 
 /** Loaded by the first call: an import of this module alone costs next to nothing, and needs no `node:http`. */
 async function makeFetcher(client: Connects, tls: FetchTls): Promise<Fetcher> {
+  runtimeName();
   const { Fetcher } = await import("./fetcher.ts");
   return new Fetcher(client, tls);
 }

@@ -109,6 +109,7 @@ const doors: { from: RegExp; to: RegExp; kind: Kind }[] = [
     to: /^(mod|adapters\/duplex|agent\/agent|fetch\/.*|node:.*|src\/(connection|options|transport))(\.ts)?$/,
     kind: "type",
   },
+  { from: /^fetch\/(mod|connector)\.ts$/, to: /^adapters\/runtime\.ts$/, kind: "value" },
   { from: /^fetch\/(mod|connector)\.ts$/, to: /^(fetch\/fetcher|adapters\/duplex)\.ts$/, kind: "dynamic" },
   { from: /^front\//, to: /^(front\/|src\/(address|arguments|errors|proxy|settings)\.ts$|node:)/, kind: "value" },
   { from: /^front\//, to: /^(mod|src\/(connection|transport))\.ts$/, kind: "type" },
@@ -127,7 +128,7 @@ const doors: { from: RegExp; to: RegExp; kind: Kind }[] = [
   { from: /^adapters\/(?!runtime|talk)/, to: /^node:/, kind: "value" },
   {
     from: /^agent\//,
-    to: /^(node:.*|agent\/.*|mod\.ts|adapters\/(duplex|server_identity)\.ts|src\/.*)$/,
+    to: /^(node:.*|agent\/.*|mod\.ts|adapters\/(duplex|runtime|server_identity)\.ts|src\/.*)$/,
     kind: "value",
   },
   {
