@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import { type ClientRequest, type IncomingMessage, request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import type { FetchAgent } from "./agent.ts";
@@ -101,7 +102,7 @@ class Attempt {
   async #send(body: Hop["body"]): Promise<void> {
     const request = this.#request;
     if (body === null) return void request.end();
-    if (body.kind === "bytes") return void request.end(body.bytes);
+    if (body.kind === "bytes") return void request.end(nodeBytes(body.bytes));
     const stream: ReadableStream<Uint8Array> = body.kind === "blob" ? body.blob.stream() : body.stream;
     const reader = this.#upload = stream.getReader();
     const length = Number(request.getHeader("content-length") ?? NaN);
@@ -115,7 +116,7 @@ class Attempt {
       }
       sent += value.byteLength;
       if (sent > length) break;
-      if (value.byteLength > 0 && !request.write(value)) await drained(request);
+      if (value.byteLength > 0 && !request.write(nodeBytes(value))) await drained(request);
     }
     if (sent !== length && !Number.isNaN(length)) {
       const how = sent > length ? "more" : "fewer";
@@ -124,6 +125,11 @@ class Attempt {
     this.#upload = undefined;
     request.end();
   }
+}
+
+/** For Bun, whose `node:http` takes no bytes of another realm. */
+function nodeBytes({ buffer, byteOffset, byteLength }: ArrayBufferView): Buffer {
+  return Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength);
 }
 
 /** Resolves when more may be written, or nothing any more. */

@@ -1,4 +1,4 @@
-import { cannot } from "./errors.ts";
+import { cannot, isA } from "./errors.ts";
 
 type Names = Readonly<Record<string, true>>;
 
@@ -53,6 +53,11 @@ export function ownOptions<T extends object>(options: T, known: Names): T {
 export function own(from: object, name: string): unknown {
   const isInherited = name in Object.prototype && !Object.hasOwn(from, name);
   return isInherited ? undefined : (from as Record<string, unknown>)[name];
+}
+
+/** Whether it is a Uint8Array, also one of another realm. */
+export function isBytes(value: unknown): value is Uint8Array {
+  return isA(Uint8Array, value) && ArrayBuffer.isView(value);
 }
 
 /** Checks an option that is a boolean, or was not given. */

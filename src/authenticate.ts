@@ -1,3 +1,4 @@
+import { isBytes } from "./arguments.ts";
 import { type Identity, negotiate } from "./dial.ts";
 import { drive } from "./drive.ts";
 import { Fault } from "./errors.ts";
@@ -69,7 +70,7 @@ class Authentication {
 
   async #take(step: Step): Promise<void> {
     const { write, have, most = have } = step ?? {};
-    const isMessage = write instanceof Uint8Array;
+    const isMessage = isBytes(write);
     if (write !== undefined && !isMessage) throw this.#nonsense("write", "no Uint8Array");
     if (!isLength(have) || (have === 0 && !isMessage)) throw this.#nonsense("have", String(have));
     if (!isLength(most) || most < have) throw this.#nonsense("most", String(most));

@@ -159,9 +159,14 @@ export function printable(text: string): string {
   return text.replace(UNPRINTABLE, (it) => `\\u{${it.codePointAt(0)!.toString(16)}}`);
 }
 
+/** Whether it is of a class of the platform, also in another realm: test runners have their own beside that of the runtime. */
+export function isA<T>(base: abstract new (...args: never[]) => T, value: unknown): value is T {
+  return value instanceof base || Object.prototype.toString.call(value) === `[object ${base.name}]`;
+}
+
 /** An error of a runtime, or a copy that can be printed: in it may be what a file or a certificate is called. */
 function printableError(error: unknown, depth = 0): unknown {
-  if (!(error instanceof Error) || error instanceof Socks5Error || depth > 8) return error;
+  if (!isA(Error, error) || error instanceof Socks5Error || depth > 8) return error;
   try {
     const cause = printableError(error.cause, depth + 1);
     const texts = [error.message, ...Object.values(error)].filter((it) => typeof it === "string");
@@ -198,7 +203,7 @@ export function kindOf(value: unknown): string {
   }
   if (typeof value !== "object") return value === "" ? "an empty string" : `a ${typeof value}`;
   if (Array.isArray(value)) return value.length === 0 ? "an empty array" : "an array";
-  return value instanceof Uint8Array ? "a Uint8Array" : value instanceof URL ? "a URL" : "an object";
+  return isA(Uint8Array, value) ? "a Uint8Array" : isA(URL, value) ? "a URL" : "an object";
 }
 
 /** Puts the failures of earlier attempts before those that `error` carries; gives `error`. */

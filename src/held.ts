@@ -1,3 +1,4 @@
+import { isBytes } from "./arguments.ts";
 import {
   heldError,
   type Holding,
@@ -53,7 +54,7 @@ export class HeldConn<S> extends SoundConn implements Socks5Conn<S> {
 
   read(p: Uint8Array): Promise<number | null> {
     if (this.#over !== undefined) return Promise.reject(this.#gone("read from"));
-    if (!(p instanceof Uint8Array)) return Promise.reject(noBytes(this, "read from", p));
+    if (!isBytes(p)) return Promise.reject(noBytes(this, "read from", p));
     if (this.#reading) return Promise.reject(new TypeError(`Cannot read from ${this.target}: another read is pending`));
     if (p.length === 0) return Promise.resolve(0);
     if (this.#ended) return Promise.resolve(null);
@@ -65,7 +66,7 @@ export class HeldConn<S> extends SoundConn implements Socks5Conn<S> {
 
   async write(p: Uint8Array): Promise<number> {
     if (this.#over !== undefined) throw this.#gone("write to");
-    if (!(p instanceof Uint8Array)) throw noBytes(this, "write to", p);
+    if (!isBytes(p)) throw noBytes(this, "write to", p);
     if (this.#sending.error !== undefined) throw this.#failed("write to", this.#sending.error);
     if (this.#sending.isClosed) throw this.#gone("write to");
     try {

@@ -1,5 +1,5 @@
 import { type Address, ATYP, type Host, parseHost, parseTarget, type Target, type Targets } from "./address.ts";
-import { checkBoolean, checkFunction, checkOptions, type Known } from "./arguments.ts";
+import { checkBoolean, checkFunction, checkOptions, isBytes, type Known } from "./arguments.ts";
 import { cannot, kindOf } from "./errors.ts";
 import type { Socks5Event } from "./events.ts";
 import type { UserPass } from "./handshake.ts";
@@ -200,7 +200,7 @@ export function planCheck(
   const options = checkOptions("the options of check()", given, CHECK);
   const { credentials, probe, signal, tls = false, onStep } = options;
   const address = target === undefined ? null : targets.parse(target);
-  if (probe !== undefined && !(probe instanceof Uint8Array)) {
+  if (probe !== undefined && !isBytes(probe)) {
     throw new TypeError(cannot("probe", "a Uint8Array", probe));
   }
   checkFunction("onStep", onStep);

@@ -1,6 +1,6 @@
 import { formatHostPort, isPort, parseHost, PROXY_FORM, PROXY_LIKE, splitHostPort } from "./address.ts";
 import { checkOptions, type Known, nearest, own, ownOptions, unknownOption } from "./arguments.ts";
-import { printable } from "./errors.ts";
+import { isA, printable } from "./errors.ts";
 import type { UserPass } from "./handshake.ts";
 import { parseTls } from "./tls_options.ts";
 import type { Endpoint, TlsOptions } from "./transport.ts";
@@ -54,7 +54,7 @@ export function labelOf(name: string, credentials: UserPass | null): string {
 /** Checks a proxy; throws a `TypeError` or a `RangeError` that shows nothing of it. */
 export function parseProxy(spec: ProxySpec): Proxy {
   if (typeof spec === "string") return parseUrl(spec);
-  if (spec instanceof URL) return parseUrl(spec.href);
+  if (isA(URL, spec)) return parseUrl(spec.href);
   if (spec === null || typeof spec !== "object" || Array.isArray(spec)) {
     throw bad("it must be a URL or { hostname, port }");
   }

@@ -1,5 +1,5 @@
 import { type Address, ATYP, type Target, Targets } from "./address.ts";
-import { checkOptions } from "./arguments.ts";
+import { checkOptions, isBytes } from "./arguments.ts";
 import { Arrivals } from "./arrivals.ts";
 import { type Association, associationError, type Datagram } from "./association.ts";
 import { brief } from "./dial.ts";
@@ -57,7 +57,7 @@ export class Relaying<S> implements Association {
 
   async send(data: Uint8Array, target: Target): Promise<void> {
     const address = this.#targets.parse(target);
-    if (!(data instanceof Uint8Array)) throw new TypeError(cannot("data", "a Uint8Array", data));
+    if (!isBytes(data)) throw new TypeError(cannot("data", "a Uint8Array", data));
     const most = mostPayload(address);
     if (data.length > most) throw new RangeError(cannot("data", `at most ${most} bytes for this target`, data.length));
     if (this.#over !== undefined) throw this.#failure(`send to ${address.name}`, address.name);
@@ -120,7 +120,7 @@ export class Relaying<S> implements Association {
     const { relay } = this.#parts;
     const isHost = (hostname: string) => hostname === relay.hostname || canonical(hostname) === relay.hostname;
     const isFromRelay = from?.port === relay.port && isHost(String(from.hostname));
-    const datagram = isFromRelay && data instanceof Uint8Array ? parseDatagram(data) : null;
+    const datagram = isFromRelay && isBytes(data) ? parseDatagram(data) : null;
     if (datagram === null) this.ignored++;
     else this.#arrivals.push(datagram);
   }

@@ -1,4 +1,4 @@
-import { checkBoolean, checkFunction, checkOptions, choice, type Known } from "./arguments.ts";
+import { checkBoolean, checkFunction, checkOptions, choice, isBytes, type Known } from "./arguments.ts";
 import { cannot, type Socks5Error } from "./errors.ts";
 import { type AuthMethod, parseMethods } from "./method.ts";
 import type { PoolOptions, RetryOptions, Socks5Options } from "./options.ts";
@@ -93,7 +93,7 @@ export function settings(options: Omit<Socks5Options, "transport" | "onEvent">):
 /** A copy of the first bytes for a target; `undefined` if there are none. */
 export function firstBytes(data: Uint8Array | undefined): Uint8Array | undefined {
   if (data === undefined) return undefined;
-  if (!(data instanceof Uint8Array)) throw new TypeError(cannot("data", "a Uint8Array", data));
+  if (!isBytes(data)) throw new TypeError(cannot("data", "a Uint8Array", data));
   if (data.length > MOST_DATA) throw new RangeError(cannot("data", `at most ${MOST_DATA} bytes`, data.length));
   return data.length === 0 ? undefined : new Uint8Array(data); // slice() of a Buffer copies nothing
 }

@@ -1,3 +1,4 @@
+import { isBytes } from "../src/arguments.ts";
 import { cannot } from "../src/errors.ts";
 import { milliseconds } from "../src/settings.ts";
 import { checkOptions, type Known } from "../src/arguments.ts";
@@ -152,6 +153,6 @@ function steps(at: TestStep | readonly TestStep[]): TestStep[] {
 
 function bytesOf(bytes: Uint8Array | string): Uint8Array {
   if (typeof bytes === "string") return new TextEncoder().encode(bytes);
-  if (!(bytes instanceof Uint8Array)) throw new TypeError(cannot("bytes", "a Uint8Array or a string", bytes));
+  if (!isBytes(bytes)) throw new TypeError(cannot("bytes", "a Uint8Array or a string", bytes));
   return bytes;
 }
