@@ -4,7 +4,7 @@ import { BunPipe } from "./bun_pipe.ts";
 import type { BunSocket } from "./bun_socket.ts";
 import { nameError } from "./server_identity.ts";
 import type { Securing } from "./talk.ts";
-import { trusted } from "./tls.ts";
+import { contextOf } from "./tls.ts";
 
 /** Starts TLS with Bun's own API. */
 export function startTls(socket: BunSocket, options: TlsOptions): Securing {
@@ -30,8 +30,9 @@ class BunTlsPipe extends BunPipe implements Securing {
   readonly #serverName: string;
   #settle: { resolve(): void; reject(reason: unknown): void } | undefined; // until the handshake is done
 
-  constructor(raw: BunSocket, { serverName = "localhost", caCerts = [], cert, key, alpnProtocols = [] }: TlsOptions) {
+  constructor(raw: BunSocket, options: TlsOptions) {
     super();
+    const { serverName = "localhost", alpnProtocols = [] } = options;
     this.#serverName = serverName;
     this.started = new Promise((resolve, reject) => this.#settle = { resolve: () => resolve(this), reject });
     const [, socket] = raw.upgradeTLS({
@@ -39,9 +40,7 @@ class BunTlsPipe extends BunPipe implements Securing {
       socket: BunTlsPipe.handlers,
       tls: {
         serverName,
-        ...(caCerts.length > 0 && { ca: trusted(caCerts) }),
-        ...(cert !== undefined && { cert }),
-        ...(key !== undefined && { key }),
+        secureContext: contextOf(options).context, // with `ca` Bun would read all authorities anew, for each connection
         ...(alpnProtocols.length > 0 && { ALPNProtocols: wireFormat(alpnProtocols) }),
         rejectUnauthorized: true,
       },

@@ -153,7 +153,7 @@ function codeOf(error: unknown): string {
 }
 
 /** Those authorities and the ones of the runtime. */
-export function trusted(caCerts: readonly string[]): string[] {
+function trusted(caCerts: readonly string[]): string[] {
   return [...(tls.getCACertificates?.("default") ?? tls.rootCertificates), ...caCerts];
 }
 
