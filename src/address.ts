@@ -125,7 +125,7 @@ export function parseHost(text: string): Host | string {
     const bare = text.startsWith("[") && text.endsWith("]") ? text.slice(1, -1) : text;
     if (/^[\da-f.]*:[^\s/]*$/i.test(bare)) return parseIpv6(bare) ?? "an IPv6 address is malformed or has a zone id";
     if (bare !== text) return "brackets are for IPv6 addresses";
-    if (FORBIDDEN.test(text)) return "the host name has a character that no host name has";
+    if (FORBIDDEN.test(text)) return "the host name has an invalid character";
   }
   if (text.length > 1020) return TOO_LONG; // before IDNA, which may take half a minute for a megabyte
   const name = toAscii(text);

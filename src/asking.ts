@@ -32,7 +32,7 @@ export abstract class Asking<S, T> implements Call<Tried<S>, T>, Holder<S>, Want
   tried: Tried<S> | undefined;
   readonly cmd: number;
   readonly verb: string;
-  readonly target: string;
+  readonly target: string | null; // an association has none
   readonly perCall: boolean;
   readonly session: boolean; // it has the credentials of the proxy
   readonly address: Address;
@@ -56,15 +56,15 @@ export abstract class Asking<S, T> implements Call<Tried<S>, T>, Holder<S>, Want
     this.wish = wish;
     this.#shared = shared;
     this.address = address;
-    this.target = address.name;
+    this.target = cmd === CMD.UDP_ASSOCIATE ? null : address.name;
     this.perCall = credentials !== undefined;
     this.session = !this.perCall;
-    this.key = reuse ? keyOf(this.target, credentials, tls) : "";
+    this.key = reuse ? keyOf(address.name, credentials, tls) : "";
     this.reuse = reuse;
     const isLocal = shared.settings.dns === "local" && address.atyp === ATYP.DOMAIN && cmd < CMD.RESOLVE;
     this.names = isLocal ? new Names(address) : undefined;
     const id = ++shared.ids;
-    this.#teller = shared.onEvent && new Teller(shared.onEvent, id, this.target);
+    this.#teller = shared.onEvent && new Teller(shared.onEvent, id, address.name);
     this.scope = new Scope(shared.alarm, signal, timeout, this);
   }
 

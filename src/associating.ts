@@ -82,7 +82,7 @@ async function bound<S>(
 ): Promise<DatagramSocket> {
   const scope = new Scope(shared.alarm, signal, Math.max(0, end - performance.now()), {
     timedOut() {
-      const why = `timed out after ${timeout} ms, waiting for a socket for datagrams`;
+      const why = `timed out after ${Math.round(timeout)} ms, waiting for a socket for datagrams`;
       return associationError("SOCKS5_TIMEOUT", "associate", why, { phase: "dial", proxy: null });
     },
   });
@@ -116,6 +116,6 @@ async function open(
   }
   void quietly(() => socket?.close?.());
   throw new TypeError(
-    "Cannot use what openDatagrams() gave as a socket for datagrams: it has no port, send() or close()",
+    "Cannot use the result of openDatagrams() as a socket for datagrams: it has no port, send() or close()",
   );
 }

@@ -1,7 +1,7 @@
 import { isBytes } from "./arguments.ts";
 import { type Identity, negotiate } from "./dial.ts";
 import { drive } from "./drive.ts";
-import { Fault } from "./errors.ts";
+import { Fault, kindOf } from "./errors.ts";
 import { withAnswer } from "./foreign.ts";
 import { guard } from "./guard.ts";
 import { hex, type UserPass } from "./handshake.ts";
@@ -24,7 +24,7 @@ export async function authenticate<S>(
   const { signal } = attempt;
   const context = { proxy: proxy.name, credentials: decode(identity.credentials), signal, conn };
   const wrapped = await new Authentication(attempt, conn, method).run(() => method.negotiate(context));
-  return wrapped === undefined ? conn : attempt.own(guard(wrapped as Conn<S>, "the authentication method"));
+  return wrapped === undefined ? conn : attempt.own(guard(wrapped as Conn<S>, "negotiate()"));
 }
 
 async function negotiated(attempt: Attempt, conn: Conn, proxy: Proxy, identity: Identity): Promise<number> {
@@ -54,7 +54,7 @@ class Authentication {
 
   async run(begin: () => AuthSteps): Promise<Conn | undefined> {
     const steps = await this.#guard(begin);
-    if (typeof steps?.next !== "function") throw this.#failed("the authentication method gives no steps");
+    if (typeof steps?.next !== "function") throw this.#failed("negotiate() of the authentication method gave no steps");
     try {
       for (;;) {
         const { done, value } = await this.#guard(() => steps.next(this.#answer.subarray(0, this.#got)));
@@ -72,8 +72,8 @@ class Authentication {
     const { write, have, most = have } = step ?? {};
     const isMessage = isBytes(write);
     if (write !== undefined && !isMessage) throw this.#nonsense("write", "no Uint8Array");
-    if (!isLength(have) || (have === 0 && !isMessage)) throw this.#nonsense("have", String(have));
-    if (!isLength(most) || most < have) throw this.#nonsense("most", String(most));
+    if (!isLength(have) || (have === 0 && !isMessage)) throw this.#nonsense("have", kindOf(have));
+    if (!isLength(most) || most < have) throw this.#nonsense("most", kindOf(most));
     if (isMessage) {
       this.#answer = new Uint8Array(most); // the one before is the method's
       this.#got = 0;
@@ -103,7 +103,7 @@ class Authentication {
     if (["read", "write", "closeWrite", "close"].every((name) => typeof members?.[name] === "function")) {
       return value as Conn;
     }
-    throw this.#failed("the authentication method returns what is no connection");
+    throw this.#failed("negotiate() of the authentication method returned no connection");
   }
 
   async #guard<T>(call: () => T): Promise<Awaited<T>> {
@@ -115,7 +115,7 @@ class Authentication {
   }
 
   #nonsense(name: string, value: string): Fault {
-    return this.#failed(`the authentication method yields a step with a wrong ${name}, ${value}`);
+    return this.#failed(`negotiate() of the authentication method yielded a step whose ${name} is ${value}`);
   }
 
   #failed(

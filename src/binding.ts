@@ -46,7 +46,7 @@ class Binding<S> implements Socks5Binding<S> {
 
   async accept(options?: AcceptOptions): Promise<AcceptedConn<S>> {
     const { signal, timeout } = checkOptions("the options of accept()", options, ACCEPT);
-    if (this.#isAsked) throw new TypeError(`Cannot accept from ${this.target}: it was asked for before`);
+    if (this.#isAsked) throw new TypeError(`Cannot accept from ${this.target}: accept() was called before`);
     const { alarm, settings } = this.#shared;
     const { session, place } = this.#granted;
     const ms = milliseconds("timeout", timeout, settings.timeout);
@@ -54,7 +54,7 @@ class Binding<S> implements Socks5Binding<S> {
     const aim = { verb: "accept from", target: this.target };
     if (signal?.aborted) this.close();
     const scope = new Scope(alarm, signal, ms, {
-      timedOut: (deadline, phase) => timedOut(deadline, ms, phase, this.proxy, aim),
+      timedOut: (deadline, phase) => timedOut(deadline, ms, phase, this.proxy, aim, "for the peer to connect"),
     });
     this.#isAsked = true;
     try {

@@ -122,7 +122,7 @@ export class Core<S> {
     const grace = milliseconds("drain", drain, 0);
     const { pool, warmer } = this.#shared;
     this.#closed = true;
-    for (const it of this.#alarm.sleepers) if (it instanceof Scope) it.end(closed(it.attempt.phase));
+    for (const it of this.#alarm.sleepers) if (it instanceof Scope) it.end(closed(it.phase));
     warmer.close();
     pool.close(() => closed("pool"));
     const timer = grace > 0 && grace < Infinity ? setTimeout(() => pool.closeHeld(), grace) : undefined;
@@ -133,5 +133,5 @@ export class Core<S> {
 }
 
 function closed(phase: Phase): Socks5Error {
-  return socks5Error("SOCKS5_CLIENT_CLOSED", "Cannot connect: the client is closed", { phase });
+  return socks5Error("SOCKS5_CLIENT_CLOSED", "Cannot use the client: it is closed", { phase });
 }

@@ -1,4 +1,4 @@
-import { socks5Error, type Socks5ErrorCode } from "./errors.ts";
+import { kindOf, socks5Error, type Socks5ErrorCode } from "./errors.ts";
 import type { CloseReason } from "./place.ts";
 import type { Session } from "./session.ts";
 import type { ByteStream, Conn, Detached, TlsOptions } from "./transport.ts";
@@ -165,7 +165,9 @@ export function heldError(
 ): unknown {
   if (cause instanceof TypeError) return cause;
   if (over !== undefined) return connError(conn, "SOCKS5_CONN_CLOSED", what, WHY[over], cause);
-  if (closedBy === "evicted") return connError(conn, "SOCKS5_CONN_CLOSED", what, "it was idle and made room", cause);
+  if (closedBy === "evicted") {
+    return connError(conn, "SOCKS5_CONN_CLOSED", what, "it was idle, and closed to make room", cause);
+  }
   if (closedBy === "client") return connError(conn, "SOCKS5_CLIENT_CLOSED", what, "the client was closed", cause);
   return connError(conn, "SOCKS5_CONN_RESET", what, "the connection broke", cause);
 }
@@ -193,5 +195,5 @@ export function connError(
 
 /** The error of a wrong argument. */
 export function noBytes({ target }: Pick<Socks5Conn, "target">, what: string, p: unknown): TypeError {
-  return new TypeError(`Cannot ${what} ${target}: not a Uint8Array but ${typeof p}`);
+  return new TypeError(`Cannot ${what} ${target}: the argument must be a Uint8Array and is ${kindOf(p)}`);
 }

@@ -68,7 +68,7 @@ export async function dial<S>(
   const options = transport.usesOwner
     ? { owner: attempt, noDelay, keepAlive }
     : { signal: attempt.signal, noDelay, keepAlive };
-  const conn = attempt.own(guard(await transport.connect(proxy.endpoint, options), "connect() of the transport"));
+  const conn = attempt.own(guard(await transport.connect(proxy.endpoint, options), "connect()"));
   return proxy.tls === null ? conn : attempt.own(await startTls(conn, proxy.tls, fallback, "proxy"));
 }
 
@@ -134,7 +134,7 @@ export function explain(
       : fail("SOCKS5_PROXY_UNREACHABLE", `the proxy cannot be reached (${brief(error)})`, { cause });
   }
   if (phase === "request") {
-    return fail("SOCKS5_TARGET_NO_REPLY", `${hungUp} instead of a reply${afterPassword(identity)}`, { cause });
+    return fail("SOCKS5_TARGET_NO_REPLY", `${hungUp} before it replied${afterPassword(identity)}`, { cause });
   }
   if (phase === "transfer") return fail("SOCKS5_CONN_RESET", "the tunnel broke before a byte came", { cause });
   return eof && phase === "authenticate"
@@ -153,14 +153,14 @@ export function timedOut(
 ): Socks5Error {
   const code = deadline === "timeout" ? "SOCKS5_TIMEOUT" : "SOCKS5_ATTEMPT_TIMEOUT";
   const through = phase === "lookup" ? null : proxy;
-  const message = `${cannotConnect(through, target, verb)}: timed out after ${ms} ms, waiting ${waiting}`;
+  const message = `${cannotConnect(through, target, verb)}: timed out after ${Math.round(ms)} ms, waiting ${waiting}`;
   return socks5Error(code, message, { phase, proxy: through, target });
 }
 
 const WAITED_FOR: Readonly<Record<Phase, string>> = {
   pool: "for a place",
   lookup: "for the addresses of the target",
-  dial: "for the proxy to take the connection",
+  dial: "for the proxy to accept the connection",
   negotiate: "for the answer of the proxy to the greeting",
   authenticate: "for the proxy to authenticate this client",
   request: "for the reply of the proxy",
@@ -174,7 +174,7 @@ function messageOf(steps: Steps<unknown>): Uint8Array {
 }
 
 function afterPassword({ credentials, plugged }: Identity): string {
-  return credentials === null && plugged.length === 0 ? "" : "; it may be the credentials that it did not accept";
+  return credentials === null && plugged.length === 0 ? "" : "; it may not accept the credentials";
 }
 
 const NOT_PERMITTED: Socks5ErrorCode = "SOCKS5_LOCAL_NOT_PERMITTED";

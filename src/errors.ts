@@ -188,7 +188,8 @@ export function socks5Error(code: Socks5ErrorCode, message: string, context: Soc
 /** `Cannot connect to example.com:443 through 127.0.0.1:1080`, with what is known; or what else was asked for. */
 export function cannotConnect(proxy: string | null, target: string | null, verb = "connect to"): string {
   const through = proxy === null ? "" : ` through ${proxy}`;
-  return target === null ? `Cannot use the proxy ${proxy}` : `Cannot ${verb} ${target}${through}`;
+  if (target !== null) return `Cannot ${verb} ${target}${through}`;
+  return verb === "associate" ? `Cannot associate${through}` : `Cannot use the proxy ${proxy}`;
 }
 
 /** The message of a wrong argument: what it must be, and of its value no more than {@linkcode kindOf} shows. */

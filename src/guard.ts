@@ -32,7 +32,7 @@ export function guard<S>(conn: Conn<S>, from: string): Conn<S> {
       typeof given[name] !== "function"
     );
     if (missing === undefined) return new GuardedConn(conn);
-    throw new TypeError(`Cannot use what ${from} gave as a connection: it has no ${missing}()`);
+    throw new TypeError(`Cannot use the result of ${from} as a connection: it has no ${missing}()`);
   } catch (error) {
     void quietly(() => given.close?.());
     throw error;
@@ -52,7 +52,7 @@ class GuardedConn<S> extends SoundConn implements Conn<S> {
     const { alpnProtocol, remoteAddress } = conn;
     if (typeof conn.detach === "function") this.detach = () => conn.detach!();
     if (typeof conn.startTls === "function") {
-      this.startTls = async (options) => guard(await conn.startTls!(options), "startTls() of the transport");
+      this.startTls = async (options) => guard(await conn.startTls!(options), "startTls()");
     }
     if (alpnProtocol !== undefined) this.alpnProtocol = alpnProtocol;
     if (typeof remoteAddress === "string") this.remoteAddress = remoteAddress;
@@ -66,14 +66,14 @@ class GuardedConn<S> extends SoundConn implements Conn<S> {
       return n as number | null;
     }
     throw new TypeError(
-      cannot("what read() of the transport gave", `a number from ${least} to ${p.length} or null`, n),
+      cannot("the result of read()", `a number from ${least} to ${p.length} or null`, n),
     );
   }
 
   async write(p: Uint8Array): Promise<number> {
     const n: unknown = await this.#conn.write(p);
     if (typeof n !== "number" || n === p.length) return p.length;
-    throw new TypeError(cannot("what write() of the transport gave", `the length of all bytes, ${p.length}`, n));
+    throw new TypeError(cannot("the result of write()", `the length of all bytes, ${p.length}`, n));
   }
 
   async closeWrite(): Promise<void> {

@@ -210,7 +210,7 @@ export const REP: Readonly<Record<number, readonly [Socks5ErrorCode, string]>> =
 };
 
 function refusal(rep: number): Fault {
-  const [code, text] = REP[rep] ?? ["SOCKS5_TARGET_UNKNOWN_REPLY" as const, "a reason of the proxy's own"];
+  const [code, text] = REP[rep] ?? ["SOCKS5_TARGET_UNKNOWN_REPLY" as const, "the proxy refused with a code of its own"];
   return new Fault(code, `${text} (REP ${hex(rep)})`, rep);
 }
 

@@ -13,7 +13,7 @@ export async function lookUp(attempt: Attempt, transport: Transport, name: Addre
   try {
     found = await transport.lookup!(name.hostname, { signal: attempt.signal });
   } catch (cause) {
-    const why = `the name was not found by this machine (${brief(cause)})`;
+    const why = `this machine did not find the name (${brief(cause)})`;
     throw new Fault("SOCKS5_TARGET_NOT_FOUND", why, null, cause);
   }
   if (!Array.isArray(found)) throw noAddresses(typeof found);
@@ -31,5 +31,5 @@ function parseIp(text: unknown, port: number): Address {
 }
 
 function noAddresses(got: string): TypeError {
-  return new TypeError(`Cannot use what lookup() gave as a list of IP addresses: current value is ${got}`);
+  return new TypeError(`Cannot use the result of lookup() as a list of IP addresses: current value is ${got}`);
 }

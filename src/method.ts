@@ -74,7 +74,7 @@ export function parseMethods(methods: readonly AuthMethod[] | undefined): readon
     if (!Number.isInteger(method) || method < 0x01 || method > 0xfe || method === 0x02) {
       throw new RangeError(cannot(`${name}.method`, want, method));
     }
-    if (taken.has(method)) throw new TypeError(cannot(`${name}.method`, "a method that is given once", method));
+    if (taken.has(method)) throw new TypeError(cannot(`${name}.method`, "a number that no other method has", method));
     taken.add(method);
     return { method, negotiate: (context) => negotiate.call(it, context) };
   });

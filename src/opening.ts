@@ -27,7 +27,7 @@ export interface Tools<S> {
 /** What a request wants. */
 export interface Order<S> {
   readonly cmd: number;
-  readonly target: string;
+  readonly target: string | null;
   readonly address: Address;
   /** The first bytes for the target, which leave with the request, and TLS with it. */
   readonly wish: Pick<Wish, "data" | "tls">;
@@ -213,7 +213,7 @@ export class Opening<S, P extends Seat = Seat> implements Try<Session<S>> {
   }
 
   #bind(session: Session<S>, reply: Reply): Session<S> {
-    session.bind(this.#order.target, reply, this.#tools.settings.maxLifetime);
+    session.bind(this.#order.target ?? "", reply, this.#tools.settings.maxLifetime);
     return session;
   }
 

@@ -78,7 +78,7 @@ export function plan<S>(
   const options = checkOptions("the options of Socks5Client", given, CLIENT);
   const { transport = runtime.transport, onEvent } = options;
   const proxies = (Array.isArray(proxy) ? proxy : [proxy]).map(parseProxy);
-  if (proxies.length === 0) throw new TypeError("Cannot use proxy as a list of proxies: current value is []");
+  if (proxies.length === 0) throw new TypeError(cannot("proxy", "a list of proxies", proxy));
   if (typeof transport?.connect !== "function") {
     throw new TypeError(
       cannot("transport", "an object with connect(), as the Socks5Client of another proxy", transport),
@@ -152,7 +152,7 @@ export function askPeer(terms: Terms, peer: Target, options?: CommandOptions): A
 /** Checks what is to be resolved: a name or an address, or just an address. */
 export function askName(terms: Terms, name: string, what: "name" | "address", options?: CommandOptions): Ask {
   const host = parseHost(name);
-  const why = typeof host === "string" ? host : "a name is none";
+  const why = typeof host === "string" ? host : "it is a host name";
   if (typeof host === "string" || (what === "address" && host.atyp === ATYP.DOMAIN)) {
     const want = what === "name" ? "a host name" : "an IP address";
     throw new TypeError(`Cannot resolve ${what} as ${want}, ${why}: current value is ${kindOf(name)}`);
@@ -232,7 +232,7 @@ export function planAssociate<S>(plan: Plan<S>, given?: AssociateOptions): Assoc
   const options = checkOptions("the options of associate()", given, ASSOCIATE);
   const { from, allowPrivateRelay = false } = options;
   if (typeof plan.transport.openDatagrams !== "function") {
-    throw new TypeError("Cannot associate: the transport has no openDatagrams(), which a Socks5Client never has");
+    throw new TypeError("Cannot associate: the transport has no openDatagrams() (no Socks5Client has it)");
   }
   const path = plan.proxies.find(({ endpoint }) => "path" in endpoint);
   if (path !== undefined) throw new TypeError(`Cannot associate: the proxy ${path.name} is a unix socket`);

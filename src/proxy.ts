@@ -59,14 +59,14 @@ export function parseProxy(spec: ProxySpec): Proxy {
     throw bad("it must be a URL or { hostname, port }");
   }
   if (own(spec, "username") !== undefined || own(spec, "password") !== undefined) {
-    throw bad("user name and password belong into { credentials }");
+    throw bad("user name and password belong in { credentials }");
   }
   const parts: Parts = checkOptions("the parts of a proxy", spec, PARTS);
   const { hostname, port = 1080, path, tls, credentials: given } = parts;
   const credentials = given == null ? null : encodeCredentials(given);
   if (path === undefined) return parseHostPort(hostname, port, credentials, tls);
   if (hostname !== undefined) throw bad("it is either a host or the path of a unix socket");
-  if (tls !== undefined && tls !== false) throw bad("TLS is for a host and port");
+  if (tls !== undefined && tls !== false) throw bad("TLS needs a host and a port");
   return parsePath(path, credentials);
 }
 
@@ -112,7 +112,7 @@ function parseUrl(url: string): Proxy {
   const credentials = userInfo === "" || userInfo === ":" ? null : parseUserInfo(userInfo);
   const [, path] = /^localhost(\/.+)$/is.exec(place) ?? [];
   if (path !== undefined) {
-    if (tls !== undefined) throw bad("TLS is for a host and port");
+    if (tls !== undefined) throw bad("TLS needs a host and a port");
     if (/[\s?#\\]/.test(path)) throw bad("the path must be percent-encoded where it has white space, ? # or \\");
     const decoded = decode(path);
     if (/\/\.\.?(\/|$)/.test(decoded)) throw bad("the path has . or .. in it"); // `URL` resolves them, the kernel too
@@ -120,7 +120,7 @@ function parseUrl(url: string): Proxy {
   }
   if (PROXY_LIKE.test(place)) throw bad(`user name and password come before the host (${PROXY_FORM})`);
   if (/[/?#]./.test(place)) {
-    throw bad("nothing may follow the port, but for the path of a unix socket the host localhost");
+    throw bad("nothing may follow the port (a unix socket is written localhost/path)");
   }
   // `URL` gives IDNA as percent-encoded UTF-8; an escaped ASCII character stays what no host name has
   const host = decode(place.replace(/\/$/, ""), /(?:%[89a-f][\da-f])+/gi);

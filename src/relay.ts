@@ -37,17 +37,19 @@ export function relayOf(reply: Reply, { proxy, port, allowPrivate }: Bounds): Re
   const relay = { hostname, port: reply.bndPort, isIpv6: host.atyp === ATYP.IPV6 };
   const shown = formatHostPort(hostname, relay.port);
   const near = reachOf(host);
-  if (near === REACH.NOBODY) throw bad(`${shown} for datagrams, which is the address of nobody`);
+  if (near === REACH.NOBODY) throw bad(`${shown} for datagrams, which is no address of a host`);
   if (allowPrivate) return relay;
   const own = hostOf(canonical(proxy));
   const isItself = hostname === canonical(proxy);
   if (!isItself && !mayName(near, own === null ? REACH.PUBLIC : reachOf(own))) {
     throw bad(
-      `${shown} for datagrams, which is nearer to this machine than the proxy is, or of special use; allowPrivateRelay takes it`,
+      `${shown} for datagrams, which is nearer to this machine than the proxy, or reserved; set allowPrivateRelay to accept it`,
     );
   }
   if (near === REACH.MACHINE && relay.port !== port && relay.port < LEAST_DYNAMIC) {
-    throw bad(`${shown} for datagrams, which may be another service of this machine; allowPrivateRelay takes it`);
+    throw bad(
+      `${shown} for datagrams, which may be another service of this machine; set allowPrivateRelay to accept it`,
+    );
   }
   return relay;
 }

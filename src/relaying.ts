@@ -59,7 +59,9 @@ export class Relaying<S> implements Association {
     const address = this.#targets.parse(target);
     if (!isBytes(data)) throw new TypeError(cannot("data", "a Uint8Array", data));
     const most = mostPayload(address);
-    if (data.length > most) throw new RangeError(cannot("data", `at most ${most} bytes for this target`, data.length));
+    if (data.length > most) {
+      throw new RangeError(cannot("data.length", `a number up to ${most} for this target`, data.length));
+    }
     if (this.#over !== undefined) throw this.#failure(`send to ${address.name}`, address.name);
     const { names } = this.#parts;
     if (names === undefined || address.atyp !== ATYP.DOMAIN) {
@@ -140,7 +142,7 @@ export class Relaying<S> implements Association {
     } catch (error) {
       return this.broke(error, "the connection to the proxy");
     }
-    this.#end("SOCKS5_CONN_CLOSED", "the proxy has ended it");
+    this.#end("SOCKS5_CONN_CLOSED", "the proxy closed the association");
     place.free("peer");
   }
 
@@ -172,7 +174,7 @@ export class Relaying<S> implements Association {
       await socket.send(datagram, relay);
     } catch (cause) {
       if (this.#over !== undefined) throw this.#failure(`send to ${name}`, name);
-      const why = `the system does not take the datagram (${brief(cause)})`;
+      const why = `the system did not take the datagram (${brief(cause)})`;
       throw associationError("SOCKS5_PROXY_UNREACHABLE", `send to ${name}`, why, {
         proxy: this.proxy,
         target: name,

@@ -62,6 +62,11 @@ export class Scope implements Sleeper {
     return this.#over !== undefined;
   }
 
+  /** The step that runs now; of attempts beside each other, that of the last one. */
+  get phase(): Phase {
+    return this.#forks?.findLast((fork) => !fork.ended)?.phase ?? this.attempt.phase;
+  }
+
   /** Begins an attempt that ends after `ms`, or when the scope does; what the one before owned is closed. */
   begin(ms: number): Attempt {
     if (this.ended) return this.attempt;

@@ -60,7 +60,7 @@ export function secureHeld<T>(
   const { signal, timeout } = options;
   const ms = milliseconds("timeout", timeout, securing.timeout);
   const scope = new Scope(securing.alarm, signal, ms, {
-    timedOut: (deadline, phase) => timedOut(deadline, ms, phase, proxy, { target }),
+    timedOut: (deadline, phase) => timedOut(deadline, ms, phase, proxy, { verb: "start TLS with", target }),
   });
   return withinScope();
 

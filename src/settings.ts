@@ -59,7 +59,7 @@ export function settings(options: Omit<Socks5Options, "transport" | "onEvent">):
   checkFunction("retry.when", when);
   const maxOpen = count("pool.maxOpen", pool.maxOpen, 100);
   const warm = count("pool.warm", pool.warm, 0);
-  if (warm > maxOpen) throw new RangeError(cannot("pool.warm", `at most pool.maxOpen, which is ${maxOpen}`, warm));
+  if (warm > maxOpen) throw new RangeError(cannot("pool.warm", `a number up to pool.maxOpen, ${maxOpen}`, warm));
   if (warm === Infinity) throw new RangeError(cannot("pool.warm", "a whole number from 0", warm));
   const warmTimeout = milliseconds("pool.warmTimeout", pool.warmTimeout, 20_000);
   if (warmTimeout < 1_000) throw new RangeError(cannot("pool.warmTimeout", "milliseconds from 1000", warmTimeout));
@@ -94,7 +94,7 @@ export function settings(options: Omit<Socks5Options, "transport" | "onEvent">):
 export function firstBytes(data: Uint8Array | undefined): Uint8Array | undefined {
   if (data === undefined) return undefined;
   if (!isBytes(data)) throw new TypeError(cannot("data", "a Uint8Array", data));
-  if (data.length > MOST_DATA) throw new RangeError(cannot("data", `at most ${MOST_DATA} bytes`, data.length));
+  if (data.length > MOST_DATA) throw new RangeError(cannot("data.length", `a number up to ${MOST_DATA}`, data.length));
   return data.length === 0 ? undefined : new Uint8Array(data); // slice() of a Buffer copies nothing
 }
 

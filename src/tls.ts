@@ -30,7 +30,7 @@ type Meaning = [
 
 /** What the runtimes say, in the order in which it is looked for; the last is for all else. */
 const MEANINGS: readonly Meaning[] = [
-  [/UNREAD_PLAINTEXT/, "SOCKS5_TLS_PLAINTEXT", (peer) => `the ${peer} sent bytes before TLS that nobody has read`],
+  [/UNREAD_PLAINTEXT/, "SOCKS5_TLS_PLAINTEXT", (peer) => `the ${peer} sent data before the TLS handshake`],
   [
     /ALTNAME_INVALID|not valid for name/,
     "SOCKS5_TLS_WRONG_NAME",
@@ -45,7 +45,7 @@ const MEANINGS: readonly Meaning[] = [
   [
     /SELF_SIGNED|UNABLE_TO_|CERT_|INVALID_(PURPOSE|CA)|invalid peer certificate/,
     "SOCKS5_TLS_UNTRUSTED",
-    (peer) => `no authority that is trusted vouches for the certificate of the ${peer}`,
+    (peer) => `no trusted authority signed the certificate of the ${peer}`,
   ],
   [
     /WRONG_VERSION_NUMBER|HTTP_REQUEST|PACKET_LENGTH|corrupt message/,

@@ -24,7 +24,7 @@ function outcome(host: string): string {
 }
 
 const REFUSED = {
-  character: "the host name has a character that no host name has",
+  character: "the host name has an invalid character",
   malformed: "the host name is malformed",
   ipv4: "an IPv4 address has four decimal numbers from 0 to 255",
   ipv6: "an IPv6 address is malformed or has a zone id",

@@ -76,7 +76,7 @@ test("the largest datagram goes there and back, and what is a byte longer is a R
     const data = new Uint8Array(most).map((_, i) => i);
     await association.send(data, echo.address);
     assertEquals((await association.receive())?.data, data);
-    await assertRejects(() => association.send(new Uint8Array(most + 1), echo.address), RangeError, "at most 65497");
+    await assertRejects(() => association.send(new Uint8Array(most + 1), echo.address), RangeError, "up to 65497");
   });
 });
 
@@ -262,7 +262,7 @@ test("the end of the proxy's connection is null, after what came before", async 
     gate.open();
     assertEquals([await waiting, await association.receive()], [null, null]);
     const error = await failure(association.send(bytes("x"), echo.address));
-    assertEquals([error.code, /the proxy has ended it/.test(error.message)], ["SOCKS5_CONN_CLOSED", true]);
+    assertEquals([error.code, /the proxy closed the association/.test(error.message)], ["SOCKS5_CONN_CLOSED", true]);
     assertEquals(client.stats().inUse, 0);
   });
 });
@@ -333,7 +333,7 @@ const replies: [what: string, reply: (right: Uint8Array) => Uint8Array, outcome:
   ["IPv4 in IPv6", (right) => mapped(right), "echoes"],
   ["port 0", () => encodeReply({ bndAddr: Uint8Array.of(127, 0, 0, 1) }), /named the port 0/],
   ["a name", () => encodeReply({ atyp: 3, bndAddr: Uint8Array.of(1, 0x61), bndPort: 1 }), /a host name/],
-  ["multicast", (right) => right.with(4, 224), /address of nobody/],
+  ["multicast", (right) => right.with(4, 224), /no address of a host/],
 ];
 
 for (const [what, reply, outcome] of replies) {
@@ -520,7 +520,7 @@ test("a socket that comes after close() is closed, and one that breaks ends the 
     const other = new Socks5Client(proxy.url, { retry: 0, transport });
     const association = await other.associate();
     const { code, message } = await failure(association.send(bytes("x"), "a.test:1"));
-    assertEquals([code, /does not take the datagram \(EPERM\)/.test(message)], ["SOCKS5_PROXY_UNREACHABLE", true]);
+    assertEquals([code, /did not take the datagram \(EPERM\)/.test(message)], ["SOCKS5_PROXY_UNREACHABLE", true]);
     handlers!.onError(new Error("broken"));
     assertEquals((await failure(association.receive())).code, "SOCKS5_CONN_RESET");
     assertEquals(closes, 2);

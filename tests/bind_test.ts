@@ -173,25 +173,25 @@ const FAULTS: [what: string, fault: testing.TestFault, code: string, message: st
     "is cut after REP",
     { fault: "cut", at: "arrival", length: 2 },
     "SOCKS5_TARGET_NO_REPLY",
-    "the proxy closed the connection instead of a reply",
+    "the proxy closed the connection before it replied",
   ],
   [
     "is cut in the address",
     { fault: "cut", at: "arrival", length: 9 },
     "SOCKS5_TARGET_NO_REPLY",
-    "the proxy closed the connection instead of a reply",
+    "the proxy closed the connection before it replied",
   ],
   [
     "is none",
     { fault: "close", at: "arrival" },
     "SOCKS5_TARGET_NO_REPLY",
-    "the proxy closed the connection instead of a reply",
+    "the proxy closed the connection before it replied",
   ],
   [
     "is a reset",
     { fault: "reset", at: "arrival" },
     "SOCKS5_TARGET_NO_REPLY",
-    "the proxy broke the connection instead of a reply",
+    "the proxy broke the connection before it replied",
   ],
   [
     "is of another protocol",
@@ -240,7 +240,7 @@ test("accept() has a deadline and a signal of its own, and ends with its client"
     assertEquals([late.code, late.phase], ["SOCKS5_TIMEOUT", "request"]);
     assertEquals(
       late.message,
-      `Cannot accept from ${PEER} through 127.0.0.1:${proxy.port}: timed out after 20 ms, waiting for the reply of the proxy`,
+      `Cannot accept from ${PEER} through 127.0.0.1:${proxy.port}: timed out after 20 ms, waiting for the peer to connect`,
     );
     const reason = new Error("enough");
     const controller = new AbortController();
@@ -265,7 +265,11 @@ test("accept() is for once, and not after close(); wrong arguments end nothing",
     await assertRejects(() => binding.accept({ signal: 1 as unknown as AbortSignal }), TypeError, "signal");
     assertEquals(client.stats().inUse, 1);
     const accepting = binding.accept();
-    await assertRejects(() => binding.accept(), TypeError, "Cannot accept from 127.0.0.1:0: it was asked for before");
+    await assertRejects(
+      () => binding.accept(),
+      TypeError,
+      "Cannot accept from 127.0.0.1:0: accept() was called before",
+    );
     binding.close();
     const error = await failure(accepting);
     assertInstanceOf(error, ClosedError);

@@ -187,7 +187,7 @@ const rows: Row[] = [
     verdict: "target-refused",
     code: "SOCKS5_TARGET_NO_REPLY",
     steps: "ok ok - failed -",
-    why: "the proxy closed the connection instead of a reply",
+    why: "the proxy closed the connection before it replied",
   }),
   bad("never replies", { fault: "silence", at: "request" }, {
     verdict: "unanswered",

@@ -120,7 +120,7 @@ async function settled(size: () => number): Promise<void> {
 
 const failures: [what: string, proxy: testing.TestProxyOptions, target: string, code: number, message: RegExp][] = [
   ["refused", {}, "127.0.0.1:1", 6, /connection refused by the target \(REP 05\)$/],
-  ["no reply", { faults: { fault: "close", at: "request" } }, "127.0.0.1:1", 6, /instead of a reply/],
+  ["no reply", { faults: { fault: "close", at: "request" } }, "127.0.0.1:1", 6, /before it replied/],
   ["password", { credentials: { username: "bob" } }, "a.test:1", 5, /\(STATUS 01\); check user name and password$/],
   ["no method", { methods: [9] }, "a.test:1", 5, /; give it socks5h:\/\/user:password@host:port$/],
   ["HTTP", { faults: { fault: "http" } }, "a.test:1", 4, /; is this the port of the SOCKS5 proxy\?$/],

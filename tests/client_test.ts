@@ -55,8 +55,8 @@ const CLASSES: Record<string, keyof typeof api> = { PROXY: "ProxyError", AUTH: "
 /** What a proxy does, and what the client says: code, phase and the message after "Cannot connect to … through …: ". */
 type Row = [what: string, fault: TestFault, code: Socks5ErrorCode, phase: api.Phase, why: string];
 
-const HINT = "; it may be the credentials that it did not accept";
-const NO_REPLY = "the proxy closed the connection instead of a reply";
+const HINT = "; it may not accept the credentials";
+const NO_REPLY = "the proxy closed the connection before it replied";
 const HUNG_UP = "the proxy closed the connection in the handshake";
 
 const withoutPassword: Row[] = [
@@ -125,7 +125,7 @@ const withoutPassword: Row[] = [
     { fault: "reset", at: "request" },
     "SOCKS5_TARGET_NO_REPLY",
     "request",
-    "the proxy broke the connection instead of a reply",
+    "the proxy broke the connection before it replied",
   ],
   ...[1, 2, 4, 5, 8, 9].map((n): Row => {
     return [
@@ -159,8 +159,8 @@ const withoutPassword: Row[] = [
     [0x06, "SOCKS5_TARGET_TTL_EXPIRED", "TTL expired (REP 06)"],
     [0x07, "SOCKS5_TARGET_BAD_COMMAND", "the proxy does not support the command (REP 07)"],
     [0x08, "SOCKS5_TARGET_BAD_ADDRESS_TYPE", "the proxy does not support the address type (REP 08)"],
-    [0x09, "SOCKS5_TARGET_UNKNOWN_REPLY", "a reason of the proxy's own (REP 09)"],
-    [0xff, "SOCKS5_TARGET_UNKNOWN_REPLY", "a reason of the proxy's own (REP FF)"],
+    [0x09, "SOCKS5_TARGET_UNKNOWN_REPLY", "the proxy refused with a code of its own (REP 09)"],
+    [0xff, "SOCKS5_TARGET_UNKNOWN_REPLY", "the proxy refused with a code of its own (REP FF)"],
   ] as const).flatMap(([rep, code, why]): Row[] => [
     [`REP ${rep}, then EOF`, { fault: "refuse", rep }, code, "request", why],
     [`REP ${rep}, then a reset (dante)`, { fault: "refuse", rep, then: "reset" }, code, "request", why],

@@ -133,7 +133,11 @@ test("a tunnel that has ended both ways gives its place back by itself", async (
 test("write() refuses what is no Uint8Array and goes on", async () => {
   const { client, transport } = setUp();
   const conn = await client.connect(TARGET);
-  await assertRejects(() => conn.write("text" as unknown as Uint8Array), TypeError, "not a Uint8Array but string");
+  await assertRejects(
+    () => conn.write("text" as unknown as Uint8Array),
+    TypeError,
+    "must be a Uint8Array and is a string",
+  );
   assertEquals(await conn.write(bytes("ok")), 2);
   assertEquals(transport.conns[0]!.written.slice(-2), [...bytes("ok")]);
   conn.close();
@@ -440,7 +444,7 @@ test("read() refuses what is no Uint8Array and goes on", async () => {
   const { client, transport } = setUp();
   const conn = await client.connect(TARGET);
   for (const wrong of [[0, 0], new ArrayBuffer(5), null, "text"]) {
-    await assertRejects(() => conn.read(wrong as unknown as Uint8Array), TypeError, "not a Uint8Array but");
+    await assertRejects(() => conn.read(wrong as unknown as Uint8Array), TypeError, "must be a Uint8Array and is");
   }
   transport.conns[0]!.push(1);
   assertEquals(await conn.read(new Uint8Array(5)), 1);

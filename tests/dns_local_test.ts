@@ -281,7 +281,7 @@ for (const [what, answer, shown] of malformed) {
     withLocal({}, answer, {}, async ({ client, transport, clock }) => {
       const error = await clock.settle(client.connect(TARGET).then(() => null, (error) => error));
       assertInstanceOf(error, TypeError);
-      assertStringIncludes(error.message, "Cannot use what lookup() gave as ");
+      assertStringIncludes(error.message, "Cannot use the result of lookup() as ");
       assert(error.message.endsWith(`: current value is ${shown}`), error.message);
       assertEquals(transport.endpoints, []);
     }));

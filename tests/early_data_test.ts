@@ -71,7 +71,7 @@ test("data that is no Uint8Array, or too much, is refused before anything is ope
     assert(error.message.startsWith("Cannot use data as a Uint8Array: current value is "), error.message);
   }
   const error = await assertRejects(() => client.connect(TARGET, { data: new Uint8Array(65_537) }), RangeError);
-  assertEquals(error.message, "Cannot use data as at most 65536 bytes: current value is 65537");
+  assertEquals(error.message, "Cannot use data.length as a number up to 65536: current value is 65537");
   assertEquals([dials.length, events.length, client.stats().failures], [0, 0, 0]);
 });
 

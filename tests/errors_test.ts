@@ -228,7 +228,7 @@ test("a message begins with what was tried, as far as it is known", () => {
 });
 
 const TUNNEL = "Cannot connect to example.com:443 through 127.0.0.1:1080: ";
-const MAYBE = "; it may be the credentials that it did not accept";
+const MAYBE = "; it may not accept the credentials";
 
 /** What a proxy does, and what comes of it: without credentials, and with some that it took. */
 const FAILURES: [name: string, answer: number[], code: Socks5ErrorCode, phase: Phase, why: string, hint?: string][] = [
@@ -250,7 +250,7 @@ const FAILURES: [name: string, answer: number[], code: Socks5ErrorCode, phase: P
     [5, 0],
     "SOCKS5_TARGET_NO_REPLY",
     "request",
-    "the proxy closed the connection instead of a reply",
+    "the proxy closed the connection before it replied",
     MAYBE,
   ],
   [
@@ -258,7 +258,7 @@ const FAILURES: [name: string, answer: number[], code: Socks5ErrorCode, phase: P
     [5, 0, 5],
     "SOCKS5_TARGET_NO_REPLY",
     "request",
-    "the proxy closed the connection instead of a reply",
+    "the proxy closed the connection before it replied",
     MAYBE,
   ],
 ];
@@ -348,7 +348,7 @@ test("the error of the runtime is the cause of a connection that broke", async (
   const cases: [number[], Socks5ErrorCode, Phase, string][] = [
     [[], "SOCKS5_PROXY_HUNG_UP", "negotiate", "the proxy broke the connection in the handshake"],
     [[5, 2], "SOCKS5_PROXY_HUNG_UP", "authenticate", "the proxy broke the connection in the handshake"],
-    [[5, 0], "SOCKS5_TARGET_NO_REPLY", "request", `the proxy broke the connection instead of a reply${MAYBE}`],
+    [[5, 0], "SOCKS5_TARGET_NO_REPLY", "request", `the proxy broke the connection before it replied${MAYBE}`],
   ];
   for (const [answer, code, phase, why] of cases) {
     const error = await failure("socks5h://u:p@127.0.0.1:1080", answering(answer, cause));

@@ -356,6 +356,6 @@ test("REP 02 and a hang-up right after a password say that it may be the credent
     for (const act of [says(5, 2), eof]) {
       const { client } = setUp([{ script: after(3, act) }], { retry: 0 });
       const error = await failure(clock, client.connect(TARGET));
-      assert(error.message.includes("it may be the credentials"), error.message);
+      assert(error.message.includes("it may not accept the credentials"), error.message);
     }
   }));

@@ -612,7 +612,10 @@ test("a REP that neither the RFC nor tor names is a refusal with a code of its o
     if (rep in REP) continue;
     const fault = await faultOf(() => reply(), Uint8Array.of(5, rep));
     assertEquals([fault.code, fault.rep], ["SOCKS5_TARGET_UNKNOWN_REPLY", rep]);
-    assertEquals(fault.message, `a reason of the proxy's own (REP ${rep.toString(16).toUpperCase().padStart(2, "0")})`);
+    assertEquals(
+      fault.message,
+      `the proxy refused with a code of its own (REP ${rep.toString(16).toUpperCase().padStart(2, "0")})`,
+    );
   }
 });
 

@@ -158,34 +158,34 @@ const SECRET = "kanarienvogel";
 
 const nonsense: [what: string, negotiate: () => unknown, says: string][] = [
   ...([
-    ["no step", null, "a wrong have, undefined"],
-    ["a step of nothing", {}, "a wrong have, undefined"],
-    ["have 0 without a message", { have: 0 }, "a wrong have, 0"],
-    ["have -1", { have: -1 }, "a wrong have, -1"],
-    ["have NaN", { have: NaN }, "a wrong have, NaN"],
-    ["have 1.5", { have: 1.5 }, "a wrong have, 1.5"],
-    ["have a text", { have: "2" }, "a wrong have, 2"],
-    ["a huge have", { have: 2 ** 32 }, "a wrong have, 4294967296"],
-    ["have Infinity", { have: Infinity }, "a wrong have, Infinity"],
-    ["most below have", { have: 2, most: 1 }, "a wrong most, 1"],
-    ["a huge most", { have: 2, most: 2 ** 20 + 1 }, "a wrong most, 1048577"],
-    ["most NaN", { have: 2, most: NaN }, "a wrong most, NaN"],
-    ["a text for a message", { write: SECRET, have: 1 }, "a wrong write, no Uint8Array"],
+    ["no step", null, "have is undefined"],
+    ["a step of nothing", {}, "have is undefined"],
+    ["have 0 without a message", { have: 0 }, "have is 0"],
+    ["have -1", { have: -1 }, "have is -1"],
+    ["have NaN", { have: NaN }, "have is NaN"],
+    ["have 1.5", { have: 1.5 }, "have is 1.5"],
+    ["have a text", { have: "2" }, "have is a string"],
+    ["a huge have", { have: 2 ** 32 }, "have is 4294967296"],
+    ["have Infinity", { have: Infinity }, "have is Infinity"],
+    ["most below have", { have: 2, most: 1 }, "most is 1"],
+    ["a huge most", { have: 2, most: 2 ** 20 + 1 }, "most is 1048577"],
+    ["most NaN", { have: 2, most: NaN }, "most is NaN"],
+    ["a text for a message", { write: SECRET, have: 1 }, "write is no Uint8Array"],
   ] as [string, unknown, string][]).map(([what, step, says]): typeof nonsense[number] => [
     `yields ${what}`,
     async function* () {
       yield step;
     },
-    `the authentication method yields a step with ${says} (METHOD 80)`,
+    `negotiate() of the authentication method yielded a step whose ${says} (METHOD 80)`,
   ]),
-  ["gives nothing", () => undefined, "the authentication method gives no steps (METHOD 80)"],
-  ["gives a text", () => SECRET, "the authentication method gives no steps (METHOD 80)"],
+  ["gives nothing", () => undefined, "negotiate() of the authentication method gave no steps (METHOD 80)"],
+  ["gives a text", () => SECRET, "negotiate() of the authentication method gave no steps (METHOD 80)"],
   [
     "returns what is no connection",
     function* () {
       return { read() {}, write() {}, close() {}, secret: SECRET };
     },
-    "the authentication method returns what is no connection (METHOD 80)",
+    "negotiate() of the authentication method returned no connection (METHOD 80)",
   ],
   [
     "throws at once",

@@ -91,7 +91,7 @@ test("pool.warm is a whole number from 0 to pool.maxOpen", () => {
   for (const value of [...NO_NUMBERS, true]) refused("pool.warm", value, TypeError);
   for (const [maxOpen, warm] of [[undefined, 101], [5, 6], [0, 1], [100, Infinity]] as const) {
     const error = assertThrows(() => settings({ pool: { maxOpen, warm } }), RangeError);
-    const most = `at most pool.maxOpen, which is ${maxOpen ?? 100}`;
+    const most = `a number up to pool.maxOpen, ${maxOpen ?? 100}`;
     assertEquals(error.message, `Cannot use pool.warm as ${most}: current value is ${warm}`);
   }
   for (const n of [0, 5]) assertEquals(settings({ pool: { maxOpen: n, warm: n } }).warm, n);
@@ -174,7 +174,11 @@ test("a transport has a connect method", () => {
 });
 
 test("a client has at least one proxy", () => {
-  assertThrows(() => new Socks5Client([]), TypeError, "Cannot use proxy as a list of proxies: current value is []");
+  assertThrows(
+    () => new Socks5Client([]),
+    TypeError,
+    "Cannot use proxy as a list of proxies: current value is an empty array",
+  );
   assertThrows(() => new Socks5Client(undefined as unknown as string), TypeError, "(redacted)");
   assertThrows(() => new Socks5Client([PROXY, undefined as unknown as string]), TypeError, "(redacted)");
 });

@@ -132,7 +132,7 @@ test("a unix socket is the path of a URL whose host is localhost, as curl writes
 test("a URL of a unix socket that is anything else is refused, and shows nothing", () => {
   const cases: [string, string][] = [
     ["localhost:1080/run/x", "nothing may follow the port"],
-    ["host/run/x", "nothing may follow the port, but for the path of a unix socket the host localhost"],
+    ["host/run/x", "nothing may follow the port (a unix socket is written localhost/path)"],
     ["localhost./run/x", "nothing may follow the port"],
     ["127.0.0.1/run/x", "nothing may follow the port"],
     ["[::1]/run/x", "nothing may follow the port"],
@@ -153,7 +153,7 @@ test("a URL of a unix socket that is anything else is refused, and shows nothing
     ["localhost/a\\b", "must be percent-encoded"],
     ["localhost/a b", "must be percent-encoded"],
     ["localhost/a\n", "must be percent-encoded"],
-    ["localhost\\run", "a character that no host name has"],
+    ["localhost\\run", "an invalid character"],
     ["localhost?/run", "nothing may follow the port"],
     ["localhost#/run", "nothing may follow the port"],
     ["localhost/a@b", "must be percent-encoded"],
@@ -199,7 +199,7 @@ test("the parts of a proxy may have options of TLS, for a host and port only", (
   assertEquals(parseProxy({ hostname: "h", port: 9, tls }).tls, tls);
   for (const none of [false, undefined]) assertEquals(parseProxy({ hostname: "h", port: 9, tls: none }).tls, null);
   assertEquals(parseProxy({ path: "/a", tls: false }).tls, null);
-  const wrong = "Cannot use proxy as SOCKS5 proxy, TLS is for a host and port: current value is (redacted)";
+  const wrong = "Cannot use proxy as SOCKS5 proxy, TLS needs a host and a port: current value is (redacted)";
   assertThrows(() => parseProxy({ path: "/a", tls: true }), TypeError, wrong);
   assertThrows(() => parseProxy({ path: "/a", tls }), TypeError, wrong);
   assertThrows(() => parseProxy("socks5h+tls://localhost/a"), TypeError, wrong);
@@ -546,7 +546,7 @@ function answering(answer: readonly number[]): Conn {
 test("user name and password beside the parts of a proxy are not dropped silently", () => {
   for (const extra of [{ username: "me" }, { password: "secret" }]) {
     const spec = { hostname: "proxy", port: 1080, ...extra };
-    assertThrows(() => parseProxy(spec), TypeError, "belong into { credentials }");
+    assertThrows(() => parseProxy(spec), TypeError, "belong in { credentials }");
   }
 });
 

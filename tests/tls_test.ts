@@ -194,7 +194,7 @@ test("bytes that nobody has read before TLS are an error, and nothing is left op
   assertEquals([error.name, error.code, error.phase], ["TlsError", "SOCKS5_TLS_PLAINTEXT", "tls"]);
   assertEquals(
     error.message,
-    `Cannot start TLS with ${TARGET} through proxy:1080: the target sent bytes before TLS that nobody has read (ERR_UNREAD_PLAINTEXT)`,
+    `Cannot start TLS with ${TARGET} through proxy:1080: the target sent data before the TLS handshake (ERR_UNREAD_PLAINTEXT)`,
   );
   assertEquals([client.stats().inUse, transport.open], [0, 0]);
 });
@@ -323,10 +323,10 @@ test("a TLS handshake that hangs ends with the timeout, of the connect or its ow
     const passing = await clock.settle(plain.startTls());
     passing.close();
     for (
-      const [ms, start] of [
-        [7_000, () => client.connect(TARGET, { tls: true })],
-        [7_000, async () => await (await client.connect(TARGET)).startTls()],
-        [50, async () => await (await client.connect(TARGET)).startTls({ timeout: 50 })],
+      const [ms, verb, start] of [
+        [7_000, "connect to", () => client.connect(TARGET, { tls: true })],
+        [7_000, "start TLS with", async () => await (await client.connect(TARGET)).startTls()],
+        [50, "start TLS with", async () => await (await client.connect(TARGET)).startTls({ timeout: 50 })],
       ] as const
     ) {
       transport.onPoint = (_, what) => what === "tls" && clock.jump(ms);
@@ -335,7 +335,7 @@ test("a TLS handshake that hangs ends with the timeout, of the connect or its ow
       assertEquals([error.code, error.phase], ["SOCKS5_TIMEOUT", "tls"]);
       assertEquals(
         error.message,
-        `Cannot connect to ${TARGET} through proxy:1080: timed out after ${ms} ms, waiting for the target to go through the TLS handshake`,
+        `Cannot ${verb} ${TARGET} through proxy:1080: timed out after ${ms} ms, waiting for the target to go through the TLS handshake`,
       );
     }
     assertEquals([client.stats().inUse, transport.open], [0, 0]);

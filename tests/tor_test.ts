@@ -114,7 +114,7 @@ test("what cannot be resolved is a TypeError, and nothing is opened", () =>
     await assertRejects(
       () => client.resolvePtr("a.example"),
       TypeError,
-      "a name is none: current value is a string",
+      "it is a host name: current value is a string",
     );
     await assertRejects(() => client.resolve("user:pass@host"), TypeError, "current value is a string");
     await assertRejects(() => client.resolve("a.example", { timeout: -1 }), RangeError, "timeout");
