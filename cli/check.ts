@@ -1,5 +1,6 @@
 import { type CheckReport, Socks5Client } from "../mod.ts";
 import { parseTarget } from "../src/address.ts";
+import { labelOf, parseProxy } from "../src/proxy.ts";
 import { interruptible } from "./interrupt.ts";
 import type { CliIo } from "./io.ts";
 import { Live } from "./live.ts";
@@ -19,10 +20,13 @@ export async function check(given: Given, io: CliIo): Promise<number> {
   const proof = proofFor(target, given.value("probe"), given.has("tls"));
   const print = given.has("json") ? printJson : printTable;
   // all of them before the first, so that nothing begins if one is malformed
-  const checks = proxies.map(({ url, from }) => {
+  const named = proxies.map(({ url }) => nameOf(url));
+  const checks = proxies.map(({ url, from }, i) => {
     const client = new Socks5Client(url, { timeout, attemptTimeout: timeout });
+    const { name, label } = named[i]!;
+    const hasOtherUser = named.some((other) => other.name === name && other.label !== label);
     const found = from === null ? "" : ` (${from})`;
-    return { client, title: `${client.stats().proxies[0]!.proxy}${found}${target ? ` → ${target}` : ""}` };
+    return { client, title: `${hasOtherUser ? label : name}${found}${target ? ` → ${target}` : ""}` };
   });
   return await interruptible(io, async (signal) => {
     const verdicts: CheckReport["verdict"][] = [];
@@ -37,6 +41,12 @@ export async function check(given: Given, io: CliIo): Promise<number> {
     }
     return EXIT[verdicts.find((verdict) => verdict !== "ok") ?? "ok"];
   });
+}
+
+/** The name of a proxy, and its label, which tells the users of one gateway apart. */
+function nameOf(url: string): { name: string; label: string } {
+  const { name, credentials } = parseProxy(url);
+  return { name, label: labelOf(name, credentials) };
 }
 
 /** The checks of one proxy. */

@@ -77,11 +77,13 @@ line for a shell:
 
   export http_proxy=http://127.0.0.1:8118 https_proxy=… all_proxy=…
 
-What cannot be connected is told on standard error. SIGINT or SIGTERM ends it
-with 0, and what goes on has five seconds; a second one ends it at once, with
-130 or 143.
+Standard error tells what cannot be connected and what is refused. SIGINT or
+SIGTERM ends it with 0, and what goes on has five seconds; a second one ends it
+at once, with 130 or 143.
 
   --port PORT       the port (default: a free one)
+  --max-clients N   how many may be connected to it at a time; further ones are
+                    refused (default: 500, each of which takes two open files)
   --verbose         tells what is connected, too, and which proxies were passed
                     over and why
   --proxies FILE    proxies, one a line; - is standard input
@@ -95,10 +97,12 @@ PORT is connected to HOST:PORT through the proxy, which resolves the name. BIND
 is an address of loopback (default: 127.0.0.1). IPv6 is in brackets. PORT 0 is a
 free one; the output tells which.
 
-What cannot be connected is told on standard error. SIGINT or SIGTERM ends it
-with 0, and what goes on has five seconds; a second one ends it at once, with
-130 or 143.
+Standard error tells what cannot be connected and what is refused. SIGINT or
+SIGTERM ends it with 0, and what goes on has five seconds; a second one ends it
+at once, with 130 or 143.
 
+  --max-clients N   how many may be connected to a port at a time; further ones
+                    are refused (default: 500, each takes two open files)
   --verbose         tells what is connected, too, and which proxies were passed
                     over and why
   --proxies FILE    proxies, one a line; - is standard input

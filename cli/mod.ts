@@ -12,6 +12,7 @@
  *
  * @module
  */
+import process from "node:process";
 import { check } from "./check.ts";
 import { connect } from "./connect.ts";
 import { HELP, VERSION } from "./help.ts";
@@ -43,8 +44,8 @@ type Command = { options: OptionKinds; run(given: Given, io: CliIo): Promise<num
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   check: { options: { json: "flag", repeat: "value", probe: "value", tls: "flag", timeout: "value" }, run: check },
-  serve: { options: { port: "value", verbose: "flag" }, run: serve },
-  forward: { options: { verbose: "flag" }, run: forward },
+  serve: { options: { port: "value", "max-clients": "value", verbose: "flag" }, run: serve },
+  forward: { options: { "max-clients": "value", verbose: "flag" }, run: forward },
   connect: { options: { timeout: "value" }, run: connect },
 };
 
@@ -69,4 +70,12 @@ function helpOf(name: string): string {
 async function print({ stdout }: CliIo, text: string): Promise<number> {
   await stdout.write(text);
   return EXIT.ok!;
+}
+
+// somebody has run this module; in a bundle, which is run as a whole, the address is that of the bundle
+if (import.meta.main && /\/cli\/mod\.[jt]s$/.test(import.meta.url)) {
+  process.stderr.write(
+    "socks5: nothing is done, since the program is ./cli/main: deno run -A jsr:@x/socks5/cli/main\n",
+  );
+  process.exitCode = EXIT.usage;
 }

@@ -42,7 +42,7 @@ export function outcomeOf(error: unknown): { code: number; line: string | null }
   if (error instanceof Interrupted) return { code: error.code, line: null };
   // of the output, since those of tunnels are wrapped; a pipe may be a socket. As SIGPIPE ends other programs
   if (code === "EPIPE" || code === "ECONNRESET") return { code: 141, line: null };
-  const line = printable(message.replace(/\s*[\r\n]+\s*/g, " "));
+  const line = onOneLine(message);
   if (error instanceof UsageError) {
     return { code: EXIT.usage, line: `${line} (try: socks5 ${error.command ? `${error.command} ` : ""}--help)` };
   }
@@ -50,6 +50,11 @@ export function outcomeOf(error: unknown): { code: number; line: string | null }
   if (error instanceof TypeError || error instanceof RangeError) return { code: EXIT.usage, line };
   if (!(error instanceof Socks5Error)) return { code: EXIT.failed, line };
   return { code: EXIT[kindOf(error)], line: `${line}${HELPS[error.code] ?? ""}` };
+}
+
+/** A message as one line, with nothing that a terminal would obey. */
+export function onOneLine(message: string): string {
+  return printable(message.replace(/\s*[\r\n]+\s*/g, " "));
 }
 
 const HELPS: Partial<Record<Socks5Error["code"], string>> = {

@@ -48,6 +48,9 @@ const VERDICTS: Readonly<Record<CheckReport["verdict"], string>> = {
   "local-failed": "this process may not or cannot open a connection: a permission, or the limit of open files",
 };
 
+/** The longest name of a row, in columns. */
+const NAME = Math.max(...Object.keys(VERDICTS).map(({ length }) => length));
+
 type Row = { mark: Mark; name: string; figures: string[]; bar?: string; text: string };
 type Mark = keyof typeof MARKS;
 
@@ -124,14 +127,15 @@ function lay({ mark, name, figures, bar, text }: Row, { paint, columns, now }: D
   const cells = figures.map((figure) => figure.padStart(10)).join("");
   const isVerdict = name in VERDICTS;
   const left = `  ${paint(STYLES[mark], sign)} ${paint(isVerdict ? STYLES[mark] : "cyan", name)}${
-    " ".repeat(14 - name.length)
+    " ".repeat(NAME - name.length)
   }${cells}`;
   const drawn = bar === undefined ? "" : `  ${paint("green", bar)}`;
-  const indent = 18 + 10 * figures.length + (bar === undefined ? 0 : 2 + BAR) + 2;
-  const [first, ...more] = wrap(text, Math.max(columns - 1 - indent, 20));
+  const indent = 4 + NAME + 10 * figures.length + (bar === undefined ? 0 : 2 + BAR) + 2;
   const shade: Style | undefined = mark === "failed" ? "red" : "dim";
+  const room = columns - 1 - indent;
+  const [first, ...more] = room >= 20 ? wrap(text, room) : ["", ...wrap(text, columns - 1 - 4)];
   return [
     `${left}${drawn}  ${paint(shade, first!)}`.trimEnd(),
-    ...more.map((line) => `${" ".repeat(indent)}${paint(shade, line)}`),
+    ...more.filter((line) => line !== "").map((line) => `${" ".repeat(room >= 20 ? indent : 4)}${paint(shade, line)}`),
   ];
 }

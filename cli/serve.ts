@@ -2,7 +2,7 @@ import { type Front, type FrontOptions, serveFront } from "../front/mod.ts";
 import { Socks5Client, type Socks5Event, type Socks5Stats } from "../mod.ts";
 import { signalled } from "./interrupt.ts";
 import type { CliIo } from "./io.ts";
-import { EXIT, Interrupted, UsageError } from "./outcome.ts";
+import { EXIT, Interrupted, onOneLine, UsageError } from "./outcome.ts";
 import { duration } from "./paint.ts";
 import { type FoundProxy, proxiesOf } from "./proxies.ts";
 import type { Given } from "./usage.ts";
@@ -21,7 +21,7 @@ export async function forward(given: Given, io: CliIo): Promise<number> {
   const { proxies, rest } = await proxiesOf(given, io);
   if (rest.length === 0) throw new UsageError("give what goes where, as [BIND:]PORT:HOST:PORT", "forward");
   const options = rest.map(parseForward);
-  const line = ({ url }: Front, i: number) => `${url.slice("http://".length)} leads to ${options[i]!.target}`;
+  const line = (front: Front, i: number) => `${placeOf(front)} leads to ${options[i]!.target}`;
   return await fronts(proxies, given, io, options, line);
 }
 
@@ -35,6 +35,7 @@ async function fronts(
   options: readonly FrontOptions[],
   describe: (front: Front, i: number) => string,
 ): Promise<number> {
+  const maxClients = given.number("max-clients", 1);
   const log = (line: string) => void io.stderr.write(`socks5: ${line}\n`).catch(() => {});
   const client: Socks5Client = new Socks5Client(proxies.map(({ url }) => url), {
     pool: { maxOpen: Infinity }, // programs have their own limits
@@ -43,7 +44,15 @@ async function fronts(
   const open: Front[] = [];
   try {
     return await signalled(io, async (next) => {
-      for (const it of options) open.push(await serveFront(client, it));
+      for (const it of options) {
+        const front: Front = await serveFront(client, {
+          ...it,
+          maxClients,
+          onError: ({ message }) =>
+            log(`${placeOf(front)}: ${onOneLine(message.replace("maxClients", "--max-clients"))}`),
+        });
+        open.push(front);
+      }
       await io.stdout.write(open.map((front, i) => `${describe(front, i)}\n`).join(""));
       await next();
       const ended = Promise.all(open.map((front) => front.close({ drain: DRAIN }))).then(() => null);
@@ -57,11 +66,16 @@ async function fronts(
   }
 }
 
+/** Where a front listens. */
+function placeOf({ url }: Front): string {
+  return url.slice("http://".length);
+}
+
 type Health = Socks5Stats["proxies"];
 
 /** Tells what failed for good; if it is `verbose`, also what went well, and which proxies were passed over and why. */
 function teller(log: (line: string) => void, verbose: boolean, health: () => Health): (event: Socks5Event) => void {
-  const codes = new Map<string, string>(); // of the last failure of each proxy
+  const codes = new Map<string, string>(); // of proxies whose last attempt failed
   return (event) => {
     const { target, proxy, ms } = event;
     if (event.type === "failed") {
@@ -69,10 +83,11 @@ function teller(log: (line: string) => void, verbose: boolean, health: () => Hea
       codes.set(proxy, error.code);
       if (next === null || verbose) log(`${error.message}${next === null ? "" : `; ${NEXT[next](delay)}`}`);
     }
+    if (event.type === "overtaken" || event.type === "connected") codes.delete(proxy);
     if (event.type === "connected" && verbose) {
       const all = health();
       const past = all.slice(0, all.findIndex((it) => it.proxy === proxy)).filter(({ cooldown }) => cooldown > 0)
-        .map(({ proxy, cooldown }) => `${proxy} (${codes.get(proxy) ?? "failed"}, for another ${duration(cooldown)})`);
+        .map(({ proxy, cooldown }) => `${proxy} (${codes.get(proxy) ?? "silent"}, for another ${duration(cooldown)})`);
       log(`${target} through ${proxy}, ${duration(ms)}${past.length > 0 ? `; passed over: ${past.join(", ")}` : ""}`);
     }
   };

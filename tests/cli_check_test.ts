@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createServer } from "node:tls";
 import { stripVTControlCharacters } from "node:util";
-import type { CheckReport } from "../mod.ts";
+import type { CheckReport, CheckStep } from "../mod.ts";
 import { main } from "../cli/mod.ts";
 import { draw } from "../cli/report.ts";
 import { certificates } from "./support/certificates.ts";
@@ -61,7 +61,7 @@ test("socks5 check ends with a number for each verdict, and says what helps", as
       const table = await cli(args);
       assertEquals([table.code, table.err], [code, ""], verdict);
       const line = plain(table.out).split("\n").at(-3)!;
-      assertMatch(line, new RegExp(`^  ${code === 0 ? "✓" : "✗"} ${verdict.padEnd(14)} +T {18}  ${last}`));
+      assertMatch(line, new RegExp(`^  ${code === 0 ? "✓" : "✗"} ${verdict.padEnd(16)} +T {18}  ${last}`));
       const json = await cli([...args, "--json"]);
       assertEquals([json.code, json.err, (JSON.parse(json.out) as CheckReport).verdict], [code, "", verdict]);
     });
@@ -78,12 +78,12 @@ test("socks5 check prints a table of the steps", () =>
         "",
         `127.0.0.1:${proxy.port} → ${banner.address}`,
         "",
-        "  ✓ dial                   T  |  the proxy takes connections",
-        "  ✓ negotiate              T  |  the proxy speaks SOCKS5",
-        "  ✓ authenticate           T  |  the proxy accepted the user name and password",
-        "  ✓ request                T  |  the proxy says that the target is connected",
-        "  ✓ transfer               T  |  bytes came from the target",
-        "  ✓ ok                     T  |  it works",
+        "  ✓ dial                     T  |  the proxy takes connections",
+        "  ✓ negotiate                T  |  the proxy speaks SOCKS5",
+        "  ✓ authenticate             T  |  the proxy accepted the user name and password",
+        "  ✓ request                  T  |  the proxy says that the target is connected",
+        "  ✓ transfer                 T  |  bytes came from the target",
+        "  ✓ ok                       T  |  it works",
         "",
         "",
       ]);
@@ -107,13 +107,13 @@ test("socks5 check --repeat tells the shortest, the middle and the longest time,
       "",
       `127.0.0.1:${proxy.port}, 3 of 3`,
       "",
-      "                         min    median       max",
-      "  ✓ dial                   T         T         T",
-      "  ✗ negotiate              T         T         T  the proxy closed the connection in the handshake",
+      "                           min    median       max",
+      "  ✓ dial                     T         T         T",
+      "  ✗ negotiate                T         T         T  the proxy closed the connection in the handshake",
     ]);
     assertEquals(lines.slice(9), [
-      "  ✓ ok                     2      of 3            it works",
-      "  ✗ proxy-down             1      of 3            the proxy does not answer: does it run, and is the port right?",
+      "  ✓ ok                       2      of 3            it works",
+      "  ✗ proxy-down               1      of 3            the proxy does not answer: does it run, and is the port right?",
       "",
       "",
     ]);
@@ -126,12 +126,72 @@ test("the figures of --repeat are the shortest, the middle and the longest", () 
   });
   const line = (...times: number[]) => {
     const view = { title: "", phases: ["dial"], rounds: 9, reports: times.map(report), running: [] };
-    return draw(view, { paint: (_, text) => text, columns: 100, now: 0 })[4]!.slice(16).trim();
+    return draw(view, { paint: (_, text) => text, columns: 100, now: 0 })[4]!.slice(20).trim();
   };
   assertEquals(line(30, 1, 2), "1.0 ms    2.0 ms   30.0 ms");
   assertEquals(line(4, 1, 20_000, 2), "1.0 ms    3.0 ms    20.0 s");
   assertEquals(line(7), "7.0 ms    7.0 ms    7.0 ms");
 });
+
+/** What a check can come to, written down as types so that a new verdict or phase has to be here. */
+const VERDICTS: Record<CheckReport["verdict"], true> = {
+  "ok": true,
+  "unproven": true,
+  "unanswered": true,
+  "proxy-down": true,
+  "not-socks5": true,
+  "auth-refused": true,
+  "target-refused": true,
+  "target-not-found": true,
+  "local-failed": true,
+};
+const PHASES: Record<CheckStep["phase"], true> = {
+  lookup: true,
+  dial: true,
+  negotiate: true,
+  authenticate: true,
+  request: true,
+  tls: true,
+  transfer: true,
+};
+
+test("each verdict after each phase is drawn with its figures in their columns", () => {
+  const phases = Object.keys(PHASES) as CheckStep["phase"][];
+  for (const verdict of Object.keys(VERDICTS) as CheckReport["verdict"][]) {
+    for (const last of phases) {
+      const steps = phases.map((phase): CheckStep => {
+        const at = phases.indexOf(phase) - phases.indexOf(last);
+        const status = at > 0 ? "skipped" : at === 0 && verdict !== "ok" ? "failed" : "ok";
+        return { phase, status, ms: 1, message: "what came out" };
+      });
+      const report: CheckReport = { proxy: "p:1", label: "p:1", target: null, time: "", ms: 7, verdict, steps };
+      for (const rounds of [1, 2]) {
+        for (const columns of [60, 120]) {
+          const reports = Array.from({ length: rounds }, () => report);
+          const view = { title: "p:1", phases, rounds, reports, running: [] };
+          const lines = draw(view, { paint: (_, text) => text, columns, now: 0 });
+          const rows = lines.filter((line) => /^ {2}[✓✗·] /.test(line));
+          assertEquals(rows.map((row) => row.slice(4, 20).trimEnd()), [...phases, verdict]);
+          for (const row of rows) {
+            assertMatch(row.slice(20, 30), rounds === 1 ? /^( {4}\d\.0 ms| *)$/ : /^( {4}1\.0 ms| {9}2| *)$/, row);
+          }
+          for (const line of lines) assert(line.length < columns, line);
+        }
+      }
+    }
+  }
+});
+
+test("the title of a table tells two users at one gateway apart, and names neither", () =>
+  withProxy({ credentials: ALICE }, async (proxy) => {
+    const bob = proxy.url.replace("alice", "bob");
+    const { out } = await cli(["check", proxy.url, bob, "socks5h://127.0.0.1:1"]);
+    const titles = out.split("\n").filter((line) => line.startsWith("127.0.0.1"));
+    const { out: json } = await cli(["check", "--json", proxy.url, bob]);
+    const labels = json.trimEnd().split("\n").map((line) => (JSON.parse(line) as CheckReport).label);
+    assertEquals(titles, [...labels, "127.0.0.1:1"]);
+    assert(titles[0] !== titles[1] && !/alice|bob/.test(out), out);
+  }));
 
 test("socks5 check --json prints a report a line, as soon as it is there", () =>
   withProxy({ credentials: ALICE }, async (proxy) => {

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { once } from "node:events";
-import { connect, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { main } from "../cli/mod.ts";
 import { fakeIo, startCli } from "./support/cli.ts";
 import { withProxy, withTarget } from "./support/stage.ts";
@@ -95,6 +95,69 @@ test("--verbose tells which proxies were passed over and why, when they fail and
         assert(!/alice|sesame/.test(io.err + io.out));
       }
     })));
+
+test("--verbose calls a proxy that was overtaken silent, not failed", () =>
+  withTarget(
+    startEcho(),
+    (echo) =>
+      withProxy({ faults: { fault: "silence", at: "negotiate" } }, (silent) =>
+        withProxy({ credentials: ALICE }, async (proxy) => {
+          const io = fakeIo();
+          const running = main(["serve", `socks5h://127.0.0.1:${silent.port}`, proxy.url, "--verbose"], io);
+          await io.until(() =>
+            io.out !== ""
+          );
+          const head = `CONNECT ${echo.address} HTTP/1.1\r\nHost: ${echo.address}\r\n\r\n`;
+          for (const _ of [1, 2]) assertMatch(await ask(Number(LINE.exec(io.out)![2]), head, 12), /^HTTP\/1\.1 200/);
+          io.signal("SIGTERM");
+          assertEquals(await running, 0);
+          const lines = io.err.split("\n").slice(0, -2).map((line) => line.replace(/\d[\d.]* m?s\b/g, "T"));
+          const past = `passed over: 127.0.0.1:${silent.port} (silent, for another T)`;
+          const line = `socks5: ${echo.address} through 127.0.0.1:${proxy.port}, T; ${past}`;
+          assertEquals([lines, silent.connections.length], [[line, line], 1]);
+        })),
+  ));
+
+test("--max-clients limits how many are connected, and what no client can be told is a line on standard error", () =>
+  withTarget(startBanner("hello"), (banner) =>
+    withProxy({ credentials: ALICE }, async (proxy) => {
+      const io = fakeIo();
+      const running = main(["forward", proxy.url, `0:${banner.address}`, `0:${banner.address}`, "--max-clients=2"], io);
+      await io.until(() => io.out !== "");
+      const [first, second] = io.out.split("\n").map((line) => Number(/:(\d+) leads/.exec(line)?.[1]));
+      const open = [0, 1].map(() => connect(first!, "127.0.0.1"));
+      for (const socket of open) assertEquals(await read(socket, 5), "hello");
+      for (const _ of [1, 2]) { // it is told once
+        const refused = connect(first!, "127.0.0.1");
+        refused.on("error", () => {}); // it is reset
+        await new Promise((resolve) => refused.once("close", resolve));
+      }
+      assertEquals(await ask(second!, "", 5), "hello");
+      const why = "There are 2 clients, which is --max-clients: further ones are refused";
+      assertEquals(io.err, `socks5: 127.0.0.1:${first}: ${why}\n`);
+      for (const socket of open) socket.destroy();
+      io.signal("SIGTERM");
+      assertEquals(await running, 0);
+    })));
+
+test("a target that leads back to its own port is told on standard error", async () => {
+  const free = createServer();
+  await new Promise<void>((resolve) => free.listen(0, "127.0.0.1", resolve));
+  const { port } = free.address() as AddressInfo;
+  await new Promise((resolve) => free.close(resolve));
+  await withProxy({ credentials: ALICE, rules: () => ({ port }) }, async (back) => {
+    const io = fakeIo();
+    const running = main(["forward", back.url, `${port}:back.test:${port}`], io);
+    await io.until(() => io.out !== "");
+    const socket = connect(port, "127.0.0.1");
+    socket.on("error", () => {}); // it is reset
+    await new Promise((resolve) => socket.once("close", resolve));
+    const lines = new Set(io.err.trimEnd().split("\n")); // both ends of the loop may find it out
+    assertEquals(lines, new Set([`socks5: 127.0.0.1:${port}: The target leads back to this port`]));
+    io.signal("SIGTERM");
+    assertEquals(await running, 0);
+  });
+});
 
 test("what goes on may end in its time after a signal, and a second one ends it at once", () =>
   withTarget(startBanner("hello"), (banner) =>

@@ -1,4 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,7 +8,7 @@ import { HELP, VERSION } from "../cli/help.ts";
 import { EXIT } from "../cli/outcome.ts";
 import { shown } from "../cli/proxies.ts";
 import { main } from "../cli/mod.ts";
-import { cli, fakeIo, type FakeOptions } from "./support/cli.ts";
+import { cli, fakeIo, type FakeOptions, PROGRAM } from "./support/cli.ts";
 import { withProxy, withTarget } from "./support/stage.ts";
 import { startEcho } from "./support/targets.ts";
 import { test } from "./support/test.ts";
@@ -31,6 +33,7 @@ const wrong: [args: string[], message: string, env?: Record<string, string>][] =
   [["check", DOWN, "--repeat"], "--repeat needs a value (try: socks5 check --help)"],
   [["check", "--repeat", DOWN], "--repeat takes a whole number from 1 (try: socks5 check --help)"],
   [["check", "--repeat", "0", DOWN], "--repeat takes a whole number from 1 (try: socks5 check --help)"],
+  [["serve", "--max-clients", "0", DOWN], "--max-clients takes a whole number from 1 (try: socks5 serve --help)"],
   [["check", "--timeout", "1s", DOWN], "--timeout takes a whole number from 1 (try: socks5 check --help)"],
   [["check", DOWN, "a:1", "b:2"], "give at most one target, as HOST:PORT (try: socks5 check --help)"],
   [["check", DOWN, "--probe", "x"], "--probe and --tls are for a target, as HOST:PORT (try: socks5 check --help)"],
@@ -240,8 +243,8 @@ test("--help tells of every command and option, of every exit code, and fits a t
   const options = {
     check: ["json", "repeat", "probe", "tls", "timeout", "proxies"],
     connect: ["timeout", "proxies"],
-    serve: ["port", "verbose", "proxies"],
-    forward: ["verbose", "proxies"],
+    serve: ["port", "max-clients", "verbose", "proxies"],
+    forward: ["max-clients", "verbose", "proxies"],
   };
   for (const [name, all] of Object.entries(options)) {
     for (const option of all) assertMatch(HELP[name as "check"], new RegExp(`^  --${option} `, "m"));
@@ -252,9 +255,20 @@ test("--help tells of every command and option, of every exit code, and fits a t
   for (const code of [130, 143, 141]) assertMatch(HELP[""], new RegExp(`\\b${code}\\b`));
   for (const name of ["serve", "forward"] as const) {
     assertMatch(HELP[""], /\(serve and forward: with 0, unless\nit is the second one\)/);
-    assertMatch(HELP[name], /ends it\nwith 0, .* a second one ends it at once, with\n130 or 143\./);
+    assertMatch(HELP[name], /SIGINT or\nSIGTERM ends it with 0, .* a second one ends it\nat once, with 130 or 143\./);
   }
   for (const line of Object.values(HELP).join("").split("\n")) assert(line.length <= 80, line);
+});
+
+test("who runs the module of main() instead of the program is told where the program is", async () => {
+  const [runtime, ...args] = PROGRAM.map((it) => it.replace(/main\.ts$/, "mod.ts"));
+  const child = spawn(runtime!, [...args, "--version"]);
+  const said = { out: "", err: "" };
+  child.stdout.setEncoding("utf8").on("data", (chunk) => said.out += chunk);
+  child.stderr.setEncoding("utf8").on("data", (chunk) => said.err += chunk);
+  const [code] = await once(child, "close");
+  assertEquals([code, said.out], [2, ""]);
+  assertMatch(said.err, /^socks5: nothing is done, since the program is \.\/cli\/main: deno run .*\/cli\/main\n$/);
 });
 
 test("--version is that of the package", async () => {
