@@ -222,8 +222,8 @@ export class ConnDuplex extends Duplex {
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     this.connecting = false;
     this.#idle.set(0);
-    this.#abort.abort(error ?? undefined);
-    this.#conn?.close();
+    if (this.#conn === undefined) this.#abort.abort(error ?? undefined);
+    else this.#conn.close();
     done(error);
   }
 
