@@ -98,6 +98,7 @@ export class Socks5Agent extends Agent {
     const port = Number(options.port) === NO_PORT ? usual : Number(options.port);
     if (port === Number(options.port) && port === usual) withoutPort(request, options, `:${port}`);
     limitHandshake(request);
+    Object.assign(request, { _retrying: true }); // Deno would send again what was cut off, a POST too
     const base = Agent.prototype as unknown as { addRequest(request: ClientRequest, options: ClientRequestArgs): void };
     base.addRequest.call(this, request, { ...options, protocol, port });
   }

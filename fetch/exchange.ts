@@ -66,8 +66,7 @@ class Attempt {
       headers,
       maxHeaderSize: MOST_HEADER_BYTES,
     });
-    // node:http writes it in capitals; and in Deno it would send anything again by itself, a POST too
-    Object.assign(request, { method: hop.method, _retrying: true });
+    request.method = hop.method; // which node:http has written in capitals
     this.answer = new Promise((resolve, reject) => {
       this.#failed = reject;
       request.on("response", (message) => {

@@ -71,6 +71,17 @@ for (const [protocol, get] of Object.entries(kinds)) {
     });
   });
 
+  test(`${protocol}: a POST is sent once, although its connection ends that was kept`, async () => {
+    await withWeb({}, async ({ agent, plain, secure }) => {
+      const site = protocol === "http:" ? plain : secure;
+      await answer(get(`${url}/1`, { agent }));
+      const posted = get(`${url}/2`, { agent, method: "POST" });
+      site.server.prependOnceListener("request", () => site.hangUp());
+      const error = await errorOf(posted);
+      assertEquals([error.code, site.accepted], ["ECONNRESET", 1]);
+    });
+  });
+
   test(`${protocol} a connection that the server ended meanwhile is replaced`, async () => {
     await withWeb({}, async ({ agent, plain, secure }) => {
       const site = protocol === "http:" ? plain : secure;
