@@ -23,10 +23,14 @@ const NO_PORT = -1;
 const /** @internal */ Agent: typeof HttpAgent = HttpAgent ?? Object; // a bundle for browsers may have none
 
 /**
- * An agent for requests of `node:http` and of `node:https`, and of the libraries on top of them. Every connection goes
- * through the proxy; nothing goes around it. What fails is the `error` of the request: if it was the way to the target,
- * with the `code` that Node gives to it (`ECONNREFUSED`, `ECONNRESET`, `ETIMEDOUT` and the like, by which libraries decide
- * whether to ask again) and the `Socks5Error` as its `cause`.
+ * An agent for requests of `node:http` and of `node:https`, and of the libraries on top of them. Every connection that it
+ * makes goes through the proxy. What fails is the `error` of the request: if it was the way to the target, with the `code`
+ * that Node gives to it (`ECONNREFUSED`, `ECONNRESET`, `ETIMEDOUT` and the like, by which libraries decide whether to ask
+ * again) and the `Socks5Error` as its `cause`.
+ *
+ * HTTP/2 does not ask an agent: `http2.connect()`, axios with `httpVersion: 2` and got 11 to 15 with `http2: true` connect
+ * directly, whatever agent they are given. Give them connections of `toDuplex()` or of `createConnection()`, as the README
+ * shows.
  *
  * Connections are kept for the next request to the same place (`keepAlive` is on by default, as with the global agents;
  * an idle one lets the process end). They are never shared between `http:` and `https:` nor between different options of

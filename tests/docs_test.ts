@@ -1,4 +1,4 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { type Block, blocks, docComments, tables } from "./support/markdown.ts";
 import { createTestProxy } from "../testing/mod.ts";
@@ -28,9 +28,17 @@ const others = all.length - examples.length - ignored;
 
 for (const { file, found } of documents) {
   for (const { info, line, code } of found.filter(isExample)) {
-    const only = info.filter((word) => runtimes.includes(word));
     test(`the example in ${file}, line ${line}, runs`, () => withProxies(code, runExample), {
-      skip: only.length > 0 && !only.includes(runtime) && `it is for ${only.join(" and ")}`,
+      skip: isForOthers(info) && `it is for ${info[1]} alone`,
+    });
+  }
+}
+
+for (const { file, found } of documents.filter(({ file }) => file === "README.md")) {
+  for (const { info, line, code } of found.filter(({ info }) => isTypeScript(info) && isForOthers(info))) {
+    test(`the example in ${file}, line ${line}, for ${info[1]} alone, ends elsewhere before it connects`, async () => {
+      const error = await runExample(code).then(() => "it runs", (error) => error);
+      assertMatch(String(error), /^ReferenceError: .*(Bun|Deno)|would go direct$/);
     });
   }
 }
@@ -99,6 +107,10 @@ test("tables are read by heading and column", () => {
 
 function isExample({ info }: Block): boolean {
   return isTypeScript(info) && !info.includes("ignore");
+}
+
+function isForOthers(info: string[]): boolean {
+  return info.some((word) => runtimes.includes(word)) && !info.includes(runtime);
 }
 
 function isTypeScript([language]: string[]): boolean {

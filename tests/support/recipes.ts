@@ -15,7 +15,7 @@ export function runRecipe(library: string, texts: Record<string, string>): Promi
 /** The same for the recipe that has `part` in it. */
 export async function runRecipeWith(part: string, texts: Record<string, string>): Promise<string[]> {
   const readme = blocks(readFileSync(new URL("README.md", root), "utf8"));
-  const found = readme.filter(({ info, code }) => info[0] === "ts" && code.includes(part));
+  const found = readme.filter(({ info, code }) => ["ts", "js"].includes(info[0]!) && code.includes(part));
   if (found.length !== 1) throw new Error(`${found.length} recipes in the README have ${part}`);
   let { code } = found[0]!;
   for (const [text, other] of Object.entries(texts)) {
