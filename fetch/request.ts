@@ -1,4 +1,4 @@
-import { bodyOf, cancelBody, type RequestBody, type TakenBody, takenFrom } from "./request_body.ts";
+import { bodyOf, cancelBody, isStream, type RequestBody, type TakenBody, takenFrom } from "./request_body.ts";
 
 /** One call of a fetch, as it was at the call: what the standard's `Request` would have. */
 export interface FetchRequest {
@@ -79,7 +79,8 @@ export function requestOf(input: RequestInfo | URL, init: RequestInit & { duplex
   }
   const signal = signalOf(init.signal === undefined ? request?.signal : init.signal);
   const body = init.body != null ? bodyOf(init.body, headers) : request?.body ? takenFrom(request) : null;
-  if (body?.kind === "stream" && init.duplex === undefined) {
+  // not of an async iterable: that is what code for node-fetch gives, which knows no duplex
+  if (isStream(init.body) && init.duplex === undefined) {
     throw new TypeError('Cannot use init.body as a stream without init.duplex: "half"');
   }
   if (signal?.aborted) {

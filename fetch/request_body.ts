@@ -52,6 +52,11 @@ export function bodyOf(body: unknown, headers: Headers): RequestBody {
   return textBody(String(body), "text/plain;charset=UTF-8", headers);
 }
 
+/** Whether it is a web stream. */
+export function isStream(body: unknown): body is ReadableStream<Uint8Array> {
+  return typeof (body as Partial<ReadableStream> | null)?.getReader === "function";
+}
+
 /** Says that nobody is going to read a body. */
 export function cancelBody(body: RequestBody | TakenBody | null, reason: unknown): void {
   const stream = body?.kind === "taken"
@@ -110,10 +115,6 @@ function streamOf(iterable: AsyncIterable<Uint8Array>): ReadableStream<Uint8Arra
       await iterator.return?.(reason);
     },
   }, { highWaterMark: 0 });
-}
-
-function isStream(body: unknown): body is ReadableStream<Uint8Array> {
-  return typeof (body as Partial<ReadableStream> | null)?.getReader === "function";
 }
 
 function bytesBody(bytes: Uint8Array): RequestBody {

@@ -1,5 +1,6 @@
 import { assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
 import { createHash } from "node:crypto";
+import { Readable } from "node:stream";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import { createFetch } from "../fetch/mod.ts";
 import { ClosedError, ProxyError, Socks5Client, TargetError } from "../mod.ts";
@@ -112,6 +113,23 @@ test("20 MiB go up as a stream and come down as they are", async () => {
     const hash = createHash("sha256");
     for await (const chunk of response.body!) hash.update(chunk);
     assertEquals(hash.digest("hex"), digest);
+  });
+});
+
+test("a stream of Node, or any async iterable, is sent as it comes", async () => {
+  const answer: Answer = async (request, response) => {
+    let body = "";
+    for await (const chunk of request) body += chunk;
+    response.end(`${request.headers["transfer-encoding"]} ${body}`);
+  };
+  await withFetch(answer, {}, async ({ fetch }) => {
+    const chunks = async function* () {
+      for (const text of ["one, ", "two"]) yield new TextEncoder().encode(text);
+    };
+    for (const body of [Readable.from(["one, ", "two"], { objectMode: false }), chunks()]) {
+      const response = await fetch("http://a.test/", { method: "POST", body: body as unknown as BodyInit });
+      assertEquals(await response.text(), "chunked one, two");
+    }
   });
 });
 
