@@ -80,6 +80,52 @@ async function tarball() {
   }
   const bunDir = consumer("bun");
   if (await step("bun add of the tarball", bun, ["add", tgz], { cwd: bunDir })) await used(bun, bunDir);
+  await frameworks(tgz);
+  await nextProject(tgz);
+}
+
+/** What wraps globals, puts them into contexts of its own, or makes other modules of ours: test runners and bundlers. */
+async function frameworks(tgz) {
+  const cwd = consumer("frameworks");
+  const runners = ["jest@30", "jest-environment-jsdom@30", "vitest@5"];
+  const bundlers = ["rollup@4", "@rollup/plugin-node-resolve@16", "esbuild@0.28", "webpack@5", "vite@8"];
+  const install = ["install", "--no-audit", "--no-fund", "--prefer-offline", tgz, ...runners, ...bundlers];
+  if (!await step("npm install of test runners and bundlers", "npm", install, { cwd })) return;
+  const jest = ["--experimental-vm-modules", "node_modules/jest/bin/jest.js", "--runInBand", "--transform", "{}"];
+  for (const environment of ["node", "./jsdom.cjs"]) {
+    const args = [...jest, "--testMatch", "**/*.test.?js", "--env", environment];
+    await step(`Jest 30, ${environment}`, node, args, { cwd, expected: "2 passed, 2 total" });
+  }
+  for (const pool of ["forks", "threads", "vmThreads"]) {
+    const args = ["node_modules/vitest/vitest.mjs", "run", "--globals", `--pool=${pool}`, "import.test"];
+    await step(`Vitest 5, ${pool}`, node, args, { cwd, expected: "1 passed" });
+  }
+  if (!await step("bundles", node, ["bundle.mjs"], { cwd })) return;
+  for (const bundler of ["esbuild", "rollup", "webpack", "vite"]) {
+    const path = `bundles/${bundler}/fetch.mjs`;
+    await step(`bundle of ${bundler} on Node`, node, [path], { cwd, expected: "fetched on Node" });
+    await step(`bundle of ${bundler} on Bun`, bun, [path], { cwd, expected: "fetched on Bun" });
+    const args = ["run", "--allow-all", "--no-check", "--no-lock", path];
+    await step(`bundle of ${bundler} on Deno`, deno, args, { cwd, expected: "fetched on Deno" });
+  }
+}
+
+/** Next.js wraps the global `fetch` of all that it serves. */
+async function nextProject(tgz) {
+  const cwd = consumer("next", "tests/gate/next");
+  const install = [
+    "install",
+    "--no-audit",
+    "--no-fund",
+    "--prefer-offline",
+    tgz,
+    "next@16",
+    "react@19",
+    "react-dom@19",
+  ];
+  if (!await step("npm install of Next.js 16", "npm", install, { cwd })) return;
+  const expected = "all went through the proxy";
+  await step("Next.js 16, built and served", node, ["run.mjs"], { cwd, expected, timeout: 300 });
 }
 
 /** The types as users have them, and every example of the papers against them. */
@@ -170,10 +216,10 @@ async function otherNodes(present) {
 }
 
 /** A project of somebody who uses the package. */
-function consumer(name) {
+function consumer(name, files = "tests/gate") {
   const dir = join(scratch, name);
   mkdirSync(dir);
-  cpSync(join(root, "tests/gate"), dir, { recursive: true });
+  cpSync(join(root, files), dir, { recursive: true });
   writeFileSync(join(dir, "package.json"), '{ "private": true, "type": "module" }');
   writeFileSync(join(dir, "deno.json"), '{ "nodeModulesDir": "manual", "lock": false }');
   return dir;

@@ -1,6 +1,6 @@
 // What someone who installed the package does first, told with the entries that were imported or required.
 import assert from "node:assert/strict";
-import process from "node:process";
+import { runtime } from "./runtime.mjs";
 
 export async function check({ Socks5Client, TargetError }, { nodeTransport }, { createTestProxy }) {
   const proxy = await createTestProxy({
@@ -21,6 +21,5 @@ export async function check({ Socks5Client, TargetError }, { nodeTransport }, { 
   await proxy.until(() => proxy.open === 0);
   assert.equal(proxy.connections[0].credentials.username, "user");
   await proxy.close();
-  const { bun, node } = process.versions;
-  console.log(`connected on ${bun ? `Bun ${bun}` : `Node ${node}`}`);
+  console.log(`connected on ${runtime()}`);
 }

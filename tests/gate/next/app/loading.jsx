@@ -1,0 +1,4 @@
+/** What is shown while a page is rendered. */
+export default function Loading() {
+  return null;
+}
