@@ -29,7 +29,11 @@ function targetOf([host, port, ...more]: readonly string[]): Target {
   if (host === undefined || more.length > 0) {
     throw new UsageError("give one target, as HOST:PORT or HOST PORT", "connect");
   }
-  return port === undefined ? host : { hostname: host, port: /^\d+$/.test(port) ? Number(port) : NaN };
+  if (port === undefined) return host;
+  if (!/^\d+$/.test(port)) {
+    throw new UsageError("PORT is a number: give one target, as HOST:PORT or HOST PORT", "connect");
+  }
+  return { hostname: host, port: Number(port) };
 }
 
 /** Both ways at once; each end is passed on, and what was under way arrives before it. */

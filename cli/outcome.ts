@@ -47,7 +47,7 @@ export function outcomeOf(error: unknown): { code: number; line: string | null }
     return { code: EXIT.usage, line: `${line} (try: socks5 ${error.command ? `${error.command} ` : ""}--help)` };
   }
   // what the library says of its arguments was given here as arguments
-  if (error instanceof TypeError || error instanceof RangeError) return { code: EXIT.usage, line };
+  if (error instanceof TypeError || error instanceof RangeError) return { code: EXIT.usage, line: ofArgument(line) };
   if (!(error instanceof Socks5Error)) return { code: EXIT.failed, line };
   return { code: EXIT[kindOf(error)], line: `${line}${HELPS[error.code] ?? ""}` };
 }
@@ -57,8 +57,13 @@ export function onOneLine(message: string): string {
   return printable(message.replace(/\s*[\r\n]+\s*/g, " "));
 }
 
+/** What is wrong with an argument, without what the library says in the place of a value that it does not show. */
+export function ofArgument(message: string): string {
+  return message.replace(/: current value is (a string|an object|\(redacted\))$/, "");
+}
+
 const HELPS: Partial<Record<Socks5Error["code"], string>> = {
-  SOCKS5_PROXY_UNREACHABLE: "; does it run, and is the port right?",
+  SOCKS5_PROXY_UNREACHABLE: "; does it run, and are host and port right?",
   SOCKS5_PROXY_NOT_SOCKS5: "; is this the port of the SOCKS5 proxy?",
   SOCKS5_AUTH_NO_METHOD: "; give it socks5h://user:password@host:port",
   SOCKS5_AUTH_REFUSED: "; check user name and password",

@@ -3,7 +3,7 @@ import { createReadStream } from "node:fs";
 import { proxyFromEnv } from "../env/mod.ts";
 import { parseProxy } from "../src/proxy.ts";
 import type { CliIo } from "./io.ts";
-import { UsageError } from "./outcome.ts";
+import { ofArgument, UsageError } from "./outcome.ts";
 import type { Given } from "./usage.ts";
 
 /** The proxies of a command, and its other arguments. */
@@ -104,6 +104,6 @@ function checked(proxy: string, source: string): string {
     parseProxy(proxy);
     return proxy;
   } catch (error) {
-    throw new UsageError((error as Error).message.replace(/^Cannot use \w+/, `Cannot use ${source}`));
+    throw new UsageError(ofArgument((error as Error).message).replace(/^Cannot use \w+/, `Cannot use ${source}`));
   }
 }

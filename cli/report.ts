@@ -38,7 +38,7 @@ export function draw(view: View, drawing: Drawing): string[] {
 const VERDICTS: Readonly<Record<CheckReport["verdict"], string>> = {
   "ok": "it works",
   "unproven": "the proxy says that the target is connected, and the target has not proven it: see --tls and --probe",
-  "proxy-down": "the proxy does not answer: does it run, and is the port right?",
+  "proxy-down": "the proxy does not answer: does it run, and are host and port right?",
   "not-socks5": "something else answers: is this the port of the SOCKS5 proxy?",
   "auth-refused": "check user name and password: socks5h://user:password@host:port",
   "target-refused": "the proxy works, and does not bring you to this target",

@@ -10,7 +10,9 @@ import type { Given } from "./usage.ts";
 /** Lends the proxies to programs of this machine, until a signal comes. */
 export async function serve(given: Given, io: CliIo): Promise<number> {
   const { proxies, rest } = await proxiesOf(given, io);
-  if (rest.length > 0) throw new UsageError("takes proxies only, as socks5h://host:port", "serve");
+  if (rest.length > 0) {
+    throw new UsageError("serve takes proxies only, as socks5h://host:port; the port is --port PORT", "serve");
+  }
   const port = given.number("port", 0);
   const line = ({ url }: Front) => `export http_proxy=${url} https_proxy=${url} all_proxy=${url}`;
   return await fronts(proxies, given, io, [{ port }], line);
@@ -56,7 +58,7 @@ async function fronts(
       await io.stdout.write(open.map((front, i) => `${describe(front, i)}\n`).join(""));
       await next();
       const ended = Promise.all(open.map((front) => front.close({ drain: DRAIN }))).then(() => null);
-      log("ending; once more ends it at once");
+      log("ending: connections have 5 seconds; a second signal ends it at once");
       const again = await Promise.race([ended, next()]);
       return again === null ? EXIT.ok : new Interrupted(again).code;
     });
@@ -107,5 +109,10 @@ function parseForward(text: string): FrontOptions & { target: string } {
     const said = /^\d{1,5}$/.test(text) ? ` ${text}` : ""; // more of it may be a proxy with its password
     throw new UsageError(`cannot read${said} as [BIND:]PORT:HOST:PORT, such as 8080:db.internal:80`, "forward");
   }
+  if (!LOOPBACK.test(bind)) {
+    throw new UsageError("BIND is an address of loopback: 127.0.0.1, [::1] or localhost", "forward");
+  }
   return { hostname: bind, port: Number(port), target };
 }
+
+const LOOPBACK = /^(127\.[\d.]+|\[::1\]|localhost)$/;

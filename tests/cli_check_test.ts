@@ -49,7 +49,7 @@ const verdicts: [
     3,
     { faults: { fault: "close", at: "negotiate" } },
     "",
-    "the proxy does not answer: does it run, and is",
+    "the proxy does not answer: does it run, and are",
   ],
 ];
 
@@ -113,7 +113,7 @@ test("socks5 check --repeat tells the shortest, the middle and the longest time,
     ]);
     assertEquals(lines.slice(9), [
       "  ✓ ok                       2      of 3            it works",
-      "  ✗ proxy-down               1      of 3            the proxy does not answer: does it run, and is the port right?",
+      "  ✗ proxy-down               1      of 3            the proxy does not answer: does it run, and are host and port right?",
       "",
       "",
     ]);

@@ -42,7 +42,7 @@ test("socks5 serve says how it is used, leads through the proxy, and ends with a
         assertMatch(await ask(Number(port), head, 12), /^HTTP\/1\.1 200/);
         io.signal(signal);
         assertEquals([await running, io.listeners], [0, 0]);
-        assertEquals(io.err, "socks5: ending; once more ends it at once\n");
+        assertEquals(io.err, "socks5: ending: connections have 5 seconds; a second signal ends it at once\n");
         await echo.until(() => echo.open === 0);
       }
     })));
@@ -260,5 +260,5 @@ test("in a process of its own: it leads through the proxy, and a signal ends it 
       assertMatch(await ask(port, head, 12), /^HTTP\/1\.1 200/);
       started.kill("SIGTERM");
       const { code, err } = await started.ended;
-      assertEquals([code, err], [0, "socks5: ending; once more ends it at once\n"]);
+      assertEquals([code, err], [0, "socks5: ending: connections have 5 seconds; a second signal ends it at once\n"]);
     })));

@@ -40,7 +40,18 @@ const wrong: [args: string[], message: string, env?: Record<string, string>][] =
   [["check", DOWN, "--tls"], "--probe and --tls are for a target, as HOST:PORT (try: socks5 check --help)"],
   [["connect", DOWN], "give one target, as HOST:PORT or HOST PORT (try: socks5 connect --help)"],
   [["connect", DOWN, "a", "1", "b"], "give one target, as HOST:PORT or HOST PORT (try: socks5 connect --help)"],
-  [["serve", DOWN, "a:1"], "takes proxies only, as socks5h://host:port (try: socks5 serve --help)"],
+  [
+    ["serve", DOWN, "a:1"],
+    "serve takes proxies only, as socks5h://host:port; the port is --port PORT (try: socks5 serve --help)",
+  ],
+  ...["0.0.0.0", "*", "a.test", "[::]"].map((bind): [string[], string] => [
+    ["forward", DOWN, `${bind}:0:a.test:1`],
+    "BIND is an address of loopback: 127.0.0.1, [::1] or localhost (try: socks5 forward --help)",
+  ]),
+  [
+    ["connect", DOWN, "a.test", "http"],
+    "PORT is a number: give one target, as HOST:PORT or HOST PORT (try: socks5 connect --help)",
+  ],
   [["forward", DOWN], "give what goes where, as [BIND:]PORT:HOST:PORT (try: socks5 forward --help)"],
   [
     ["forward", DOWN, "80"],
@@ -78,11 +89,8 @@ const refused: [args: string[], message: string, env?: Record<string, string>][]
   [["check", DOWN, "a.test:1080:alice:sesame"], 'Cannot parse target as "host:port", a proxy is written socks5h://'],
   [["connect", DOWN, "a.test:1080:alice:sesame"], 'Cannot parse target as "host:port", a proxy is written socks5h://'],
   [["forward", DOWN, "a.test:1080:alice:sesame"], "cannot read as [BIND:]PORT:HOST:PORT"],
-  [["connect", DOWN, "a.test", "http"], 'Cannot parse target as "host:port"'],
   [["connect", DOWN, "a.test", "0"], 'Cannot parse target as "host:port"'],
   [["serve", DOWN, "--port", "65536"], "Cannot use port as 0 to 65535: current value is 65536"],
-  [["forward", DOWN, "0.0.0.0:0:a.test:1"], "Cannot use hostname as a loopback name"],
-  [["forward", DOWN, "*:0:a.test:1"], "Cannot use hostname as "],
   [["forward", DOWN, "0:a.test:0"], 'Cannot parse target as "host:port"'],
 ];
 
@@ -91,7 +99,7 @@ test("what the library says of an argument is shown on one line, and 2", async (
     const { code, out, err } = await cli(args, { env });
     assertEquals([code, out], [2, ""], err);
     assert(err.startsWith(`socks5: ${message}`) && err.indexOf("\n") === err.length - 1, err);
-    assert(!err.includes("sesame"), err);
+    assert(!/sesame|is a string|an object|redacted|NaN/.test(err), err); // whatever is given here is a string
   }
 });
 
