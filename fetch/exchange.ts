@@ -25,8 +25,8 @@ const MOST_HEADER_BYTES = 262_144; // as in Chromium
 const IDEMPOTENT = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"];
 
 /**
- * Sends a request and gives the answer. If the target closed a connection that was kept just
- * then, the request is sent again on another one, unless anything could come of it twice.
+ * Sends a request and gives the answer. If the target closed a connection that was kept just then, the request is sent
+ * again on another one, unless anything could come of it twice.
  */
 export async function exchange(hop: Hop, fields: Fields, agent: FetchAgent, call: Call): Promise<Answer> {
   for (;;) {
@@ -75,7 +75,7 @@ class Attempt {
       });
     });
     request.on("error", (error) => this.#ended(error));
-    request.on("close", () => this.#ended(new Error("The connection was closed")));
+    request.on("close", () => this.#closed());
     this.#send(hop.body).catch((error) => this.stop(error));
   }
 
@@ -89,6 +89,11 @@ class Attempt {
     this.#ended(reason);
     if (this.#message?.readableEnded === false) this.#message.destroy(reason as Error);
     this.#request.destroy();
+  }
+
+  #closed(): void {
+    if (this.#message !== undefined && this.#upload === undefined) return; // as it should
+    this.#ended(new Error("The connection was closed"));
   }
 
   /** Nothing more is sent. */

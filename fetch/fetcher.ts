@@ -7,7 +7,7 @@ import { type Answer, exchange, type Hop } from "./exchange.ts";
 import { matches } from "./integrity.ts";
 import { localFetch, withoutFragment } from "./local.ts";
 import type { Connects, FetchTls } from "./options.ts";
-import { drain, locationOf, redirected } from "./redirect.ts";
+import { drain, locationOf, nextHop } from "./redirect.ts";
 import { checkHttp, type FetchRequest } from "./request.ts";
 import { cancelBody, readAhead } from "./request_body.ts";
 import { requestFields } from "./request_fields.ts";
@@ -71,7 +71,7 @@ export class Fetcher {
       if (redirects === MOST_REDIRECTS) {
         throw new TypeError(`Cannot follow a redirect: there were ${MOST_REDIRECTS} before it`);
       }
-      const next = redirected(hop, answer.message.statusCode!, location);
+      const next = nextHop(hop, answer.message.statusCode!, location);
       if (request.mode === "same-origin" && next.url.origin !== hop.url.origin) {
         throw new TypeError('Cannot follow a redirect to another origin: init.mode is "same-origin"');
       }
@@ -90,6 +90,7 @@ export class Fetcher {
       await drain(answer);
       call.done();
     }
+    if (call.over !== undefined) throw call.over.reason;
     if (integrity === "") return responseOf(body, fieldsOf(message), facts);
     const bytes = body && new Uint8Array(await new Response(body).arrayBuffer());
     if (bytes === null || !matches(bytes, integrity)) {

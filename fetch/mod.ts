@@ -58,7 +58,7 @@ export function createFetch(client: Connects, options: FetchOptions = {}): Socks
   let fetcher: Promise<Fetcher> | undefined;
   let closing: Promise<void> | undefined;
 
-  async function fetch(input: RequestInfo | URL, init: RequestInit = {}): Promise<Response> {
+  async function fetch(input: RequestInfo | URL, init: RequestInit | null = null): Promise<Response> {
     const request = requestOf(input, init);
     fetcher ??= makeFetcher(client, tls);
     return await (await fetcher).fetch(request);

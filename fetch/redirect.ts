@@ -20,7 +20,7 @@ export function locationOf({ statusCode = 0, headers }: IncomingMessage): string
  *
  * @throws {TypeError} If it leads to where nothing may be sent, or the body cannot be sent again.
  */
-export function redirected(hop: Hop, status: number, location: string): Hop {
+export function nextHop(hop: Hop, status: number, location: string): Hop {
   const url = nextUrl(hop.url, location);
   let { method, body } = hop;
   if (body?.kind === "stream" && status !== 303) {

@@ -1,3 +1,4 @@
+import { cannot } from "../src/errors.ts";
 import { bodyOf, cancelBody, isStream, type RequestBody, type TakenBody, takenFrom } from "./request_body.ts";
 
 /** One call of a fetch, as it was at the call: what the standard's `Request` would have. */
@@ -41,18 +42,25 @@ const ENUMS: [name: string, values: readonly string[]][] = Object.entries({
 // By these the runtimes' own fetch would connect in another way. An `agent` is none of them: nobody looks at that.
 const HOOKS = ["client", "dispatcher", "protocol", "proxy", "session", "tls", "unix"];
 
-// Neither for HTTP nor, with these, for a server of another protocol (Fetch standard, "Port blocking").
-const BAD_PORTS = new Set(
-  "0 1 7 9 11 13 15 17 19 20 21 22 23 25 37 42 43 53 69 77 79 87 95 101 102 103 104 109 110 111 113 115 117 119 123 135 137 139 143 161 179 389 427 465 512 513 514 515 526 530 531 532 540 548 554 556 563 587 601 636 989 990 993 995 1719 1720 1723 2049 3659 4045 4190 5060 5061 6000 6566 6665 6666 6667 6668 6669 6679 6697 10080"
-    .split(" "),
-);
+// Ports of other protocols, whose servers could take a request for something else (Fetch standard, "Port blocking").
+const BAD_PORTS = new Set([
+  ..."0 1 7 9 11 13 15 17 19 20 21 22 23 25 37 42 43 53 69 77 79 87 95 101 102 103 104 109 110 111 113 115 117".split(
+    " ",
+  ),
+  ..."119 123 135 137 139 143 161 179 389 427 465 512 513 514 515 526 530 531 532 540 548 554 556 563 587 601".split(
+    " ",
+  ),
+  ..."636 989 990 993 995 1719 1720 1723 2049 3659 4045 4190 5060 5061 6000 6566 6665 6666 6667 6668 6669".split(" "),
+  ..."6679 6697 10080".split(" "),
+]);
 
 /**
  * Checks what a fetch is given, on every runtime by the same rules, and copies it; throws the reason of a signal that has
  * aborted. Nothing of a URL or a field is shown by an error, since both may have a password in them.
  */
-export function requestOf(input: RequestInfo | URL, init: RequestInit & { duplex?: "half" } = {}): FetchRequest {
-  if (typeof init !== "object" || init === null) throw new TypeError("Cannot use init as options: it is not an object");
+export function requestOf(input: RequestInfo | URL, options: RequestInit | null): FetchRequest {
+  const init: RequestInit & { duplex?: "half" } = options ?? {};
+  if (typeof init !== "object") throw new TypeError(cannot("init", "an object", init));
   const given = init as Record<string, unknown>;
   for (const hook of HOOKS) {
     if (given[hook] === undefined) continue;
@@ -78,11 +86,11 @@ export function requestOf(input: RequestInfo | URL, init: RequestInit & { duplex
     throw new TypeError('Cannot use init.mode "no-cors": it is for GET, HEAD and POST');
   }
   const signal = signalOf(init.signal === undefined ? request?.signal : init.signal);
-  const body = init.body != null ? bodyOf(init.body, headers) : request?.body ? takenFrom(request) : null;
   // not of an async iterable: that is what code for node-fetch gives, which knows no duplex
   if (isStream(init.body) && init.duplex === undefined) {
     throw new TypeError('Cannot use init.body as a stream without init.duplex: "half"');
   }
+  const body = init.body != null ? bodyOf(init.body, headers) : request?.body ? takenFrom(request) : null;
   if (signal?.aborted) {
     cancelBody(body, signal.reason);
     throw signal.reason;

@@ -1,4 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
+import { setImmediate } from "node:timers";
 import { withFetch } from "./support/fetch_stage.ts";
 import type { TestFault, TestStep } from "../testing/mod.ts";
 import { test } from "./support/test.ts";
@@ -29,6 +30,28 @@ for (const [what, step, fault, schemes] of steps) {
       });
     }, { skip: what === "of TLS" && "Deno" in globalThis && "Deno leaves it open when TlsConn.close() interrupts it" });
   }
+}
+
+test("an abort in the moment in which the answer is there rejects with the reason, or leaves a body that does", async () => {
+  await withFetch(hello, {}, async ({ fetch, web }) => {
+    for (let ticks = 0; ticks < 12; ticks++) {
+      const abort = new AbortController();
+      const before = web.seen.length;
+      const fetching = fetch("http://a.test/", { signal: abort.signal }).then((response) => response.text());
+      const got = fetching.catch((error) => error);
+      await web.until(() => web.seen.length > before);
+      await new Promise<void>((resolve) => after(ticks, resolve));
+      abort.abort(reason);
+      const result = await got;
+      assertEquals(result === reason || result === "hello", true, `after ${ticks} turns: ${result}`);
+    }
+  });
+});
+
+/** Calls after so many turns of the event loop. */
+function after(turns: number, done: () => void): void {
+  if (turns === 0) done();
+  else setImmediate(() => after(turns - 1, done));
 }
 
 test("an abort while the answer is awaited closes the connection", async () => {
