@@ -70,7 +70,8 @@ export class Socks5Agent extends Agent {
    *
    * @param client What connects: a `Socks5Client`, or something else with its `connect`. Closing it stays with the caller.
    * @param options Those of `https.Agent`.
-   * @throws {TypeError} If the client has no `connect`, or `https.Agent` has no such option.
+   * @throws {TypeError} If the client has no `connect`, or `https.Agent` has no such option; or if this is neither Deno nor Bun
+   * nor Node.
    */
   constructor(client: Pick<Socks5Client, "connect">, given: Socks5AgentOptions = {}) {
     if (typeof client?.connect !== "function") throw new TypeError(cannot("client", "a Socks5Client", client));

@@ -40,7 +40,8 @@ export { Socks5Agent, type Socks5AgentOptions } from "./agent.ts";
  * @returns A stream that ends both ways on the peer's end, as a `net.Socket`, unless `allowHalfOpen` is set. What goes
  * wrong is one `error` event, then `close`. The error of a tunnel has the `code` that Node gives to it and the `Socks5Error`
  * as its `cause`.
- * @throws {TypeError} If `open` is not a function, or an option is not what it must be.
+ * @throws {TypeError} If `open` is not a function, or an option is not what it must be; or if this is neither Deno nor
+ * Bun nor Node.
  *
  * @example A stream to an echo
  * ```ts

@@ -49,7 +49,8 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    * Opens a tunnel to the target, which is the caller's to close. The proxy resolves names, whatever its scheme, unless
    * `dns` is `"local"`.
    *
-   * @throws {TypeError} If the target or an option is malformed; {@linkcode RangeError} if a number is out of range.
+   * @throws {TypeError} If the target or an option is malformed, or this is neither Deno nor Bun nor Node and no
+   * `transport` was given; {@linkcode RangeError} if a number is out of range.
    * @throws The reason of `signal`, as it is, if that aborts.
    * @throws {ProxyError} If no proxy did its part.
    * @throws {LocalError} If this process may not or cannot open a connection.
