@@ -151,10 +151,14 @@ export class Socks5Agent extends Agent {
   }
 }
 
-/** What is asked for by whoever makes a request just now: nothing but the stack tells it. */
+/** What is asked for by whoever makes a request just now: nothing but the stack tells it, in the form of the runtime. */
 function protocolOfCaller(): string {
-  const { stack } = new Error();
-  return /new ClientRequest[^\n]*\n[^\n]*(node:https:|\/https\.ts:)/.test(String(stack)) ? "https:" : "http:";
+  const { stackTraceLimit, prepareStackTrace } = Error;
+  const trace = (how: object) => Object.entries(how).forEach(([name, it]) => Reflect.set(Error, name, it));
+  trace({ stackTraceLimit: 10, prepareStackTrace: undefined });
+  const stack = String(new Error().stack);
+  trace({ stackTraceLimit, prepareStackTrace });
+  return /new ClientRequest[^\n]*\n[^\n]*(node:https:|\/https\.ts:)/.test(stack) ? "https:" : "http:";
 }
 
 /** node:http counts a request's setTimeout() from `connect` on: here it limits the handshake, too. */

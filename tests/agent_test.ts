@@ -505,6 +505,34 @@ test("one agent is the global one of http: and https:, and still that of request
   });
 });
 
+test("a global agent tells https: from http: whatever else becomes of stack traces", async () => {
+  await withWeb({}, async ({ agent }) => {
+    const globals = [http.globalAgent, https.globalAgent] as const;
+    const { stackTraceLimit, prepareStackTrace } = Error;
+    const traces = [
+      { stackTraceLimit: 0 },
+      { stackTraceLimit: 1 },
+      { prepareStackTrace: (_: Error, sites: unknown) => sites }, // as depd and callsites have it
+      { prepareStackTrace: () => "mapped" },
+    ];
+    try {
+      Object.assign(http, { globalAgent: agent });
+      Object.assign(https, { globalAgent: agent });
+      for (const trace of traces) {
+        Object.assign(Error, { stackTraceLimit, prepareStackTrace, ...trace });
+        const asked = [http.get("http://example.com/"), https.get("https://example.com/")];
+        const after = { stackTraceLimit: Error.stackTraceLimit, prepareStackTrace: Error.prepareStackTrace };
+        Object.assign(Error, { stackTraceLimit, prepareStackTrace });
+        assertEquals(after, { stackTraceLimit, prepareStackTrace, ...trace });
+        assertEquals(await Promise.all(asked.map(answer)), ["GET example.com/", "GET example.com/"]);
+      }
+    } finally {
+      Object.assign(Error, { stackTraceLimit, prepareStackTrace });
+      [http.globalAgent, https.globalAgent] = globals;
+    }
+  });
+});
+
 test("an agent keeps connections that know nothing of room, too", async () => {
   await withWeb({}, async ({ client, proxy }) => {
     const bare = async (...args: Parameters<Socks5Client["connect"]>) => {
