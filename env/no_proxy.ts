@@ -1,4 +1,5 @@
 import { ATYP, type Host, parseHost, parseTarget, splitHostPort, type Target } from "../src/address.ts";
+import { isA } from "../src/errors.ts";
 
 /** Reads a list as `NO_PROXY` has it, and tells whether a target, a host without a port or a URL is in it. */
 export function exemptions(list: string): (target: Target | URL) => boolean {
@@ -18,7 +19,7 @@ const nothing: Rule = () => false;
 const PORTS: Readonly<Record<string, number>> = { "http:": 80, "https:": 443, "ws:": 80, "wss:": 443, "ftp:": 21 };
 
 function destination(target: Target | URL): Destination {
-  if (target instanceof URL) {
+  if (isA(URL, target)) {
     const port = target.port === "" ? PORTS[target.protocol] : Number(target.port);
     return { ...parseTarget({ hostname: target.hostname, port: port ?? 1 }), port };
   }

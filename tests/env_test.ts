@@ -208,6 +208,10 @@ test("bypasses() takes a URL, and a host without a port, to which no port applie
     ["[::1]:443", true],
   ];
   for (const [target, exempt] of cases) assertEquals(bypasses(target), exempt, String(target));
+  // that of another realm, as of jsdom
+  const { protocol, hostname, port } = new URL("https://a.test/");
+  const foreign = { protocol, hostname, port, [Symbol.toStringTag]: "URL" };
+  assertEquals(bypasses(foreign as unknown as URL), true);
 });
 
 test("where variables are one in both cases, as on Windows, http_proxy is no other than HTTP_PROXY to a CGI program", () => {
