@@ -99,10 +99,12 @@ class GuardedConn<S> extends SoundConn implements Conn<S> {
   }
 
   markInUse(): boolean {
-    try {
-      return this.#conn.markInUse?.() ?? true;
-    } catch {
-      return false;
-    }
+    let isOpen = false;
+    void quietly(() => {
+      const answer: unknown = this.#conn.markInUse?.();
+      isOpen = answer !== false;
+      return answer; // a promise is none of the contract, and its error nobody's
+    });
+    return isOpen;
   }
 }

@@ -36,6 +36,10 @@ const CONNS: Record<string, (good: FakeConn) => object> = {
   "ref() and unref() throw": () => ({ ref: fail, unref: fail }),
   "ref() and unref() reject": () => ({ ref: () => Promise.reject(REASON), unref: () => Promise.reject(REASON) }),
   "markIdle() and markInUse() throw": () => ({ markIdle: fail, markInUse: fail }),
+  "markIdle() and markInUse() reject": () => ({
+    markIdle: () => Promise.reject(REASON),
+    markInUse: () => Promise.reject(REASON),
+  }),
   "startTls() throws": () => ({ startTls: fail }),
   "startTls() never settles": () => ({ startTls: never }),
   "startTls() gives nothing": () => ({ startTls: wrong(undefined) }),
