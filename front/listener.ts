@@ -67,7 +67,8 @@ export async function listen(connects: Connects, plan: Plan): Promise<Listener> 
   const wake = () => newServer().on("error", plan.tell).listen(server);
   const waking = versions.deno ? setInterval(wake, WAKE).unref() : undefined;
   const { port } = server.address() as AddressInfo;
-  const route = new Route(connects, plan.hostname, port, { [Symbol.iterator]: () => open.keys() });
+  const clients = { [Symbol.iterator]: () => open.keys() };
+  const route = new Route(connects, plan.hostname, port, clients, plan.target !== undefined);
 
   async function stop(): Promise<void> {
     clearInterval(waking);

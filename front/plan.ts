@@ -95,9 +95,6 @@ export function planFor(given: FrontOptions): Plan {
   if (target !== undefined && credentials !== undefined) {
     throw new TypeError("Cannot combine credentials with target: with a fixed target nobody is asked for them");
   }
-  if (target !== undefined && target.port === port && isLoopback(target.hostname)) {
-    throw new TypeError(`Cannot use target as a way out: ${target.name} is the front itself`);
-  }
   const headTimeout = milliseconds("headTimeout", options.headTimeout, 10_000);
   const idleTimeout = milliseconds("idleTimeout", options.idleTimeout, 60_000);
   const tell = (error: Error) => {

@@ -18,19 +18,22 @@ export class Route {
   readonly #hostname: string;
   readonly #port: number;
   readonly #clients: Iterable<Accepted>;
+  readonly #isFixed: boolean;
   readonly #bound: Set<string> = new Set();
 
-  constructor(client: Connects, hostname: string, port: number, clients: Iterable<Accepted>) {
+  /** With a fixed target, `localhost` is the machine of the proxy: there a port of the same number is as good as any. */
+  constructor(client: Connects, hostname: string, port: number, clients: Iterable<Accepted>, isFixed: boolean) {
     this.#client = client;
     this.#hostname = hostname;
     this.#port = port;
     this.#clients = clients;
+    this.#isFixed = isFixed;
   }
 
   /** Connects, unless the client of the front goes before. */
   async connect(target: Address, { credentials }: Pass, client: Accepted): Promise<Socks5Conn> {
     const isOwnPort = target.port === this.#port;
-    if (isOwnPort && this.#isOwn(target.hostname)) throw new Loop("The target is this port");
+    if (isOwnPort && !this.#isFixed && this.#isOwn(target.hostname)) throw new Loop("The target is this port");
     const conn = await this.#client.connect(target.name, { credentials, signal: client.gone });
     try {
       if (isOwnPort) this.#refuseLoop(conn, client);

@@ -189,7 +189,6 @@ const wrong: [FrontOptions, typeof TypeError | typeof RangeError, RegExp][] = [
   [{ onError: "secret" as unknown as () => void }, TypeError, /onError/],
   [{ target: "web.test" }, TypeError, /target/],
   [{ target: "web.test:0" }, RangeError, /target/],
-  [{ target: "127.0.0.1:9999", port: 9999 }, TypeError, /target/],
   [{ target: "web.test:80", credentials: ALICE }, TypeError, /credentials/],
   [{ credentials: { username: "", password: "secret" } }, RangeError, /credentials/],
   [{ credentials: { username: "a:b", password: "secret" } }, TypeError, /credentials/],

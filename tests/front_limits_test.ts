@@ -187,6 +187,21 @@ test("next-hop is a string of RFC 8941", () =>
     assertMatch(await ask('CONNECT a"b;c=d:80 HTTP/1.1\r\n\r\n'), /; next-hop="a\\"b;c=d:80"\r\n/);
   }));
 
+test("a fixed target may be the same port of the proxy's own machine", async () => {
+  const port = await freePort();
+  const echo = await startEcho();
+  await withFront(
+    { proxy: { rules: () => echo }, front: { port, target: `localhost:${port}` } },
+    async ({ dial, proxy }) => {
+      const client = await dial("hello");
+      assertEquals(text(await client.read(5)), "hello");
+      client.close();
+      assertEquals(proxy.connections[0]!.request?.port, port);
+    },
+  );
+  await echo.close();
+});
+
 // a proxy that says from where it connects, as RFC 1928 section 6 wants it
 test("a fixed target that leads back by a name is found out, and onError told", async () => {
   const port = await freePort();
