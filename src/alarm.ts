@@ -1,3 +1,5 @@
+import { Members } from "./members.ts";
+
 /** What ends by a clock. */
 export interface Sleeper {
   /** When, on the clock of `performance.now()`; `Infinity` is never. */
@@ -11,7 +13,7 @@ export interface Sleeper {
  * anybody there is no timer.
  */
 export class Alarm<T extends Sleeper> {
-  readonly #sleepers = new Set<T>();
+  readonly #sleepers = new Members<T>();
   readonly #keepsAlive: boolean;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #at = Infinity;

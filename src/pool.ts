@@ -1,3 +1,4 @@
+import { Members } from "./members.ts";
 import { type CloseReason, Place, type Pooled } from "./place.ts";
 import { Queue, type Want } from "./queue.ts";
 import { Shelf } from "./shelf.ts";
@@ -19,7 +20,7 @@ export class Pool<C extends Pooled> {
   /** Told that a tunnel has left its place. */
   onRoom: (() => void) | undefined;
   readonly #limits: PoolLimits;
-  readonly #held = new Set<Place<C>>();
+  readonly #held = new Members<Place<C>>();
   readonly #resting = new Set<Place<C>>(); // the longest resting first
   readonly #filling = new Set<Place<C>>();
   readonly #idle: Shelf<C>;

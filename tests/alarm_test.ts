@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { Alarm, type Sleeper } from "../src/alarm.ts";
+import { Members } from "../src/members.ts";
 import { LONGEST } from "../src/settings.ts";
 import { random } from "./support/random.ts";
 import { test } from "./support/test.ts";
@@ -320,5 +321,17 @@ timed("random sleepers: none is woken early, none is forgotten, and there is one
     }
     for (const dreamer of wanted.keys()) alarm.delete(dreamer);
     assertEquals(watch.armed, [], `seed ${seed}`);
+  }
+});
+
+test("members that come and go are those of a set, in the order in which they came", () => {
+  const [members, set] = [new Members<number>(), new Set<number>()];
+  const next = random(1);
+  for (let i = 0; i < 5_000; i++) {
+    const member = Math.floor(200 * next());
+    const how = next() < 0.5 ? "add" : "delete";
+    members[how](member);
+    set[how](member);
+    assertEquals([members.size, ...members], [set.size, ...set]);
   }
 });

@@ -83,6 +83,7 @@ const floors = [
   ["src/place.ts"],
   ["src/scope.ts"],
   ["src/alarm.ts", "src/arrivals.ts", "src/guard.ts", "src/method.ts", "src/pipelining.ts"],
+  ["src/members.ts"],
   ["src/proxy.ts"],
   ["src/association.ts", "src/drive.ts", "src/relay.ts", "src/tls.ts", "src/tls_options.ts"],
   ["src/handshake.ts", "src/udp.ts"],
