@@ -1,11 +1,5 @@
 import { cannot } from "../src/errors.ts";
 
-/** One of some words. */
-export function choice<T extends string>(name: string, value: T, words: readonly T[]): T {
-  if (!words.includes(value)) throw new TypeError(cannot(name, `one of ${words.join(", ")}`, value));
-  return value;
-}
-
 /** A whole number from 0. */
 export function whole(name: string, value: number, most = 255): number {
   const want = `a whole number from 0 to ${most}`;

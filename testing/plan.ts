@@ -1,7 +1,7 @@
-import { checkFunction, checkOptions, type Known, ownOptions, unknownOption } from "../src/arguments.ts";
+import { checkFunction, checkOptions, choice, type Known, ownOptions, unknownOption } from "../src/arguments.ts";
 import { cannot } from "../src/errors.ts";
 import { milliseconds } from "../src/settings.ts";
-import { choice, whole } from "./checks.ts";
+import { whole } from "./checks.ts";
 import type { TestConnection, TestCredentials } from "./log.ts";
 import type { TestProxyOptions, TestRule, TestUdp } from "./options.ts";
 import { type Script, scriptsOf } from "./script.ts";

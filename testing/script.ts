@@ -1,8 +1,7 @@
-import { isBytes } from "../src/arguments.ts";
+import { checkOptions, choice, isBytes, type Known } from "../src/arguments.ts";
 import { cannot } from "../src/errors.ts";
 import { milliseconds } from "../src/settings.ts";
-import { checkOptions, type Known } from "../src/arguments.ts";
-import { choice, whole } from "./checks.ts";
+import { whole } from "./checks.ts";
 import type { TestEnding, TestFault, TestStep } from "./faults.ts";
 import { encodeReply, type ReplyFields } from "./reply.ts";
 
