@@ -5,6 +5,7 @@ import { versions } from "node:process";
 import * as tls from "node:tls";
 import { ownerOf } from "../src/tls_options.ts";
 import type { Conn, TlsOptions } from "../src/transport.ts";
+import { drained } from "./drained.ts";
 import { ConnDuplex } from "./duplex.ts";
 import { NodePipe } from "./node_pipe.ts";
 import { nameError } from "./server_identity.ts";
@@ -189,14 +190,4 @@ function contextsOf(owner: object): Contexts {
   let contexts = privateContexts.get(owner);
   if (contexts === undefined) privateContexts.set(owner, contexts = new Map());
   return contexts;
-}
-
-function drained(stream: Duplex): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      stream.off("drain", done).off("close", done);
-      resolve();
-    };
-    stream.on("drain", done).on("close", done);
-  });
 }

@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import { type ClientRequest, type IncomingMessage, request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
+import { drained } from "../adapters/drained.ts";
 import type { FetchAgent } from "./agent.ts";
 import type { Call } from "./call.ts";
 import type { FetchRequest } from "./request.ts";
@@ -134,15 +135,4 @@ class Attempt {
 /** For Bun, whose `node:http` takes no bytes of another realm. */
 function nodeBytes({ buffer, byteOffset, byteLength }: ArrayBufferView): Buffer {
   return Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength);
-}
-
-/** Resolves when more may be written, or nothing any more. */
-function drained(request: ClientRequest): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      request.off("drain", done).off("close", done);
-      resolve();
-    };
-    request.on("drain", done).on("close", done);
-  });
 }

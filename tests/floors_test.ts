@@ -58,7 +58,7 @@ const floors = [
   ["adapters/node_pipe.ts"],
   ["adapters/bun_socket.ts", "adapters/datagrams.ts", "adapters/duplex.ts", "adapters/lookup.ts", "adapters/talk.ts"],
   ["adapters/server_identity.ts"],
-  ["adapters/idle_timer.ts", "adapters/socket_error.ts"],
+  ["adapters/drained.ts", "adapters/idle_timer.ts", "adapters/socket_error.ts"],
   ["src/lazy.ts"],
   ["src/client.ts"],
   ["src/associating.ts", "src/binding.ts", "src/check.ts"],
@@ -102,7 +102,7 @@ const doors: { from: RegExp; to: RegExp; kind: Kind }[] = [
   },
   {
     from: /^fetch\/(?!(mod|request|request_body|form_data|options)\.ts)/,
-    to: /^(fetch\/|src\/errors\.ts$|(adapters\/duplex|agent\/agent)\.ts$|node:)/,
+    to: /^(fetch\/|src\/errors\.ts$|(adapters\/(drained|duplex)|agent\/agent)\.ts$|node:)/,
     kind: "value",
   },
   {
@@ -125,7 +125,7 @@ const doors: { from: RegExp; to: RegExp; kind: Kind }[] = [
   { from: /^adapters\/deno(_\w+)?\.ts$/, to: /^adapters\/(deno_\w+|lookup|tls)\.ts$/, kind: "value" },
   { from: /^adapters\/bun(_\w+)?\.ts$/, to: /^adapters\/(bun_\w+|lookup|roots|talk|tls)\.ts$/, kind: "value" },
   { from: /^adapters\/node(_\w+)?\.ts$/, to: /^adapters\/(node_\w+|lookup|talk|tls)\.ts$/, kind: "value" },
-  { from: /^adapters\/tls\.ts$/, to: /^adapters\/(duplex|node_pipe|roots|talk)\.ts$/, kind: "value" },
+  { from: /^adapters\/tls\.ts$/, to: /^adapters\/(drained|duplex|node_pipe|roots|talk)\.ts$/, kind: "value" },
   { from: /^adapters\/(?!runtime|talk)/, to: /^node:/, kind: "value" },
   {
     from: /^agent\//,
