@@ -42,7 +42,6 @@ export class FetchAgent extends Socks5Agent {
 
   /** Closes all connections, and resolves when none is left. */
   async close(): Promise<void> {
-    this.destroy();
     for (const stream of this.#open.keys()) stream.destroy();
     await Promise.all(this.#open.values());
   }

@@ -26,6 +26,11 @@ export class Call {
     this.stop?.(reason);
   }
 
+  /** Throws the reason if it was ended from outside. */
+  throwIfOver(): void {
+    if (this.over !== undefined) throw this.over.reason;
+  }
+
   /** Says that nothing of it is left. */
   done(): void {
     this.#calls.delete(this);

@@ -20,9 +20,10 @@ export type UndiciConnectCallback = (...args: [error: null, socket: Socket] | [e
 export type UndiciConnector = (options: UndiciConnectOptions, callback: UndiciConnectCallback) => void;
 
 /**
- * Makes what undici 6, 7 or 8 of your own connects with, on Node. The certificate of a target has to be for the
- * host of the URL; HTTP/1.1 alone is spoken. A failure has the code that Node gives it, by which undici's `RetryAgent`
- * decides, and the `Socks5Error` as its `cause`; with undici's `fetch()` it is itself the `cause`. What is open belongs to undici: `close()` and `destroy()` are those of its `Agent`.
+ * Makes what undici 6, 7 or 8 of your own connects with, on Node. The certificate of a target must match the host of the
+ * URL; HTTP/1.1 alone is spoken. A failure has the code that Node gives it, by which undici's `RetryAgent` decides, and
+ * the `Socks5Error` as its `cause`; undici's `fetch()` makes it the `cause` of its own error. What is open belongs to
+ * undici: `close()` and `destroy()` are those of its `Agent`.
  *
  * @throws {TypeError} If an option is malformed, and on Bun: there `undici` is a stand-in that takes an `Agent` and goes
  * past it.
@@ -40,62 +41,25 @@ export type UndiciConnector = (options: UndiciConnectOptions, callback: UndiciCo
  */
 export function createConnector(client: Connects, options: { tls?: FetchTls | undefined } = {}): UndiciConnector {
   checkConnects(client);
-  const connections = new Connections(client, parseOptions("the options of createConnector()", options), true);
+  const tls = parseOptions("the options of createConnector()", options);
   if (runtimeName() === "Bun") {
     throw new TypeError(
       "Cannot use undici on Bun, which has a stand-in for it that connects directly: use createFetch()",
     );
   }
-  return (options, callback) => connections.open(options, callback);
-}
-
-/** Opens connections for undici, and knows them until they are closed. */
-export class Connections {
-  readonly #client: Connects;
-  readonly #tls: FetchTls;
-  readonly #asNode: boolean;
-  readonly #open: Map<ConnDuplex, Promise<void>> = new Map();
-  #over: Error | undefined;
-
-  /** `asNode`: errors have the codes of Node. */
-  constructor(client: Connects, tls: FetchTls, asNode = false) {
-    this.#client = client;
-    this.#tls = tls;
-    this.#asNode = asNode;
-  }
-
-  /** Opens one. The signal counts until it is open. */
-  open(options: UndiciConnectOptions, callback: UndiciConnectCallback, signal?: AbortSignal): void {
-    this.#socket(options, signal).then(
+  return (options, callback) => {
+    open(client, tls, options).then(
       (socket) => callback(null, socket as unknown as Socket),
       (error) => callback(error, null),
     );
-  }
+  };
+}
 
-  /** Ends all that is open or opening, and resolves when nothing is left. */
-  async close(reason: Error): Promise<void> {
-    this.#over = reason;
-    for (const socket of this.#open.keys()) socket.destroy(reason);
-    await Promise.all(this.#open.values());
-  }
-
-  async #socket(options: UndiciConnectOptions, signal: AbortSignal | undefined): Promise<ConnDuplex> {
-    const { ConnDuplex } = await import("../adapters/duplex.ts");
-    if (this.#over !== undefined) throw this.#over;
-    const open = (signal: AbortSignal) => connectTo(this.#client, this.#tls, options, { signal });
-    const socket = givesWay(new ConnDuplex(open, {}, this.#asNode ? undefined : (error) => error));
-    const gone = new Promise<void>((resolve) => socket.once("close", resolve));
-    this.#open.set(socket, gone.then(() => void this.#open.delete(socket)));
-    const abort = () => socket.destroy(signal!.reason);
-    signal?.addEventListener("abort", abort);
-    try {
-      if (signal?.aborted) abort();
-      await opened(socket);
-      return socket;
-    } finally {
-      signal?.removeEventListener("abort", abort);
-    }
-  }
+async function open(client: Connects, tls: FetchTls, options: UndiciConnectOptions): Promise<ConnDuplex> {
+  const { ConnDuplex } = await import("../adapters/duplex.ts");
+  const socket = givesWay(new ConnDuplex((signal) => connectTo(client, tls, options, { signal })));
+  await opened(socket);
+  return socket;
 }
 
 /** undici says by `unref()` that a connection has nothing to do, and by `ref()` that it is to be used. */

@@ -31,7 +31,7 @@ const IDEMPOTENT = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"];
  */
 export async function exchange(hop: Hop, fields: Fields, agent: FetchAgent, call: Call): Promise<Answer> {
   for (;;) {
-    if (call.over !== undefined) throw call.over.reason;
+    call.throwIfOver();
     const attempt = new Attempt(hop, fields, agent);
     call.stop = (reason) => attempt.stop(reason);
     try {

@@ -51,7 +51,7 @@ export class Fetcher {
 
   /** Fetches hop by hop ("HTTP-redirect fetch" of the Fetch standard). */
   async #follow(request: FetchRequest, call: Call): Promise<Response> {
-    if (call.over !== undefined) throw call.over.reason;
+    call.throwIfOver();
     const { url, method } = request;
     if (url.protocol === "data:" || url.protocol === "blob:") {
       const response = localFetch(url, method, request.headers.get("range"));
@@ -82,6 +82,7 @@ export class Fetcher {
   }
 
   async #respond(answer: Answer, hop: Hop, integrity: string, redirected: boolean, call: Call): Promise<Response> {
+    call.throwIfOver();
     const { message } = answer;
     const status = message.statusCode!;
     const facts = { url: withoutFragment(hop.url), redirected, status, statusText: message.statusMessage ?? "" };
@@ -90,7 +91,7 @@ export class Fetcher {
       await drain(answer);
       call.done();
     }
-    if (call.over !== undefined) throw call.over.reason;
+    call.throwIfOver();
     if (integrity === "") return responseOf(body, fieldsOf(message), facts);
     const bytes = body && new Uint8Array(await new Response(body).arrayBuffer());
     if (bytes === null || !matches(bytes, integrity)) {
@@ -129,7 +130,8 @@ async function wholeOf({ message, request }: Answer): Promise<Uint8Array<ArrayBu
   if (headers["content-length"] !== String(readableLength)) return undefined;
   const chunk = message.read() as Uint8Array | null;
   message.resume(); // to its end
-  await new Promise((resolve) => request.once("close", resolve)); // for the next request of who is told now
+  // until the next request of the caller can have the connection; a turn at most, since it may be closed already
+  await Promise.race([new Promise((resolve) => request.once("close", resolve)), turn()]);
   return new Uint8Array(chunk ?? []);
 }
 

@@ -36,7 +36,7 @@ export async function connectTo(
 /** Throws a `TypeError` if it does not connect. */
 export function checkConnects(client: Connects): void {
   if (typeof client?.connect !== "function") {
-    throw new TypeError("Cannot use client as what connects: it has no connect()");
+    throw new TypeError("Cannot use client: it has no connect()");
   }
 }
 

@@ -5,7 +5,7 @@ import { checkHttp } from "./request.ts";
 
 const STATUSES = [301, 302, 303, 307, 308];
 const ABOUT_THE_BODY = ["content-encoding", "content-language", "content-length", "content-location", "content-type"];
-const OF_THE_ORIGIN = ["authorization", "cookie", "host", "proxy-authorization"];
+const OF_THE_ORIGIN = ["authorization", "cookie"];
 
 const MOST_BYTES = 65_536;
 const MOST_MILLISECONDS = 1_000;
@@ -63,6 +63,7 @@ export function drain({ message, request }: Answer): Promise<void> {
       clearTimeout(timer);
       resolve();
     };
+    if (message.destroyed) return done(); // it has said so already
     message.on("end", done).on("close", done).on("data", (bytes: Uint8Array) => {
       if ((left -= bytes.length) < 0) message.destroy();
     });

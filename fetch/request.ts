@@ -73,24 +73,25 @@ export function requestOf(input: RequestInfo | URL, options: RequestInit | null)
   }
   if (given.window != null) throw new TypeError("Cannot use init.window: it must be null");
   if (given.referrer !== undefined && given.referrer !== "" && !URL.canParse(String(given.referrer))) {
-    throw new TypeError("Cannot use init.referrer: it is no URL");
+    throw new TypeError("Cannot use init.referrer: it is not a URL");
   }
   const request = isRequest(input) ? input : undefined;
+  const { method: givenMethod, headers: fields, body: givenBody, mode, signal: givenSignal, duplex } = init;
   const url = urlOf(request?.url ?? String(input));
-  const method = methodOf(init.method ?? request?.method ?? "GET");
-  const headers = headersOf(init.headers ?? request?.headers);
-  if (init.body != null && (method === "GET" || method === "HEAD")) {
+  const method = methodOf(givenMethod ?? request?.method ?? "GET");
+  const headers = headersOf(fields ?? request?.headers);
+  if (givenBody != null && (method === "GET" || method === "HEAD")) {
     throw new TypeError(`Cannot use init.body: the method is ${method}`);
   }
-  if (init.mode === "no-cors" && !["GET", "HEAD", "POST"].includes(method)) {
+  if (mode === "no-cors" && !["GET", "HEAD", "POST"].includes(method)) {
     throw new TypeError('Cannot use init.mode "no-cors": it is for GET, HEAD and POST');
   }
-  const signal = signalOf(init.signal === undefined ? request?.signal : init.signal);
+  const signal = signalOf(givenSignal === undefined ? request?.signal : givenSignal);
   // not of an async iterable: that is what code for node-fetch gives, which knows no duplex
-  if (isStream(init.body) && init.duplex === undefined) {
+  if (isStream(givenBody) && duplex === undefined) {
     throw new TypeError('Cannot use init.body as a stream without init.duplex: "half"');
   }
-  const body = init.body != null ? bodyOf(init.body, headers) : request?.body ? takenFrom(request) : null;
+  const body = givenBody != null ? bodyOf(givenBody, headers) : request?.body ? takenFrom(request) : null;
   if (signal?.aborted) {
     cancelBody(body, signal.reason);
     throw signal.reason;
@@ -101,7 +102,7 @@ export function requestOf(input: RequestInfo | URL, options: RequestInit | null)
     headers,
     body,
     redirect: init.redirect ?? request?.redirect ?? "follow",
-    mode: init.mode ?? request?.mode ?? "cors",
+    mode: mode ?? request?.mode ?? "cors",
     integrity: init.integrity ?? request?.integrity ?? "",
     cache: init.cache ?? request?.cache ?? "default",
     signal,

@@ -48,7 +48,7 @@ function contentLength({ method, headers, body }: Hop): string | undefined {
   }
   const given = headers.get("content-length") ?? undefined;
   if (given !== undefined && !/^\d+$/.test(given)) {
-    throw new TypeError("Cannot use the field Content-Length of init.headers: it is no whole number");
+    throw new TypeError("Cannot use the field Content-Length of init.headers: it is not a whole number");
   }
   return given;
 }

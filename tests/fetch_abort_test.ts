@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { setImmediate } from "node:timers";
+import { createFetch } from "../fetch/mod.ts";
 import { withFetch } from "./support/fetch_stage.ts";
 import type { TestFault, TestStep } from "../testing/mod.ts";
 import { test } from "./support/test.ts";
@@ -32,26 +32,48 @@ for (const [what, step, fault, schemes] of steps) {
   }
 }
 
-test("an abort in the moment in which the answer is there rejects with the reason, or leaves a body that does", async () => {
-  await withFetch(hello, {}, async ({ fetch, web }) => {
-    for (let ticks = 0; ticks < 12; ticks++) {
-      const abort = new AbortController();
-      const before = web.seen.length;
-      const fetching = fetch("http://a.test/", { signal: abort.signal }).then((response) => response.text());
-      const got = fetching.catch((error) => error);
-      await web.until(() => web.seen.length > before);
-      await new Promise<void>((resolve) => after(ticks, resolve));
-      abort.abort(reason);
-      const result = await got;
-      assertEquals(result === reason || result === "hello", true, `after ${ticks} turns: ${result}`);
-    }
-  });
-});
+const moments: [what: string, answer: Answer, method: string][] = [
+  ["a small body", hello, "GET"],
+  ["a body of many parts", (_, response) => response.end(new Uint8Array(1_000_000)), "GET"],
+  ["no body", hello, "HEAD"],
+  ["a redirect", (request, response) => {
+    if (request.url === "/end") response.end("hello");
+    else response.writeHead(302, { location: "/end" }).end("ignored");
+  }, "GET"],
+];
 
-/** Calls after so many turns of the event loop. */
-function after(turns: number, done: () => void): void {
-  if (turns === 0) done();
-  else setImmediate(() => after(turns - 1, done));
+for (const [what, answer, method] of moments) {
+  test(`an abort so many microtasks after an answer with ${what} came rejects with the reason, or comes too late`, async () => {
+    await withFetch(answer, {}, async ({ client, proxy }) => {
+      for (let hops = 0; hops < 40; hops++) {
+        const abort = new AbortController();
+        const fetch = createFetch({
+          async connect(target, options) {
+            const conn = await client.connect(target, options);
+            const read = conn.read.bind(conn);
+            return Object.assign(conn, {
+              async read(p: Uint8Array) {
+                const n = await read(p);
+                after(hops, () => abort.abort(reason));
+                return n;
+              },
+            });
+          },
+        });
+        const got = fetch("http://a.test/", { method, signal: abort.signal }).then((response) => response.bytes());
+        const result = await got.catch((error) => error);
+        assertEquals(result === reason || result instanceof Uint8Array, true, `after ${hops}: ${result}`);
+        await fetch.close();
+      }
+      await proxy.until(() => proxy.open === 0);
+    });
+  });
+}
+
+/** Calls after so many microtasks. */
+function after(hops: number, done: () => void): void {
+  if (hops === 0) done();
+  else queueMicrotask(() => after(hops - 1, done));
 }
 
 test("an abort while the answer is awaited closes the connection", async () => {

@@ -9,6 +9,7 @@ import { brotliCompressSync, constants } from "node:zlib";
 import type { ConnDuplex } from "../adapters/duplex.ts";
 import { FetchAgent } from "../fetch/agent.ts";
 import { createConnector, createFetch } from "../fetch/mod.ts";
+import { drain } from "../fetch/redirect.ts";
 import { ClosedError, Socks5Client, TlsError } from "../mod.ts";
 import { createTestProxy } from "../testing/mod.ts";
 import { certificates } from "./support/certificates.ts";
@@ -216,7 +217,6 @@ test("a small body that nobody reads leaves its connection for the next request"
   await withFetch(hello, {}, async ({ fetch, web }) => {
     for (let i = 0; i < 3; i++) {
       await fetch("http://a.test/");
-      await new Promise((resolve) => setTimeout(resolve, 10));
     }
     assertEquals(web.accepted, 1);
   });
@@ -266,6 +266,17 @@ for (const [what, answer, connections] of bodies) {
   });
 }
 
+test("what is left of an answer that is closed already is no reason to wait", async () => {
+  const web = await startWeb((_, response) => response.writeHead(302).write("the beginning"));
+  const request = get(`http://127.0.0.1:${web.port}/`);
+  const message = await new Promise<IncomingMessage>((resolve) => request.once("response", resolve));
+  const closed = new Promise((resolve) => message.once("close", resolve));
+  message.on("error", () => {}).destroy();
+  await closed;
+  await drain({ message, request });
+  await web.close();
+});
+
 test("the answer of a target may have a Proxy-Status, which means nothing", async () => {
   const status = 'socks5; error=connection_refused; next-hop="a.test:80"';
   await withFetch(
@@ -296,7 +307,7 @@ test("a connection that is kept ends after 90 seconds", async () => {
     const agent = new FetchAgent(client, {});
     const done = (url: string) =>
       new Promise<void>((resolve, reject) => {
-        get(url, { agent }, (it) => it.resume().once("end", () => setTimeout(resolve, 10))).once("error", reject);
+        get(url, { agent }, (it) => void it.resume()).once("error", reject).once("close", resolve);
       });
     const kept = () => Object.values(agent.freeSockets).flat() as unknown as ConnDuplex[];
     await done("http://a.test/");
