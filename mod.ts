@@ -14,11 +14,17 @@
  *
  * @module
  */
-export type { Target } from "./src/address.ts";
-export type { Association, Datagram } from "./src/association.ts";
+export type { Target } from "./src/protocol/address.ts";
+export type { Association, Datagram } from "./src/udp/association.ts";
 export type { CheckReport, CheckStep } from "./src/check.ts";
-export type { Socks5Stats } from "./src/client.ts";
-export type { AcceptedConn, AcceptOptions, Socks5Binding, Socks5Conn, StartTlsOptions } from "./src/connection.ts";
+export type { Socks5Stats } from "./src/core.ts";
+export type {
+  AcceptedConn,
+  AcceptOptions,
+  Socks5Binding,
+  Socks5Conn,
+  StartTlsOptions,
+} from "./src/tunnel/socks5_conn.ts";
 export {
   AuthError,
   ClosedError,
@@ -31,7 +37,7 @@ export {
 } from "./src/errors.ts";
 export type { Phase, Socks5ErrorCode, Socks5ErrorContext } from "./src/errors.ts";
 export type { EventDetails, Socks5Event } from "./src/events.ts";
-export type { AuthContext, AuthMethod, AuthSteps } from "./src/method.ts";
+export type { AuthContext, AuthMethod, AuthSteps } from "./src/config/auth_method.ts";
 export type {
   AssociateOptions,
   CheckOptions,
@@ -40,9 +46,9 @@ export type {
   PoolOptions,
   RetryOptions,
   Socks5Options,
-} from "./src/options.ts";
-export type { CloseReason } from "./src/place.ts";
-export type { Credentials, ProxySpec } from "./src/proxy.ts";
+} from "./src/config/options.ts";
+export type { CloseReason } from "./src/pool/lease.ts";
+export type { Credentials, ProxySpec } from "./src/config/proxy_url.ts";
 export { Socks5Client } from "./src/socks5_client.ts";
 export type {
   Bytes,

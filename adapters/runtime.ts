@@ -20,10 +20,10 @@ export const runtimeTransport: Transport = {
   },
   async lookup(hostname: string, options?: { signal?: AbortSignal | undefined }): Promise<readonly string[]> {
     runtimeName();
-    return await (await import("./lookup.ts")).lookup(hostname, options);
+    return await (await import("./dns.ts")).lookup(hostname, options);
   },
   async openDatagrams(isIpv6: boolean, handlers: DatagramHandlers): Promise<DatagramSocket> {
-    return await (await import("./datagrams.ts")).openDatagrams(isIpv6, handlers);
+    return await (await import("./udp_socket.ts")).openDatagrams(isIpv6, handlers);
   },
 };
 
@@ -39,9 +39,9 @@ export async function loadRuntime({ connect, lookup, tls }: Needs): Promise<void
   const name = connect || lookup || tls ? runtimeName() : undefined;
   await Promise.all([
     connect && !transport && (loading ??= load()),
-    lookup && import("./lookup.ts").then(({ loadDns }) => loadDns()),
+    lookup && import("./dns.ts").then(({ loadDns }) => loadDns()),
     tls && import("./tls.ts"),
-    tls && name === "Bun" && import("./bun_tls.ts"),
+    tls && name === "Bun" && import("./bun/tls.ts"),
   ]);
 }
 
@@ -74,9 +74,9 @@ async function load(): Promise<Transport> {
   try {
     // literal import() calls: nothing else is rewritten for npm
     const name = runtimeName();
-    if (name === "Deno") transport = (await import("./deno.ts")).denoTransport;
-    else if (name === "Bun") transport = (await import("./bun.ts")).bunTransport;
-    else transport = (await import("./node.ts")).nodeTransport;
+    if (name === "Deno") transport = (await import("./deno/mod.ts")).denoTransport;
+    else if (name === "Bun") transport = (await import("./bun/mod.ts")).bunTransport;
+    else transport = (await import("./node/mod.ts")).nodeTransport;
     return transport;
   } finally {
     loading = undefined; // a failed import is tried again

@@ -3,13 +3,13 @@ import { isIP, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { versions } from "node:process";
 import * as tls from "node:tls";
-import { ownerOf } from "../src/tls_options.ts";
+import { ownerOf } from "../src/config/tls_options.ts";
 import type { Conn, TlsOptions } from "../src/transport.ts";
 import { drained } from "./drained.ts";
 import { ConnDuplex } from "./duplex.ts";
-import { NodePipe } from "./node_pipe.ts";
+import { NodePipe } from "./node/pipe.ts";
 import { nameError } from "./server_identity.ts";
-import type { Securing } from "./talk.ts";
+import type { Securing } from "./socket_conn.ts";
 
 /** Starts TLS with `node:tls` over any connection, which is used up from then on; closing it ends the attempt. */
 export async function startTlsOver(conn: Conn, options: TlsOptions): Promise<Conn> {

@@ -1,6 +1,6 @@
 import { type CheckReport, Socks5Client } from "../mod.ts";
-import { parseTarget } from "../src/address.ts";
-import { labelOf, parseProxy } from "../src/proxy.ts";
+import { parseTarget } from "../src/protocol/address.ts";
+import { labelOf, parseProxy } from "../src/config/proxy_url.ts";
 import { interruptible } from "./interrupt.ts";
 import type { CliIo } from "./io.ts";
 import { Live } from "./live.ts";

@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { createReadStream } from "node:fs";
 import { proxyFromEnv } from "../env/mod.ts";
-import { parseProxy } from "../src/proxy.ts";
+import { parseProxy } from "../src/config/proxy_url.ts";
 import type { CliIo } from "./io.ts";
 import { ofArgument, UsageError } from "./outcome.ts";
 import type { Given } from "./usage.ts";

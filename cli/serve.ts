@@ -1,4 +1,4 @@
-import { type Front, type FrontOptions, serveFront } from "../front/mod.ts";
+import { type Front, type FrontOptions, serveFront } from "../serve/mod.ts";
 import { Socks5Client, type Socks5Event, type Socks5Stats } from "../mod.ts";
 import { signalled } from "./interrupt.ts";
 import type { CliIo } from "./io.ts";

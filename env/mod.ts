@@ -20,13 +20,13 @@
  * @module
  */
 import process from "node:process";
-import type { Target } from "../src/address.ts";
+import type { Target } from "../src/protocol/address.ts";
 import { nearest, own } from "../src/arguments.ts";
 import { cannot } from "../src/errors.ts";
-import { parseProxy } from "../src/proxy.ts";
+import { parseProxy } from "../src/config/proxy_url.ts";
 import { exemptions } from "./no_proxy.ts";
 
-export type { Target } from "../src/address.ts";
+export type { Target } from "../src/protocol/address.ts";
 export type { Endpoint } from "../src/transport.ts";
 
 /** A proxy that the environment names. */

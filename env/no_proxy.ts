@@ -1,4 +1,4 @@
-import { ATYP, type Host, parseHost, parseTarget, splitHostPort, type Target } from "../src/address.ts";
+import { ATYP, type Host, parseHost, parseTarget, splitHostPort, type Target } from "../src/protocol/address.ts";
 import { isA } from "../src/errors.ts";
 
 /** Reads a list as `NO_PROXY` has it, and tells whether a target, a host without a port or a URL is in it. */

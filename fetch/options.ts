@@ -1,8 +1,8 @@
 import type { Socks5Client } from "../mod.ts";
-import type { Socks5Conn } from "../src/connection.ts";
-import type { ConnectOptions } from "../src/options.ts";
+import type { Socks5Conn } from "../src/tunnel/socks5_conn.ts";
+import type { ConnectOptions } from "../src/config/options.ts";
 import { checkOptions, type Known } from "../src/arguments.ts";
-import { tlsOptions } from "../src/tls_options.ts";
+import { tlsOptions } from "../src/config/tls_options.ts";
 import type { TlsOptions } from "../src/transport.ts";
 
 /** What connects: a client, or whatever does as one does. */

@@ -1,13 +1,13 @@
-import { ATYP } from "./address.ts";
-import type { Alarm, Sleeper } from "./alarm.ts";
-import { type Dialler, type Identity, timedOut } from "./dial.ts";
+import { ATYP } from "./protocol/address.ts";
+import type { Alarm, Sleeper } from "./deadline_timer.ts";
+import { type Dialler, type Identity, timedOut } from "./attempt/dial.ts";
 import type { Phase, Socks5Error, Socks5ErrorCode } from "./errors.ts";
 import { rounded } from "./events.ts";
-import type { CheckPlan } from "./plan.ts";
-import { labelOf, type Proxy } from "./proxy.ts";
+import type { CheckPlan } from "./config/arguments_of.ts";
+import { labelOf, type Proxy } from "./config/proxy_url.ts";
 import { Scope } from "./scope.ts";
-import type { Settings } from "./settings.ts";
-import { FIRST_BYTE, Trial } from "./trial.ts";
+import type { Settings } from "./config/settings.ts";
+import { FIRST_BYTE, Trial } from "./proxy_probe.ts";
 
 /** What a check found out about one proxy: plain JSON, without secrets. */
 export interface CheckReport {

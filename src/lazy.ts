@@ -1,12 +1,12 @@
-import { type Target, Targets } from "./address.ts";
-import type { Association } from "./association.ts";
+import { type Target, Targets } from "./protocol/address.ts";
+import type { Association } from "./udp/association.ts";
 import type { CheckReport } from "./check.ts";
-import type { Core, Socks5Stats } from "./client.ts";
-import type { Socks5Binding, Socks5Conn } from "./connection.ts";
-import type { AssociateOptions, CheckOptions, CommandOptions, ConnectOptions } from "./options.ts";
-import { askName, askPeer, type Plan, planAssociate, planCheck, wish } from "./plan.ts";
+import type { Core, Socks5Stats } from "./core.ts";
+import type { Socks5Binding, Socks5Conn } from "./tunnel/socks5_conn.ts";
+import type { AssociateOptions, CheckOptions, CommandOptions, ConnectOptions } from "./config/options.ts";
+import { askName, askPeer, type Plan, planAssociate, planCheck, wish } from "./config/arguments_of.ts";
 
-let client: typeof import("./client.ts") | undefined;
+let client: typeof import("./core.ts") | undefined;
 
 /** A client whose core is loaded when it is first used: a program that only imports the package does not wait for it. */
 export class LazyCore<S> {
@@ -72,7 +72,7 @@ export class LazyCore<S> {
 
   /** One promise for all that waits, so that their order stays. */
   #load(): Promise<Core<S>> {
-    return this.#loading ??= import("./client.ts").then((module) => {
+    return this.#loading ??= import("./core.ts").then((module) => {
       client = module;
       return this.#loaded!;
     }).finally(() => this.#loading = undefined); // a failed import is tried again

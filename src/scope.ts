@@ -1,6 +1,6 @@
-import type { Alarm, Sleeper } from "./alarm.ts";
+import type { Alarm, Sleeper } from "./deadline_timer.ts";
 import { cannot, type Phase } from "./errors.ts";
-import { quietly } from "./guard.ts";
+import { quietly } from "./guarded_conn.ts";
 
 /** What is closed when an attempt ends; what `close()` throws is dropped. */
 export interface Owned {

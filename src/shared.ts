@@ -1,11 +1,11 @@
-import type { Alarm, Sleeper } from "./alarm.ts";
-import type { Use } from "./connection.ts";
+import type { Alarm, Sleeper } from "./deadline_timer.ts";
+import type { Use } from "./tunnel/socks5_conn.ts";
 import type { Socks5Event } from "./events.ts";
-import type { Failover } from "./failover.ts";
-import type { Tools } from "./opening.ts";
-import type { Pool } from "./pool.ts";
-import type { Session } from "./session.ts";
-import type { Warmer } from "./warmer.ts";
+import type { Failover } from "./request/failover.ts";
+import type { Tools } from "./attempt/open_tunnel.ts";
+import type { Pool } from "./pool/pool.ts";
+import type { Session } from "./tunnel/proxy_conn.ts";
+import type { Warmer } from "./request/warmer.ts";
 
 /** What the requests of a client have in common. */
 export interface Shared<S> extends Tools<S> {

@@ -1,13 +1,19 @@
 import { loadRuntime, runtimeStartTls, runtimeTransport } from "../adapters/runtime.ts";
-import type { Target } from "./address.ts";
-import type { Association } from "./association.ts";
+import type { Target } from "./protocol/address.ts";
+import type { Association } from "./udp/association.ts";
 import type { CheckReport } from "./check.ts";
-import type { Socks5Stats } from "./client.ts";
-import type { Socks5Binding, Socks5Conn } from "./connection.ts";
+import type { Socks5Stats } from "./core.ts";
+import type { Socks5Binding, Socks5Conn } from "./tunnel/socks5_conn.ts";
 import { LazyCore } from "./lazy.ts";
-import type { AssociateOptions, CheckOptions, CommandOptions, ConnectOptions, Socks5Options } from "./options.ts";
-import { type Load, plan } from "./plan.ts";
-import type { ProxySpec } from "./proxy.ts";
+import type {
+  AssociateOptions,
+  CheckOptions,
+  CommandOptions,
+  ConnectOptions,
+  Socks5Options,
+} from "./config/options.ts";
+import { type Load, plan } from "./config/arguments_of.ts";
+import type { ProxySpec } from "./config/proxy_url.ts";
 import type { Transport } from "./transport.ts";
 
 /**

@@ -1,8 +1,8 @@
 import { createServer, type Socket } from "node:net";
-import { ConnectionOver } from "./inbox.ts";
-import { type Line, reset } from "./line.ts";
+import { ConnectionOver } from "./reader.ts";
+import { type Line, reset } from "./server_conn.ts";
 import type { TestRequest } from "./log.ts";
-import type { Plan } from "./plan.ts";
+import type { Plan } from "./parse_options.ts";
 import { boundTo, encodeReply } from "./reply.ts";
 import { ownRule } from "./rules.ts";
 import { transfer } from "./tunnel.ts";

@@ -1,8 +1,8 @@
 import { serveBind } from "./bind.ts";
 import { serveConnect } from "./connect.ts";
-import type { Line } from "./line.ts";
+import type { Line } from "./server_conn.ts";
 import type { TestRequest } from "./log.ts";
-import type { Plan } from "./plan.ts";
+import type { Plan } from "./parse_options.ts";
 import { serveResolve } from "./resolve.ts";
 import { serveUdp } from "./udp.ts";
 

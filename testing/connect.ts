@@ -1,9 +1,9 @@
 import { connect } from "node:net";
 import { type Duplex, PassThrough } from "node:stream";
-import { ConnectionOver } from "./inbox.ts";
-import type { Line } from "./line.ts";
+import { ConnectionOver } from "./reader.ts";
+import type { Line } from "./server_conn.ts";
 import type { TestRequest } from "./log.ts";
-import type { Plan } from "./plan.ts";
+import type { Plan } from "./parse_options.ts";
 import { encodeReply, type ReplyFields } from "./reply.ts";
 import { ruleFor } from "./rules.ts";
 import { transfer } from "./tunnel.ts";

@@ -5,7 +5,7 @@
  * @module
  */
 import type { TestProxyOptions } from "./options.ts";
-import { planFor } from "./plan.ts";
+import { planFor } from "./parse_options.ts";
 import { LoopbackProxy, type TestProxy } from "./proxy.ts";
 
 export type { Bytes, Endpoint } from "../src/transport.ts";

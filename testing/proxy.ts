@@ -1,10 +1,10 @@
 import { createServer, type Server } from "node:net";
 import type { Endpoint } from "../src/transport.ts";
-import { Line } from "./line.ts";
+import { Line } from "./server_conn.ts";
 import { type Log, newLog, type TestConnection } from "./log.ts";
-import type { Plan } from "./plan.ts";
-import { serve } from "./session.ts";
-import { Watch } from "./watch.ts";
+import type { Plan } from "./parse_options.ts";
+import { serve } from "./handshake.ts";
+import { Watch } from "./changes.ts";
 
 /** A SOCKS5 server on loopback for tests: it proxies CONNECT, errs on demand and keeps a log. */
 export interface TestProxy {

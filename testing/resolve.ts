@@ -1,6 +1,6 @@
-import type { Line } from "./line.ts";
+import type { Line } from "./server_conn.ts";
 import type { TestRequest } from "./log.ts";
-import type { Plan } from "./plan.ts";
+import type { Plan } from "./parse_options.ts";
 import { boundTo, encodeReply } from "./reply.ts";
 import { ownRule } from "./rules.ts";
 

@@ -1,6 +1,6 @@
 import type { TestRequest } from "./log.ts";
 import type { TestRule } from "./options.ts";
-import type { Plan } from "./plan.ts";
+import type { Plan } from "./parse_options.ts";
 
 /** What becomes of a request: what the plan says, and else that loopback is reached and nothing more. */
 export function ruleFor(request: TestRequest, plan: Plan): TestRule {

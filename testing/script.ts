@@ -1,7 +1,7 @@
 import { checkOptions, choice, isBytes, type Known } from "../src/arguments.ts";
 import { cannot } from "../src/errors.ts";
-import { milliseconds } from "../src/settings.ts";
-import { whole } from "./checks.ts";
+import { milliseconds } from "../src/config/settings.ts";
+import { whole } from "./validate.ts";
 import type { TestEnding, TestFault, TestStep } from "./faults.ts";
 import { encodeReply, type ReplyFields } from "./reply.ts";
 

@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
-import { closed, type Line, reset } from "./line.ts";
-import type { Plan } from "./plan.ts";
+import { closed, type Line, reset } from "./server_conn.ts";
+import type { Plan } from "./parse_options.ts";
 
 /** Carries bytes both ways, with the faults of the tunnel, until both sides are closed. */
 export async function transfer(line: Line, target: Duplex, plan: Plan): Promise<void> {

@@ -1,9 +1,9 @@
 import { createSocket, type Socket } from "node:dgram";
 import { isIPv6 } from "node:net";
-import type { Line } from "./line.ts";
+import type { Line } from "./server_conn.ts";
 import type { TestRequest } from "./log.ts";
 import type { TestUdp } from "./options.ts";
-import type { Plan } from "./plan.ts";
+import type { Plan } from "./parse_options.ts";
 import { encodeReply } from "./reply.ts";
 
 const COMMAND_NOT_SUPPORTED = 0x07;

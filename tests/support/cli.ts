@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { stripVTControlCharacters } from "node:util";
 import type { CliIo } from "../../cli/mod.ts";
 import { main } from "../../cli/mod.ts";
-import { Watch } from "../../testing/watch.ts";
+import { Watch } from "../../testing/changes.ts";
 
 /** What a command wrote so far, and how to reach it. */
 export interface FakeIo extends CliIo {

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { setImmediate as turn, setTimeout as delay } from "node:timers/promises";
-import { drive } from "../../src/drive.ts";
+import { drive } from "../../src/attempt/driver.ts";
 import { Fault } from "../../src/errors.ts";
 import type { Conn, Steps } from "../../src/transport.ts";
 import { bytes, readAll, readFull, text } from "./contract.ts";

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createSecureServer, type ServerOptions } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
-import { Watch } from "../../testing/watch.ts";
+import { Watch } from "../../testing/changes.ts";
 
 /** A request as a web server got it. */
 export interface Seen {

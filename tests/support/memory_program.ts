@@ -1,7 +1,7 @@
 // Run by memory_test.ts in a process of its own, whose garbage can be collected: says how much of what was let go is gone.
 import { contextOf } from "../../adapters/tls.ts";
 import { Socks5Client, type Socks5Conn } from "../../mod.ts";
-import { parseTls } from "../../src/tls_options.ts";
+import { parseTls } from "../../src/config/tls_options.ts";
 import { certificates } from "./certificates.ts";
 import { FakeTransport, socks5 } from "./fake.ts";
 

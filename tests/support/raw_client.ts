@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { connect } from "node:net";
 import type { Endpoint } from "../../src/transport.ts";
-import { Watch } from "../../testing/watch.ts";
+import { Watch } from "../../testing/changes.ts";
 
 /** A client that speaks nothing by itself, for tests of servers. */
 export interface RawClient {

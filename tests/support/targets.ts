@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { createServer, type Socket } from "node:net";
 import { networkInterfaces } from "node:os";
-import { Watch } from "../../testing/watch.ts";
+import { Watch } from "../../testing/changes.ts";
 
 /** A server on loopback to connect to. */
 export interface Target extends AsyncDisposable {

@@ -1,6 +1,6 @@
-import { bunTransport } from "../../adapters/bun.ts";
-import { denoTransport } from "../../adapters/deno.ts";
-import { nodeTransport } from "../../adapters/node.ts";
+import { bunTransport } from "../../adapters/bun/mod.ts";
+import { denoTransport } from "../../adapters/deno/mod.ts";
+import { nodeTransport } from "../../adapters/node/mod.ts";
 import { startTlsOver } from "../../adapters/tls.ts";
 import type { Conn, TlsOptions, Transport } from "../../src/transport.ts";
 

@@ -7,7 +7,7 @@ import { Socks5Agent, type Socks5AgentOptions } from "../../agent/mod.ts";
 import { Socks5Client, type Socks5Options } from "../../mod.ts";
 import { certificates } from "./certificates.ts";
 import type { TestProxy, TestProxyOptions, TestRule } from "../../testing/mod.ts";
-import { Watch } from "../../testing/watch.ts";
+import { Watch } from "../../testing/changes.ts";
 import { withProxy } from "./stage.ts";
 import { digestOf, payload } from "./targets.ts";
 

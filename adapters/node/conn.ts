@@ -1,0 +1,102 @@
+import { connect, type Socket } from "node:net";
+import { versions } from "node:process";
+import type { Conn, Detached, DialOptions, Endpoint, TlsOptions } from "../../src/transport.ts";
+import { NodePipe, type Owned, PIPE } from "./pipe.ts";
+
+// Deno's node:tls gets nothing of what a socket reads into a buffer of its owner
+const hasOnread = !versions.deno;
+
+// one for all: what a socket reads into it is taken out before the next one reads
+const incoming = new Uint8Array(65536);
+
+type Opening = {
+  resolve: (conn: NodeConn) => void;
+  reject: (reason: unknown) => void;
+  signal: AbortSignal | undefined;
+};
+
+/** A connection over a `net.Socket`. */
+export class NodeConn extends NodePipe implements Conn<Socket> {
+  #opening: Opening | undefined;
+
+  open(to: Endpoint, { noDelay = true, keepAlive = true }: DialOptions, opening: Opening): void {
+    if (this.gone) return opening.reject(this.failure());
+    this.#opening = opening;
+    const onread = {
+      buffer: incoming,
+      callback: (n: number, bytes: Uint8Array) => this.received(bytes.subarray(0, n)),
+    };
+    const own = { __proto__: null, ...to }; // Node would take a path from a prototype
+    const options = {
+      __proto__: null,
+      ...("path" in own ? { path: own.path } : { host: own.hostname, port: own.port }),
+      allowHalfOpen: true,
+      noDelay,
+      keepAlive: keepAlive !== false,
+      keepAliveInitialDelay: typeof keepAlive === "number" ? keepAlive : 0,
+      ...(hasOnread && { onread }),
+    };
+    this.own(connect(options), !hasOnread);
+    this.socket.on("connect", opened);
+    opening.signal?.addEventListener("abort", this);
+  }
+
+  /** The signal aborts. */
+  handleEvent(): void {
+    const { signal, reject } = this.#settled()!;
+    this.close();
+    reject(signal!.reason);
+  }
+
+  /** It is open. */
+  opened(): void {
+    this.#settled()?.resolve(this);
+  }
+
+  override close(): void {
+    super.close();
+    this.#settled()?.reject(this.failure());
+  }
+
+  detach(): Detached<Socket> {
+    const obstacle = this.obstacle();
+    if (obstacle) throw new TypeError(`Cannot detach: ${obstacle}`);
+    this.gone = "detached";
+    const socket = this.disown();
+    if (this.unread) socket.push(this.unread);
+    socket.allowHalfOpen = false; // or an http.Agent keeps a socket that has got FIN
+    socket.ref();
+    return { socket, head: new Uint8Array() };
+  }
+
+  startTls(options: TlsOptions): Promise<Conn<Socket>> {
+    const load = async () => {
+      const { startOver, startOverPipe } = await import("../tls.ts");
+      // what Deno makes of a socket itself takes a reset for an end
+      return versions.deno ? (socket: Socket) => startOverPipe(new Adopted(socket), options) : startOver;
+    };
+    return this.secure(options, load) as Promise<Conn<Socket>>;
+  }
+
+  protected override failed(error: Error): void {
+    this.#settled()?.reject(error);
+  }
+
+  #settled(): Opening | undefined {
+    const opening = this.#opening;
+    this.#opening = undefined;
+    opening?.signal?.removeEventListener("abort", this);
+    return opening;
+  }
+}
+
+class Adopted extends NodePipe {
+  constructor(socket: Socket) {
+    super();
+    this.own(socket, true);
+  }
+}
+
+function opened(this: Owned): void {
+  (this[PIPE] as NodeConn).opened();
+}

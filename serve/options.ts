@@ -1,0 +1,130 @@
+import { type Address, parseHost, parseTarget, type Target } from "../src/protocol/address.ts";
+import { type Credentials, encodeCredentials } from "../src/config/proxy_url.ts";
+import { checkFunction, checkOptions, type Known } from "../src/arguments.ts";
+import { cannot } from "../src/errors.ts";
+import { milliseconds } from "../src/config/settings.ts";
+import { type Gate, gateFor } from "./auth.ts";
+
+/** How a front listens and what it lets in. */
+export interface FrontOptions {
+  /** Where it listens: `"127.0.0.1"` (default), `"::1"` or `"localhost"`; anything else only with `credentials` of its own. */
+  hostname?: string | undefined;
+  /** Default: 0, a free one. */
+  port?: number | undefined;
+  /**
+   * What clients of the front must present, as HTTP `Proxy-Authorization: Basic` or by RFC 1929. `"forward"`: whatever
+   * they present is presented to the SOCKS5 proxy, on a connection of its own, instead of the client's credentials.
+   * Default: nothing is asked for.
+   */
+  credentials?: Credentials | "forward" | undefined;
+  /** The one target of all connections, as with `ssh -L`: nothing is parsed, and nobody asked for credentials. */
+  target?: Target | undefined;
+  /** Milliseconds that a client has for the head of a request, or for its SOCKS5 handshake. Default: 10 000. */
+  headTimeout?: number | undefined;
+  /**
+   * Milliseconds that a client of plain HTTP may be silent between two requests, or within the body of one. Tunnels have
+   * no such limit. Default: 60 000.
+   */
+  idleTimeout?: number | undefined;
+  /**
+   * How many clients may be connected at a time. At the limit the oldest of those that wait for nothing is closed in
+   * favor of a new client; if there is none, the new client is reset at once. Each client takes two files of the process.
+   * Default: 500, which keeps below the 1024 files that many systems allow.
+   */
+  maxClients?: number | undefined;
+  /** The longest head of a request, of an answer to a plain one, or of its trailers, in bytes. Default: 65 536. */
+  maxHead?: number | undefined;
+  /**
+   * Is told what no client can be told: that there are `maxClients` (once, and again after half of them left), what the
+   * runtime says of the port, and that a `target` leads back to this port. What it throws is ignored.
+   */
+  onError?: ((error: Error) => void) | undefined;
+}
+
+/** Options with all defaults, checked. */
+export interface Plan {
+  readonly hostname: string;
+  readonly port: number;
+  readonly gate: Gate;
+  readonly target: Address | undefined;
+  readonly headTimeout: number;
+  readonly idleTimeout: number;
+  readonly maxClients: number;
+  readonly maxHead: number;
+  /** Never throws. */
+  tell(error: Error): void;
+}
+
+// names below localhost may be anybody's, if a server of names says so
+const SAFE = /^(127\.[\d.]+|::1|localhost)$/;
+
+const KNOWN: Known<FrontOptions> = {
+  hostname: true,
+  port: true,
+  credentials: true,
+  target: true,
+  headTimeout: true,
+  idleTimeout: true,
+  maxClients: true,
+  maxHead: true,
+  onError: true,
+};
+
+/** Checks the options; throws a `TypeError` or a `RangeError` that names the option. */
+export function planFor(given: FrontOptions): Plan {
+  const options = checkOptions("the options of serveFront()", given, KNOWN);
+  const { port = 0, maxHead = 65_536, maxClients = 500, onError, target: leadsTo } = options;
+  const hostname = parsedHostname(options.hostname ?? "127.0.0.1");
+  const credentials = checkedCredentials(options.credentials);
+  if (!SAFE.test(hostname) && (credentials === undefined || credentials === "forward")) {
+    const want = `a loopback name (127.0.0.1, ::1, localhost) unless clients must present { username, password }`;
+    throw new TypeError(cannot("hostname", want, hostname));
+  }
+  if (typeof port !== "number") throw new TypeError(cannot("port", "a number", port));
+  if (!(Number.isInteger(port) && port >= 0 && port <= 65535)) throw new RangeError(cannot("port", "0 to 65535", port));
+  if (typeof maxHead !== "number") throw new TypeError(cannot("maxHead", "a number of bytes", maxHead));
+  if (!(Number.isInteger(maxHead) && maxHead >= 1_024 && maxHead <= 2 ** 24)) {
+    throw new RangeError(cannot("maxHead", "1024 to 16777216 bytes", maxHead));
+  }
+  if (typeof maxClients !== "number") throw new TypeError(cannot("maxClients", "a number of clients", maxClients));
+  if (!(maxClients === Infinity || (Number.isInteger(maxClients) && maxClients >= 1))) {
+    throw new RangeError(cannot("maxClients", "a whole number from 1, or Infinity", maxClients));
+  }
+  checkFunction("onError", onError);
+  const target = leadsTo === undefined ? undefined : parseTarget(leadsTo);
+  if (target !== undefined && credentials !== undefined) {
+    throw new TypeError("Cannot combine credentials with target: with a fixed target nobody is asked for them");
+  }
+  const headTimeout = milliseconds("headTimeout", options.headTimeout, 10_000);
+  const idleTimeout = milliseconds("idleTimeout", options.idleTimeout, 60_000);
+  const tell = (error: Error) => {
+    try {
+      onError?.(error);
+    } catch {
+      // the caller's own business
+    }
+  };
+  return { hostname, port, gate: gateFor(credentials), target, headTimeout, idleTimeout, maxClients, maxHead, tell };
+}
+
+/** Whether a canonical host name is one of this machine's loopback. */
+export function isLoopback(hostname: string): boolean {
+  return /^(127\.[\d.]+|::1|(.+\.)?localhost\.?)$/.test(hostname);
+}
+
+function parsedHostname(hostname: string): string {
+  const host = parseHost(hostname);
+  if (typeof host === "string") throw new TypeError(cannot("hostname", `a place to listen on, ${host}`, hostname));
+  return host.hostname;
+}
+
+/** As SOCKS5 and HTTP can both carry them, in a copy. */
+function checkedCredentials(given: FrontOptions["credentials"]): FrontOptions["credentials"] {
+  if (given === undefined || given === "forward") return given;
+  const credentials = typeof given === "object" ? { ...given } : given;
+  encodeCredentials(credentials);
+  if (credentials.username.includes(":")) {
+    throw new TypeError("Cannot use a user name with a colon in credentials, which HTTP cannot carry");
+  }
+  return credentials;
+}

@@ -1,0 +1,120 @@
+import { checkBoolean, checkFunction, checkOptions, choice, isBytes, type Known } from "../arguments.ts";
+import { cannot, type Socks5Error } from "../errors.ts";
+import { type AuthMethod, parseMethods } from "./auth_method.ts";
+import type { PoolOptions, RetryOptions, Socks5Options } from "./options.ts";
+
+/** Options with all defaults, checked. */
+export interface Settings {
+  readonly handshake: "sequential" | "pipelined";
+  readonly dns: "proxy" | "local";
+  readonly warm: number;
+  readonly warmTimeout: number;
+  readonly warmIdle: number;
+  readonly auth: "optional" | "required";
+  readonly methods: readonly AuthMethod[];
+  readonly timeout: number;
+  readonly attemptTimeout: number;
+  readonly attemptDelay: number;
+  readonly retries: number;
+  readonly minDelay: number;
+  readonly maxDelay: number;
+  readonly when: ((error: Socks5Error) => boolean) | undefined;
+  readonly cooldown: number;
+  readonly noDelay: boolean;
+  readonly keepAlive: boolean | number;
+  readonly maxOpen: number;
+  readonly maxIdle: number;
+  readonly idleTimeout: number;
+  readonly maxLifetime: number;
+}
+
+/** The longest time that `setTimeout` takes, in milliseconds. */
+export const LONGEST: number = 2 ** 31 - 1;
+
+const MOST_DATA = 65_536; // what the kernels on the way take, although nobody reads an answer yet
+
+const RETRY: Known<RetryOptions> = { retries: true, minDelay: true, maxDelay: true, when: true };
+
+const POOL: Known<PoolOptions> = {
+  maxOpen: true,
+  maxIdle: true,
+  idleTimeout: true,
+  maxLifetime: true,
+  warm: true,
+  warmTimeout: true,
+  warmIdle: true,
+};
+
+/** Checks the options; throws a `TypeError` or a `RangeError` that names the option. */
+export function settings(options: Omit<Socks5Options, "transport" | "onEvent">): Settings {
+  const { auth = "optional", handshake = "sequential", dns = "proxy", noDelay = true, keepAlive = true } = options;
+  const { pool: givenPool, retry: givenRetry } = options;
+  const pool: PoolOptions = checkOptions("pool", givenPool, POOL);
+  const short = typeof givenRetry === "number" ? givenRetry : undefined;
+  const retry: RetryOptions = typeof givenRetry === "number"
+    ? {}
+    : checkOptions("retry", givenRetry, RETRY, "a number or an object");
+  const { when } = retry;
+  checkBoolean("noDelay", noDelay);
+  checkFunction("retry.when", when);
+  const maxOpen = count("pool.maxOpen", pool.maxOpen, 100);
+  const warm = count("pool.warm", pool.warm, 0);
+  if (warm > maxOpen) throw new RangeError(cannot("pool.warm", `a number up to pool.maxOpen, ${maxOpen}`, warm));
+  if (warm === Infinity) throw new RangeError(cannot("pool.warm", "a whole number from 0", warm));
+  const warmTimeout = milliseconds("pool.warmTimeout", pool.warmTimeout, 20_000);
+  if (warmTimeout < 1_000) throw new RangeError(cannot("pool.warmTimeout", "milliseconds from 1000", warmTimeout));
+  return {
+    auth: choice("auth", auth, ["optional", "required"]),
+    methods: parseMethods(options.methods),
+    handshake: choice("handshake", handshake, ["sequential", "pipelined"]),
+    dns: choice("dns", dns, ["proxy", "local"]),
+    warm,
+    warmTimeout,
+    warmIdle: milliseconds("pool.warmIdle", pool.warmIdle, 60_000),
+    noDelay,
+    keepAlive: typeof keepAlive === "boolean"
+      ? keepAlive
+      : finite("keepAlive", milliseconds("keepAlive", keepAlive, 0)),
+    timeout: milliseconds("timeout", options.timeout, 30_000),
+    attemptTimeout: milliseconds("attemptTimeout", options.attemptTimeout, 10_000),
+    attemptDelay: milliseconds("attemptDelay", options.attemptDelay, 2_000),
+    retries: count(short === undefined ? "retry.retries" : "retry", short ?? retry.retries, 3),
+    minDelay: finite("retry.minDelay", milliseconds("retry.minDelay", retry.minDelay, 100)),
+    maxDelay: milliseconds("retry.maxDelay", retry.maxDelay, 5_000),
+    when,
+    cooldown: milliseconds("cooldown", options.cooldown, 30_000),
+    maxOpen,
+    maxIdle: count("pool.maxIdle", pool.maxIdle, 10),
+    idleTimeout: milliseconds("pool.idleTimeout", pool.idleTimeout, 90_000),
+    maxLifetime: milliseconds("pool.maxLifetime", pool.maxLifetime, 600_000),
+  };
+}
+
+/** A copy of the first bytes for a target; `undefined` if there are none. */
+export function firstBytes(data: Uint8Array | undefined): Uint8Array | undefined {
+  if (data === undefined) return undefined;
+  if (!isBytes(data)) throw new TypeError(cannot("data", "a Uint8Array", data));
+  if (data.length > MOST_DATA) throw new RangeError(cannot("data.length", `a number up to ${MOST_DATA}`, data.length));
+  return data.length === 0 ? undefined : new Uint8Array(data); // slice() of a Buffer copies nothing
+}
+
+/** A number of milliseconds: 0 to 2147483647, or `Infinity`. */
+export function milliseconds(name: string, value: number | undefined, fallback: number): number {
+  return checked(name, value, fallback, `milliseconds from 0 to ${LONGEST} or Infinity`, (n) => n <= LONGEST);
+}
+
+function count(name: string, value: number | undefined, fallback: number): number {
+  return checked(name, value, fallback, "a whole number from 0 or Infinity", Number.isInteger);
+}
+
+function checked(name: string, value: unknown, fallback: number, want: string, fits: (n: number) => boolean): number {
+  if (value === undefined) return fallback;
+  if (typeof value !== "number") throw new TypeError(cannot(name, want, value));
+  if (!(value === Infinity || (value >= 0 && fits(value)))) throw new RangeError(cannot(name, want, value));
+  return value;
+}
+
+function finite(name: string, value: number): number {
+  if (value === Infinity) throw new RangeError(cannot(name, `milliseconds from 0 to ${LONGEST}`, value));
+  return value;
+}

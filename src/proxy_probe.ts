@@ -1,0 +1,122 @@
+import { type Address, ATYP } from "./protocol/address.ts";
+import { authenticate } from "./attempt/authenticate.ts";
+import { dial, type Dialler, explain, identify, type Identity } from "./attempt/dial.ts";
+import { drive, type Wire } from "./attempt/driver.ts";
+import { Fault, type Phase, Socks5Error } from "./errors.ts";
+import { withAnswer } from "./attempt/foreign_answer.ts";
+import { CMD, request } from "./protocol/messages.ts";
+import { lookUp } from "./attempt/local_dns.ts";
+import type { CheckPlan } from "./config/arguments_of.ts";
+import { ruleFor } from "./proxies/policy.ts";
+import type { Proxy } from "./config/proxy_url.ts";
+import type { Attempt, Scope } from "./scope.ts";
+import type { Settings } from "./config/settings.ts";
+import { startTls } from "./tunnel/start_tls.ts";
+
+/** How long a target that speaks first is waited for, in milliseconds. */
+export const FIRST_BYTE = 1_000;
+
+/** All that is tried with one proxy in a check, on connections of its own. */
+export class Trial {
+  /** When each step began; of the steps that are taken for each address of a target, those for the last one. */
+  readonly entered: Map<Phase, number> = new Map();
+  readonly identity: Identity;
+  readonly #scope: Scope;
+  readonly #dialler: Dialler<unknown>;
+  readonly #settings: Settings;
+  readonly #proxy: Proxy;
+  readonly #plan: CheckPlan;
+
+  constructor(scope: Scope, dialler: Dialler<unknown>, settings: Settings, proxy: Proxy, plan: CheckPlan) {
+    this.#scope = scope;
+    this.#dialler = dialler;
+    this.#settings = settings;
+    this.#proxy = proxy;
+    this.#plan = plan;
+    this.identity = identify(proxy, plan.credentials, settings);
+    scope.onPhase = (phase) => this.#enter(phase);
+  }
+
+  /** The failure; throws only what is the caller's. */
+  async run(): Promise<Socks5Error | undefined> {
+    let failure: Socks5Error | undefined;
+    try {
+      for (let left = await this.#addresses(); left.length > 0; left = left.slice(1)) {
+        failure = await this.#reach(left[0]!, left.length === 1);
+        if (failure === undefined || this.#scope.ended || !ruleFor(failure, false).address) break;
+      }
+    } catch (error) {
+      failure = this.#failure(error);
+    } finally {
+      this.#scope.end(failure);
+    }
+    return failure;
+  }
+
+  async #addresses(): Promise<readonly (Address | null)[]> {
+    const { address } = this.#plan;
+    if (this.#settings.dns === "proxy" || address?.atyp !== ATYP.DOMAIN) return [address];
+    return await this.#scope.run(lookUp(this.#scope.begin(Infinity), this.#dialler.transport, address));
+  }
+
+  async #reach(address: Address | null, isLast: boolean): Promise<Socks5Error | undefined> {
+    try {
+      await this.#scope.run(this.#steps(this.#scope.begin(this.#settings.attemptTimeout), address, isLast));
+      return undefined;
+    } catch (error) {
+      return this.#failure(error);
+    }
+  }
+
+  async #steps(attempt: Attempt, address: Address | null, isLast: boolean): Promise<void> {
+    const { probe, tls } = this.#plan;
+    let conn = await dial(attempt, this.#dialler, this.#proxy);
+    conn = await authenticate(attempt, conn, this.#proxy, this.identity);
+    if (address === null) return;
+    attempt.enter("request");
+    if (isLast) this.#scope.extend(Infinity);
+    try {
+      await drive(conn, request(CMD.CONNECT, address));
+    } catch (error) {
+      throw await withAnswer(error, conn, this.#proxy, this.identity.credentials);
+    }
+    if (tls !== null) {
+      attempt.enter("tls");
+      this.#scope.extend(Infinity);
+      conn = attempt.own(await startTls(conn, tls, this.#dialler.startTls, "target"));
+      if (probe === undefined) return; // the handshake has proved it
+    }
+    attempt.enter("transfer");
+    this.#scope.extend(probe === undefined ? FIRST_BYTE : this.#settings.attemptTimeout);
+    await firstByte(conn, probe);
+  }
+
+  #enter(phase: Phase): void {
+    if (phase === "dial") {
+      for (const step of this.entered.keys()) {
+        if (step !== "lookup") this.entered.delete(step);
+      }
+    }
+    this.entered.set(phase, performance.now());
+    try {
+      this.#plan.onStep?.({ proxy: this.#proxy.name, phase: phase as Exclude<Phase, "pool"> });
+    } catch {
+      // a fault of the listener is none of the check
+    }
+  }
+
+  #failure(error: unknown): Socks5Error {
+    const { over, aborted, attempt } = this.#scope;
+    const explained = () => explain(error, attempt.phase, this.#proxy, this.identity, this.#plan);
+    const reason = over === undefined ? explained() : over.reason;
+    if (aborted || !(reason instanceof Socks5Error)) throw reason;
+    return reason;
+  }
+}
+
+async function firstByte(wire: Wire, probe: Uint8Array | undefined): Promise<void> {
+  if (probe !== undefined) await wire.write(probe);
+  if (await wire.read(new Uint8Array(1)) === null) {
+    throw new Fault("SOCKS5_CONN_CLOSED", "the tunnel was closed before a byte came");
+  }
+}

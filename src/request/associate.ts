@@ -1,0 +1,121 @@
+import { type Address, ATYP, formatHostPort, type Host, isPort } from "../protocol/address.ts";
+import { associationError } from "../udp/association.ts";
+import { command, type Granted } from "./command.ts";
+import { brief, isNotPermitted } from "../attempt/dial.ts";
+import { Fault } from "../errors.ts";
+import { quietly } from "../guarded_conn.ts";
+import { CMD, type Reply } from "../protocol/messages.ts";
+import type { AssociatePlan } from "../config/arguments_of.ts";
+import { type Bounds, type Relay, relayOf } from "../udp/relay_address.ts";
+import { Relaying } from "../udp/udp_association.ts";
+import { type Attempt, Scope } from "../scope.ts";
+import type { Session } from "../tunnel/proxy_conn.ts";
+import type { Shared } from "../shared.ts";
+import type { DatagramHandlers, DatagramSocket, Transport } from "../transport.ts";
+
+/** Asks a proxy for an association, and binds a socket for its datagrams. */
+export async function associate<S>(shared: Shared<S>, plan: AssociatePlan): Promise<Relaying<S>> {
+  const { from, allowPrivate, signal, timeout } = plan;
+  const end = performance.now() + timeout;
+  let relaying: Relaying<S> | undefined;
+  let broken: { readonly cause: unknown } | undefined;
+  const handlers: DatagramHandlers = {
+    onDatagram: (data, from) => relaying?.arrived(data, from),
+    onError(cause) {
+      broken ??= { cause };
+      relaying?.broke(cause);
+    },
+  };
+  const bind = (isIpv6: boolean) => bound(shared, isIpv6, handlers, { signal, timeout, end });
+  let socket = from === null ? undefined : await bind(from.atyp === ATYP.IPV6);
+  let granted: Granted<S> | undefined;
+  try {
+    const asked = socket === undefined || from === null ? plan.address : addressed(from, socket.port);
+    const rest = { signal, timeout: Math.max(0, end - performance.now()), credentials: plan.credentials };
+    granted = await command(shared, CMD.UDP_ASSOCIATE, asked, rest, (granted) => granted);
+    const { session, place, reply } = granted;
+    const relay = relayFor(session, reply, { ...addressOf(session), allowPrivate });
+    if (from !== null && relay.isIpv6 !== (from.atyp === ATYP.IPV6)) {
+      const why = `the proxy named ${relay.hostname} for datagrams, which cannot be reached from ${from.hostname}`;
+      throw associationError("SOCKS5_PROXY_BAD_REPLY", "associate", why, {
+        phase: "request",
+        proxy: session.proxy.name,
+      });
+    }
+    socket ??= await bind(relay.isIpv6);
+    const names = shared.settings.dns === "local" ? shared.dialler.transport : undefined;
+    relaying = new Relaying({ session, place, socket, relay, names });
+    if (broken !== undefined) relaying.broke(broken.cause);
+    return relaying;
+  } catch (error) {
+    if (socket !== undefined) void quietly(() => socket!.close());
+    granted?.place.free("holder");
+    throw error;
+  }
+}
+
+function addressed(host: Host, port: number): Address {
+  return { ...host, port, name: formatHostPort(host.hostname, port) };
+}
+
+function relayFor(session: Session, reply: Reply, bounds: Bounds): Relay {
+  try {
+    return relayOf(reply, bounds);
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    throw associationError(error.code, "associate", error.message, { phase: "request", proxy: session.proxy.name });
+  }
+}
+
+/** Where the proxy really is; its host, if the transport does not tell. */
+function addressOf({ conn, proxy: { endpoint } }: Session): { proxy: string; port: number } {
+  const { hostname, port } = "hostname" in endpoint ? endpoint : { hostname: "", port: 0 };
+  return { proxy: conn.remoteAddress ?? hostname, port };
+}
+
+/** A socket that is bound while the scope of its own lasts: the client may be closed meanwhile. */
+async function bound<S>(
+  shared: Shared<S>,
+  isIpv6: boolean,
+  handlers: DatagramHandlers,
+  { signal, timeout, end }: { signal: AbortSignal | undefined; timeout: number; end: number },
+): Promise<DatagramSocket> {
+  const scope = new Scope(shared.alarm, signal, Math.max(0, end - performance.now()), {
+    timedOut() {
+      const why = `timed out after ${Math.round(timeout)} ms, waiting for a socket for datagrams`;
+      return associationError("SOCKS5_TIMEOUT", "associate", why, { phase: "dial", proxy: null });
+    },
+  });
+  try {
+    scope.attempt.enter("dial");
+    const socket = await scope.run(open(scope.attempt, shared.dialler.transport, isIpv6, handlers));
+    scope.throwIfOver();
+    scope.give();
+    return socket;
+  } catch (cause) {
+    if (cause instanceof TypeError) scope.end(cause); // of a transport that does not do what it says
+    const [code, may] = isNotPermitted(cause)
+      ? ["SOCKS5_LOCAL_NOT_PERMITTED", "may not"] as const
+      : ["SOCKS5_LOCAL_FAILED", "cannot"] as const;
+    const why = `this process ${may} open a socket for datagrams (${brief(cause)})`;
+    scope.end(associationError(code, "associate", why, { phase: "dial", proxy: null, cause }));
+    throw scope.over!.reason;
+  }
+}
+
+/** Opens a socket, which the attempt owns. */
+async function open(
+  attempt: Attempt,
+  transport: Transport,
+  isIpv6: boolean,
+  handlers: DatagramHandlers,
+): Promise<DatagramSocket> {
+  const socket = await transport.openDatagrams!(isIpv6, handlers);
+  if (typeof socket?.send === "function" && typeof socket.close === "function" && isPort(socket.port)) {
+    return attempt.own(socket);
+  }
+  void quietly(() => socket?.close?.());
+  throw new TypeError(
+    "Cannot use the result of openDatagrams() as a socket for datagrams: it has no port, send() or close()",
+  );
+}

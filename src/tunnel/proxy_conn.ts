@@ -1,0 +1,136 @@
+import type { Reply } from "../protocol/messages.ts";
+import type { CloseReason, Pooled } from "../pool/lease.ts";
+import type { Proxy } from "../config/proxy_url.ts";
+import { type StartTls, startTls } from "./start_tls.ts";
+import type { Conn, TlsOptions } from "../transport.ts";
+
+/**
+ * A connection on which method negotiation and authentication are done. After a successful CONNECT it is a tunnel,
+ * bound to its target for life, whoever holds it. It can watch itself while nobody does: the watch is a read of one
+ * byte, which becomes the first read of the next holder.
+ */
+export class Session<S = unknown> implements Pooled {
+  /** With TLS another one from then on. */
+  conn: Conn<S>;
+  readonly proxy: Proxy;
+  /** When the proxy was connected, on the clock of `performance.now()`. */
+  readonly openedAt: number = performance.now();
+  expires: number = Infinity;
+  /** `"host:port"` of the target, once there is one. */
+  target = "";
+  /** The reply that made it a tunnel. */
+  reply: Reply | undefined;
+  /** Why it ended; `undefined` while it is open. */
+  closedBy: CloseReason | undefined;
+  /** Told once, when it ends. */
+  onClosed: ((reason: CloseReason) => void) | undefined;
+  #byte: Uint8Array | undefined;
+  #watch: Promise<number | null> | undefined;
+  #spoke = false;
+  #lost: (() => void) | undefined;
+
+  constructor(conn: Conn<S>, proxy: Proxy) {
+    this.conn = conn;
+    this.proxy = proxy;
+  }
+
+  /** It is a tunnel from now on, and too old to be reused after about `maxLifetime`: not all in the same moment. */
+  bind(target: string, reply: Reply, maxLifetime: number): void {
+    this.target = target;
+    this.reply = reply;
+    this.expires = performance.now() + maxLifetime * (0.9 + Math.random() / 10);
+  }
+
+  park(lost: () => void): void {
+    this.conn.unref?.();
+    this.#lost = lost;
+    if (this.#spoke) lost();
+    if (this.reply !== undefined) this.markIdle(lost);
+    if (this.#watch !== undefined) return;
+    const settle = () => {
+      this.#spoke = true;
+      this.#lost?.();
+    };
+    this.#watch = this.conn.read(this.#byte = new Uint8Array(1));
+    this.#watch.then(settle, settle);
+  }
+
+  unpark(): void {
+    this.conn.ref?.();
+    this.#lost = undefined;
+    this.markInUse();
+  }
+
+  /** In a chain the proxy before has a pool, too. */
+  markIdle(evicted: () => void): void {
+    this.conn.markIdle?.(evicted);
+  }
+
+  markInUse(): void {
+    this.conn.markInUse?.();
+  }
+
+  /** Whether the peer spoke, ended or reset since it was parked, as far as the runtime has told. */
+  get spoke(): boolean {
+    return this.#spoke;
+  }
+
+  /** As {@linkcode Conn.read}; after a watch it begins with the byte that the watch took. */
+  read(p: Uint8Array): Promise<number | null> {
+    return this.#watch === undefined ? this.conn.read(p) : this.#readWatched(this.#watch, p);
+  }
+
+  write(p: Uint8Array): Promise<number> {
+    return this.conn.write(p);
+  }
+
+  /** Starts TLS with the target: all that is read and written from then on goes through it. */
+  async startTls(options: TlsOptions, fallback: StartTls): Promise<void> {
+    const wire = this.#watch === undefined ? this.conn : this.#watched(this.conn);
+    const secured = await startTls(wire, options, fallback, "target");
+    if (this.closedBy !== undefined) secured.close(); // whoever closed it says why
+    this.conn = secured;
+  }
+
+  close(reason: CloseReason = "holder"): void {
+    if (this.closedBy !== undefined) return;
+    this.closedBy = reason;
+    if (reason !== "detached") this.conn.close();
+    this.onClosed?.(reason);
+  }
+
+  /** The connection with the byte that a watch took, or will take: no transport knows of it. */
+  #watched(conn: Conn<S>): Conn<S> {
+    return {
+      read: (p) => this.#watch === undefined ? conn.read(p) : this.#readWatched(this.#watch, p),
+      write: (p) => conn.write(p),
+      closeWrite: () => conn.closeWrite(),
+      close: () => conn.close(),
+      ref: () => conn.ref?.(),
+      unref: () => conn.unref?.(),
+    };
+  }
+
+  async #readWatched(watch: Promise<number | null>, p: Uint8Array): Promise<number | null> {
+    try {
+      const n = await watch;
+      if (n !== null) p[0] = this.#byte![0]!;
+      return n;
+    } finally {
+      this.#watch = undefined;
+      this.#spoke = false;
+    }
+  }
+}
+
+/** Deno asks the kernel after 61 rounds of its loop at the latest, Node and Bun in each round. */
+const ROUNDS = 64;
+
+/** A whole turn of the event loop: what the kernel knows of a connection, the runtime has told. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    let left = ROUNDS;
+    const round = () => left-- > 0 ? void setImmediate(round) : resolve();
+    round();
+  });
+}

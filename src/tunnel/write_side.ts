@@ -1,0 +1,58 @@
+import type { Conn } from "../transport.ts";
+
+/** The writing side of a tunnel. It ends once, by our FIN or by an error, which it remembers. */
+export class Sending {
+  /** What went wrong. */
+  error: unknown;
+  #pending = 0;
+  #closing: Promise<void> | undefined;
+  #isOver = false;
+
+  /** Whether a write is pending. */
+  get isBusy(): boolean {
+    return this.#pending > 0;
+  }
+
+  /** Whether our FIN was asked for. */
+  get isClosed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  /** Whether nothing more is going to leave. */
+  get isOver(): boolean {
+    return this.#isOver && this.#pending === 0;
+  }
+
+  async write(conn: Conn, p: Uint8Array): Promise<number> {
+    this.#pending++;
+    try {
+      return await conn.write(p);
+    } catch (error) {
+      throw this.#failed(error);
+    } finally {
+      this.#pending--;
+    }
+  }
+
+  closeWrite(conn: Conn): Promise<void> {
+    return this.#closing ??= this.#closeWrite(conn);
+  }
+
+  async #closeWrite(conn: Conn): Promise<void> {
+    try {
+      if (this.error !== undefined) throw this.error;
+      await conn.closeWrite();
+      this.#isOver = true;
+    } catch (error) {
+      throw this.#failed(error);
+    }
+  }
+
+  /** What the peer sent before may still be read. */
+  #failed(error: unknown): unknown {
+    if (error instanceof TypeError) return error;
+    this.error ??= error;
+    this.#isOver = true;
+    return error;
+  }
+}

@@ -1,0 +1,310 @@
+import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { Agent, get, type IncomingMessage, request } from "node:http";
+import type { Socket } from "node:net";
+import process from "node:process";
+import { PassThrough, Readable } from "node:stream";
+import { text as textOf } from "node:stream/consumers";
+import { pipeline } from "node:stream/promises";
+import { setImmediate as turn, setTimeout as delay } from "node:timers/promises";
+import { type BunSocket, bunTransport } from "../../adapters/bun/mod.ts";
+import { type DenoConn, denoTransport } from "../../adapters/deno/mod.ts";
+import { nodeTransport } from "../../adapters/node/mod.ts";
+import type { Detached, Transport } from "../../src/transport.ts";
+import { bytes, readFull, text } from "../support/contract.ts";
+import { evaluate, listen, type Pair, pairOf } from "../support/peer.ts";
+import { test } from "../support/test.ts";
+
+/** Reads a socket that was handed over up to its end. */
+type Way<S> = (detached: Detached<S>, got: (chunk: Uint8Array) => void) => Promise<unknown>;
+
+const nodeWays: Record<string, Way<Socket>> = {
+  data: ({ socket }, got) => once(socket.on("data", got), "end"),
+  readable: ({ socket }, got) => {
+    socket.on("readable", () => {
+      for (let chunk; (chunk = socket.read()) !== null;) got(chunk);
+    });
+    return once(socket, "end");
+  },
+  "once(data)": async ({ socket }, got) => {
+    const ended = once(socket, "end");
+    got((await once(socket, "data"))[0]);
+    socket.on("data", got);
+    await ended;
+  },
+  pipe: ({ socket }, got) => once(socket.pipe(new PassThrough()).on("data", got), "end"),
+  "stream/promises": ({ socket }, got) => pipeline(socket, new PassThrough().on("data", got)),
+  "an async iterator": async ({ socket }, got) => {
+    for await (const chunk of socket) got(chunk);
+  },
+  "Readable.toWeb": ({ socket }, got) => readWeb(Readable.toWeb(socket) as ReadableStream<Uint8Array>, got),
+};
+
+type DenoSocket = DenoConn & { readable: ReadableStream<Uint8Array> };
+
+const denoWays: Record<string, Way<DenoSocket>> = {
+  read: async ({ socket }, got) => {
+    const p = new Uint8Array(3);
+    for (let n = await socket.read(p); n !== null; n = await socket.read(p)) got(p.slice(0, n));
+  },
+  readable: ({ socket }, got) => readWeb(socket.readable, got),
+};
+
+const bunWays: Record<string, Way<BunSocket>> = {
+  "head, reload() and resume()": ({ socket, head }, got) =>
+    new Promise<void>((resolve) => {
+      got(head);
+      socket.reload({ socket: { data: (_: BunSocket, chunk: Uint8Array) => got(chunk), end: () => resolve() } });
+      socket.resume();
+    }),
+};
+
+/** When the caller comes to read. */
+const moments: Record<string, () => unknown> = {
+  "in the same tick": () => {},
+  "a microtask later": () => Promise.resolve(),
+  "a tick later": () => new Promise<void>((resolve) => process.nextTick(resolve)),
+  "a turn later": () => turn(),
+  "20 ms later": () => delay(20),
+};
+
+const close = {
+  node: ({ socket }: Detached<Socket>) => void socket.destroy(),
+  other: ({ socket }: Detached<{ close(): void }>) => {
+    try {
+      socket.close();
+    } catch {
+      // reading `readable` to its end has closed it
+    }
+  },
+};
+
+handsOver("nodeTransport", nodeTransport, nodeWays, close.node);
+if ("Deno" in globalThis) {
+  handsOver(
+    "denoTransport",
+    denoTransport as unknown as Transport<DenoSocket>,
+    denoWays,
+    close.other,
+  );
+}
+if ("Bun" in globalThis) handsOver("bunTransport", bunTransport, bunWays, close.other);
+
+function handsOver<S>(
+  adapter: string,
+  transport: Transport<S>,
+  ways: Record<string, Way<S>>,
+  closeSocket: (detached: Detached<S>) => void,
+): void {
+  const detaches = (what: string, check: (pair: Pair<S>) => Promise<Detached<S> | void>) =>
+    test(`${adapter}: ${what}`, async () => {
+      const pair = await pairOf((to) => transport.connect(to));
+      try {
+        const detached = await check(pair);
+        if (detached) closeSocket(detached);
+      } finally {
+        pair.conn.close();
+        await pair.peer.close();
+      }
+    });
+
+  for (const [name, way] of Object.entries(ways)) {
+    for (const [when, moment] of Object.entries(moments)) {
+      detaches(`after detach() ${name}, ${when}, gives what was glued to the bytes before`, async ({ conn, peer }) => {
+        await peer.write(bytes("HELLObanner,"));
+        assertEquals(text(await readFull(conn, 5)), "HELLO");
+        const detached = conn.detach!();
+        await moment();
+        const { until, ended } = reader(way, detached);
+        await until("banner,");
+        await peer.write(bytes("more,"));
+        await until("banner,more,");
+        await peer.write(bytes("last"));
+        peer.end();
+        assertEquals(await ended, "banner,more,last");
+        return detached;
+      });
+
+      detaches(`after detach() ${name}, ${when}, gives what comes later`, async ({ conn, peer }) => {
+        await peer.write(bytes("HELLO"));
+        assertEquals(text(await readFull(conn, 5)), "HELLO");
+        const detached = conn.detach!();
+        await peer.write(bytes("banner,"));
+        await moment();
+        const { until, ended } = reader(way, detached);
+        await until("banner,");
+        await peer.write(bytes("last"));
+        peer.end();
+        assertEquals(await ended, "banner,last");
+        return detached;
+      });
+
+      if (adapter === "bunTransport") continue; // Bun has told the end already, which cannot be told again
+      detaches(`after detach() ${name}, ${when}, gives the end that came with the bytes`, async ({ conn, peer }) => {
+        await peer.write(bytes("HELLObanner"));
+        peer.end();
+        assertEquals(text(await readFull(conn, 5)), "HELLO");
+        await delay(5); // the time for the end to come
+        const detached = conn.detach!();
+        await moment();
+        assertEquals(await reader(way, detached).ended, "banner");
+        return detached;
+      });
+    }
+  }
+
+  detaches("detach() is refused while a read is pending, and does no harm", async ({ conn, peer }) => {
+    const p = new Uint8Array(4);
+    const reading = conn.read(p);
+    refused(conn, /read is pending/);
+    await peer.write(bytes("fine"));
+    assertEquals(await reading, 4);
+    return conn.detach!();
+  });
+
+  detaches("detach() is refused while a write is pending", async ({ conn, peer }) => {
+    peer.pause();
+    const writing = assertRejects(() => conn.write(new Uint8Array(64 << 20)), Error);
+    refused(conn, /write is pending/);
+    conn.close();
+    await writing;
+    refused(conn, /closed/);
+  });
+
+  detaches("detach() is refused after the end", async ({ conn, peer }) => {
+    peer.end();
+    assertEquals(await conn.read(new Uint8Array(1)), null);
+    refused(conn, /ended/);
+  });
+
+  detaches("detach() is refused after a reset", async ({ conn, peer }) => {
+    peer.reset();
+    await assertRejects(() => conn.read(new Uint8Array(1)), Error);
+    refused(conn, /ended/);
+  });
+
+  detaches(
+    "after detach() the connection is of no use, and close() leaves the socket alone",
+    async ({ conn, peer }) => {
+      const detached = conn.detach!();
+      refused(conn, /detached/);
+      await assertRejects(() => conn.read(new Uint8Array(1)), Error, "detached");
+      await assertRejects(() => conn.write(bytes("x")), Error, "detached");
+      await assertRejects(() => conn.closeWrite(), Error, "detached");
+      conn.ref!();
+      conn.unref!();
+      conn.close();
+      const { ended } = reader(Object.values(ways)[0]!, detached);
+      await peer.write(bytes("alive"));
+      peer.end();
+      assertEquals(await ended, "alive");
+      return detached;
+    },
+  );
+
+  detaches("a reset of a detached socket that nobody listens to harms nobody", async ({ conn, peer }) => {
+    const detached = conn.detach!();
+    peer.reset();
+    await peer.gone();
+    await delay(5);
+    return detached;
+  });
+
+  test(`${adapter}: a detached socket keeps the process alive, although the connection did not`, async () => {
+    const server = await listen();
+    const child = spawn(process.execPath, evaluate(program(adapter, server.endpoint)), {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    let said = "";
+    child.stdout.on("data", (chunk) => said += chunk);
+    const closed = once(child, "close");
+    const peer = await server.accepted();
+    await peer.received(5);
+    await delay(200); // the time to end in, were it not for ref()
+    peer.end();
+    assertEquals([(await closed)[0], said], [0, "end\n"]);
+    await server.close();
+  });
+}
+
+test("a detached net.Socket serves http, on a connection where bytes were read before", async () => {
+  const { conn, peer } = await pairOf((to) => nodeTransport.connect(to));
+  await peer.write(bytes("HELLO"));
+  await readFull(conn, 5);
+  const { socket } = conn.detach!();
+  const response = respond(get({ host: "example.com", createConnection: () => socket }));
+  assertMatch(text(await peer.received(20)), /^GET \/ HTTP/);
+  await peer.write(bytes("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nbody"));
+  peer.end();
+  assertEquals(await response, "body");
+  await peer.close();
+});
+
+test("an http.Agent does not use a detached net.Socket again that the server has ended", async () => {
+  const server = await listen();
+  let opened = 0;
+  const agent = new Agent({ keepAlive: true });
+  Object.assign(agent, {
+    createConnection(_: unknown, done: (error: unknown, socket?: Socket) => void) {
+      opened++;
+      nodeTransport.connect(server.endpoint).then((conn) => done(null, conn.detach!().socket), done);
+    },
+  });
+  for (const round of [1, 2]) {
+    const response = respond(request({ host: "example.com", agent }).end());
+    const peer = await server.accepted();
+    await peer.received(20);
+    await peer.write(bytes(`HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nbody${round}`));
+    assertEquals(await response, `body${round}`);
+    peer.end();
+    await peer.fin(); // the agent gave it up
+  }
+  assertEquals(opened, 2);
+  agent.destroy();
+  await server.close();
+});
+
+async function respond(request: ReturnType<typeof get>): Promise<string> {
+  const [response] = await once(request, "response") as [IncomingMessage];
+  return await textOf(response);
+}
+
+async function readWeb(stream: ReadableStream<Uint8Array>, got: (chunk: Uint8Array) => void): Promise<void> {
+  for await (const chunk of stream) got(chunk);
+}
+
+/** Reads, and can wait for a part of what is read. */
+function reader<S>(way: Way<S>, detached: Detached<S>): { until(part: string): Promise<void>; ended: Promise<string> } {
+  let all = "";
+  let look = () => {};
+  const got = (chunk: Uint8Array) => {
+    all += text(chunk);
+    look();
+  };
+  return {
+    ended: way(detached, got).then(() => all),
+    until: (part) => new Promise((resolve) => (look = () => all === part && resolve())()),
+  };
+}
+
+function refused(conn: { detach?(): unknown }, why: RegExp): void {
+  assertMatch(assertThrows(() => conn.detach!(), TypeError).message, why);
+}
+
+/** A program that waits for the end of a socket that it took over. */
+function program(name: string, to: unknown): string {
+  const waits: Record<string, string> = {
+    nodeTransport: `socket.resume().on("end", () => console.log("end"));`,
+    denoTransport: `socket.read(new Uint8Array(1)).then((n) => { console.log(n ?? "end"); socket.close(); });`,
+    bunTransport:
+      `socket.reload({ socket: { data() {}, end() { console.log("end"); socket.close(); } } }); socket.resume();`,
+  };
+  return `
+    import { ${name} } from ${JSON.stringify(import.meta.resolve(`../../adapters/${name.replace("Transport", "/mod.ts")}`))};
+    const conn = await ${name}.connect(${JSON.stringify(to)});
+    await conn.write(new TextEncoder().encode("hello"));
+    conn.unref();
+    const { socket } = conn.detach();
+    ${waits[name]}`;
+}

@@ -1,0 +1,160 @@
+import { assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { type Block, blocks, docComments, tables } from "../support/markdown.ts";
+import { createTestProxy } from "../../testing/mod.ts";
+import { SIGNED, startMethodProxy } from "../support/methods.ts";
+import { runExample } from "../support/recipes.ts";
+import { certificates } from "../support/certificates.ts";
+import { startSmtp } from "../support/smtp_server.ts";
+import { startEcho, startTarget } from "../support/targets.ts";
+import { test } from "../support/test.ts";
+import { startTls } from "../support/tls_targets.ts";
+import { dnsAnswer, startUdpEcho } from "../support/udp_targets.ts";
+
+const root = new URL("../../", import.meta.url);
+const runtimes = ["deno", "bun", "node"];
+const runtime = "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node";
+const { name, publish } = JSON.parse(read("deno.json")) as { name: string; publish: { include: string[] } };
+const directories = publish.include.filter((path) => !path.includes(".") && path !== "LICENSE");
+
+const documents = ["README.md", "mod.ts", ...directories.flatMap((name) => list(`${name}/`))]
+  .filter((file) => existsSync(new URL(file, root)))
+  .map((file) => ({ file, found: blocks(file.endsWith(".md") ? read(file) : docComments(read(file))) }));
+
+const all = documents.flatMap(({ found }) => found);
+const examples = all.filter(isExample);
+const ignored = all.filter(({ info }) => isTypeScript(info) && info.includes("ignore")).length;
+const others = all.length - examples.length - ignored;
+
+for (const { file, found } of documents) {
+  for (const { info, line, code } of found.filter(isExample)) {
+    test(`the example in ${file}, line ${line}, runs`, () => withProxies(code, runExample), {
+      skip: isForOthers(info) && `it is for ${info[1]} alone`,
+    });
+  }
+}
+
+for (const { file, found } of documents.filter(({ file }) => file === "README.md")) {
+  for (const { info, line, code } of found.filter(({ info }) => isTypeScript(info) && isForOthers(info))) {
+    test(`the example in ${file}, line ${line}, for ${info[1]} alone, ends elsewhere before it connects`, async () => {
+      const error = await runExample(code).then(() => "it runs", (error) => error);
+      assertMatch(String(error), /^ReferenceError: .*(Bun|Deno)|would go direct$/);
+    });
+  }
+}
+
+test(`examples in docs: ${examples.length} to run, ${ignored} to ignore, ${others} in other languages`, () => {
+  assertEquals(documents.map(({ file }) => file).includes("mod.ts"), true);
+});
+
+test("an example that fails is seen, and its imports lead to this tree", async () => {
+  const imports = `import * as main from "jsr:${name}@^0.1.0"; import * as node from '${name}/node';`;
+  const same = `import * as real from "${new URL("mod.ts", root)}"; import { assert } from "@std/assert";`;
+  await runExample(`${imports}\n${same}\nassert(main.Socks5Client === real.Socks5Client && "nodeTransport" in node);`);
+  let error: unknown;
+  await runExample(`const timeout: number = await Promise.resolve(1);\nthrow new RangeError(\`\${timeout}\`);`)
+    .catch((reason) => error = reason);
+  assertEquals(String(error), "RangeError: 1");
+});
+
+test("blocks of code are found in doc comments and in lists, at their lines", () => {
+  const source = [
+    "/**",
+    " * A thing.",
+    " *",
+    " * ```ts ignore",
+    " * const a = 1;",
+    " *   a();",
+    " * ```",
+    " */",
+    "export const thing = `",
+    "```ts",
+    "`;",
+    "  /** ",
+    "   * ````md",
+    "   * ```ts",
+    "   * ```",
+    "   * ````",
+    "   */",
+  ].join("\n");
+  assertEquals(blocks(docComments(source)), [
+    { info: ["ts", "ignore"], line: 4, code: "const a = 1;\n  a();\n" },
+    { info: ["md"], line: 13, code: "```ts\n```\n" },
+  ]);
+  assertEquals(blocks("- one\n\n  ```sh\n  ls\n    -l\n  ```\n"), [{ info: ["sh"], line: 3, code: "ls\n  -l\n" }]);
+  assertThrows(() => blocks("```ts\n"), SyntaxError, "line 1");
+});
+
+test("tables are read by heading and column", () => {
+  const markdown = [
+    "# Title",
+    "| a | b |",
+    "|---|:-:|",
+    "| 1 | `x \\| y` |",
+    "| 2 |",
+    "",
+    "## `Options` ##",
+    "text",
+    "| c |",
+    "| - |",
+    "| 3 |",
+  ].join("\n");
+  assertEquals(tables(markdown), {
+    "Title": [{ a: "1", b: "`x | y`" }, { a: "2", b: "" }],
+    "`Options`": [{ c: "3" }],
+  });
+});
+
+function isExample({ info }: Block): boolean {
+  return isTypeScript(info) && !info.includes("ignore");
+}
+
+function isForOthers(info: string[]): boolean {
+  return info.some((word) => runtimes.includes(word)) && !info.includes(runtime);
+}
+
+function isTypeScript([language]: string[]): boolean {
+  return language === "ts" || language === "typescript";
+}
+
+/** Lets the proxies that examples speak of be on loopback, and their targets behind them. */
+async function withProxies(code: string, run: (code: string) => Promise<unknown>): Promise<void> {
+  const web = await startTarget((socket) => socket.once("data", () => socket.end("HTTP/1.0 204 No Content\r\n\r\n")));
+  const secure = await startTls({ certificate: certificates().names }, (socket) => {
+    socket.once("data", () => socket.end("HTTP/1.0 204 No Content\r\n\r\n"));
+  });
+  const mail = await startSmtp([]);
+  const echo = await startEcho();
+  const rules = {
+    "example.com:80": web,
+    "example.com:443": secure,
+    "mail.example:587": mail,
+    "echo.example:7": echo,
+    "refused.example:443": { rep: 5 },
+    "example.com:0": { hostname: "93.184.215.14", port: 0 },
+    "93.184.215.14:0": { hostname: "example.com", port: 0 },
+  };
+  const udpEcho = await startUdpEcho();
+  const dns = await startUdpEcho((query) => dnsAnswer(query, "192.0.2.1"));
+  const udp = { rules: { "echo.example:7": udpEcho, "dns.example:53": dns } };
+  const proxy = await createTestProxy({ credentials: () => 0, methods: [2, 0], rules, udp });
+  const signing = await startMethodProxy({ method: SIGNED, password: "pass" });
+  try {
+    const here = code.replace(/\bproxy(-two)?\.example:\d+/g, `127.0.0.1:${proxy.port}`)
+      .replace(/\bsigning\.example:\d+/g, signing.host)
+      .replace(/\bdown\.example:\d+/g, "127.0.0.1:1");
+    const trusted = JSON.stringify({ caCerts: [certificates().authority.cert] });
+    await run(here.replace(/\btls: true\b/g, `tls: ${trusted}`).replace(/\.startTls\(\)/g, `.startTls(${trusted})`));
+  } finally {
+    for (const it of [proxy, signing, web, secure, mail, echo, udpEcho, dns]) await it.close();
+  }
+}
+
+function list(directory: string): string[] {
+  const files = readdirSync(new URL(directory, root), { recursive: true, encoding: "utf8" });
+  return files.filter((file) => file.endsWith(".ts")).map((file) => directory + file).sort();
+}
+
+function read(file: string): string {
+  return readFileSync(new URL(file, root), "utf8");
+}

@@ -1,0 +1,212 @@
+import { assertEquals } from "@std/assert";
+import { readdirSync, readFileSync } from "node:fs";
+import { posix } from "node:path";
+import { test } from "../support/test.ts";
+
+const BASE = ["errors", "arguments", "transport", "guarded_conn", "deadline_timer", "members", "scope", "events"];
+
+// Rooms from the top down: what belongs to each, and which rooms it may import. A room that ends in a star may be
+// imported for its types alone. Files of one room may import each other, but never in a circle.
+const rooms: { name: string; files: RegExp; imports: string }[] = [
+  { name: "cli", files: /^cli\//, imports: "mod serve env config protocol base node:" },
+  { name: "fetch", files: /^fetch\//, imports: "agent adapters config base node: mod* tunnel*" },
+  { name: "agent", files: /^agent\//, imports: "adapters base node: mod*" },
+  { name: "serve", files: /^serve\//, imports: "config protocol base node: mod* tunnel*" },
+  { name: "env", files: /^env\//, imports: "config protocol base node:" },
+  { name: "testing", files: /^testing\//, imports: "config base node:" },
+  { name: "mod", files: /^mod\.ts$/, imports: "client base udp* tunnel* config* protocol* pool*" },
+  {
+    name: "client",
+    files: /^src\/(socks5_client|lazy|core|shared|check|proxy_probe)\.ts$/,
+    imports: "adapters request udp attempt tunnel pool proxies config protocol base",
+  },
+  {
+    name: "request",
+    files: /^src\/request\//,
+    imports: "client* udp attempt tunnel pool proxies config protocol base",
+  },
+  { name: "udp", files: /^src\/udp\//, imports: "attempt tunnel pool protocol base" },
+  { name: "attempt", files: /^src\/attempt\//, imports: "request* tunnel config protocol base" },
+  { name: "tunnel", files: /^src\/tunnel\//, imports: "attempt pool config protocol base" },
+  { name: "pool", files: /^src\/pool\//, imports: "base" },
+  { name: "proxies", files: /^src\/proxies\//, imports: "config* base" },
+  { name: "adapters", files: /^adapters\//, imports: "config base node:" },
+  { name: "config", files: /^src\/config\//, imports: "tunnel* protocol base" },
+  { name: "protocol", files: /^src\/protocol\//, imports: "base" },
+  { name: "base", files: new RegExp(`^src/(${BASE.join("|")})\\.ts$`), imports: "pool*" },
+];
+
+// What a program loads that imports an entry and calls nothing: all else is loaded by the first call that needs it.
+const light: { entry: string; never: RegExp }[] = [
+  { entry: "mod.ts", never: /^(src\/(core|request|attempt|tunnel|pool|proxies|udp)|adapters\/(?!runtime)|node:)/ },
+  {
+    entry: "fetch/mod.ts",
+    never: /^(src\/(core|request|attempt|tunnel|pool|proxies|udp)|adapters\/(?!runtime)|node:)/,
+  },
+];
+
+const mostLines = 300;
+
+type Kind = "type" | "value" | "dynamic";
+type Import = { specifier: string; kind: Kind };
+
+test("every file is in a room, rooms only import those below them, and no file is long", () => {
+  const root = new URL("../../", import.meta.url);
+  const list = (directory: string) =>
+    readdirSync(new URL(directory, root), { recursive: true, encoding: "utf8" }).map((file) => directory + file);
+  const { publish } = JSON.parse(readFileSync(new URL("deno.json", root), "utf8"));
+  const directories = publish.include.filter((path: string) => !path.includes(".") && path !== "LICENSE");
+  const files = ["mod.ts", ...directories.flatMap((name: string) => list(`${name}/`))];
+  const sources = Object.fromEntries(
+    files.filter((file) => file.endsWith(".ts")).map((file) => [file, readFileSync(new URL(file, root), "utf8")]),
+  );
+  assertEquals(faults(sources), []);
+  for (const { entry, never } of light) assertEquals(loadedBy(sources, entry).filter((file) => never.test(file)), []);
+  const unused = rooms.flatMap(({ name, imports }) =>
+    imports.split(" ").filter((to) => !edges(sources).has(`${name} ${to}`)).map((to) => `${name} imports ${to}`)
+  );
+  assertEquals(unused, [], "edges that no file needs");
+});
+
+test("the check of the rooms sees every kind of import", () => {
+  const source = [
+    'import { a } from "./a.ts";',
+    "import type {",
+    "  B,",
+    '} from "./b.ts";',
+    'import c, * as cs from "./c.ts"; import "./d.ts";',
+    'export * from "./e.ts";',
+    'export type { F } from "./f.ts";',
+    'type G = import("./g.ts").G;',
+    'const h = (await import("./h.ts")).h;',
+    '// import { x } from "./comment.ts";',
+    '/* import { x } from "./comment.ts"; */',
+    'const text = `\nimport { x } from "./text.ts";\n`;',
+    "const from = \"/* it's not a comment */\"; const i = await import('./i.ts');",
+    "const j = await import(specifier);",
+  ].join("\n");
+  assertEquals(importsOf(source).map(({ specifier, kind }) => `${kind} ${specifier}`), [
+    "value ./a.ts",
+    "type ./b.ts",
+    "value ./c.ts",
+    "value ./d.ts",
+    "value ./e.ts",
+    "type ./f.ts",
+    "dynamic ./g.ts",
+    "dynamic ./h.ts",
+    "dynamic ./i.ts",
+    "dynamic specifier",
+  ]);
+});
+
+const bad: [files: Record<string, string>, fault: string][] = [
+  [{ "src/new.ts": "" }, "src/new.ts is in no room"],
+  [{ "src/pool/pool.ts": 'import { a } from "../core.ts";' }, "src/pool/pool.ts may not import src/core.ts"],
+  [{ "src/pool/pool.ts": 'type A = import("../core.ts").A;' }, "src/pool/pool.ts may not import src/core.ts"],
+  [{ "src/pool/pool.ts": 'import type net from "node:net";' }, "src/pool/pool.ts may not import node:net"],
+  [{ "src/pool/pool.ts": "import(name);" }, "src/pool/pool.ts may not import name"],
+  [{ "adapters/bun/mod.ts": 'import ws from "npm:ws";' }, "adapters/bun/mod.ts may not import npm:ws"],
+  [{ "mod.ts": 'import { a } from "./src/udp/a.ts";' }, "mod.ts may import nothing but types of src/udp/a.ts"],
+  [
+    { "src/pool/a.ts": 'import type { B } from "./b.ts";', "src/pool/b.ts": 'import { a } from "./a.ts";' },
+    "src/pool/a.ts imports itself by way of src/pool/b.ts",
+  ],
+  [{ "src/errors.ts": "\n".repeat(mostLines + 1) }, `src/errors.ts has ${mostLines + 1} lines, more than ${mostLines}`],
+];
+
+for (const [sources, fault] of bad) {
+  test(`the check of the rooms finds: ${fault}`, () => {
+    assertEquals(faults(sources).includes(fault), true, faults(sources).join("\n"));
+  });
+}
+
+test("what an entry loads is found through every file that is loaded with it", () => {
+  const sources = {
+    "mod.ts": 'import { a } from "./src/a.ts"; import type { T } from "./src/t.ts"; import("./src/later.ts");',
+    "src/a.ts": 'export * from "./b.ts";',
+    "src/b.ts": 'import "node:net";',
+  };
+  assertEquals(loadedBy(sources, "mod.ts"), ["mod.ts", "src/a.ts", "src/b.ts", "node:net"]);
+});
+
+function faults(sources: Record<string, string>): string[] {
+  return Object.entries(sources).flatMap(([file, source]) => {
+    const lines = source.replace(/\n$/, "").split("\n").length;
+    return [
+      ...(roomOf(file) === undefined ? [`${file} is in no room`] : []),
+      ...(lines > mostLines ? [`${file} has ${lines} lines, more than ${mostLines}`] : []),
+      ...importsOf(source).flatMap((it) => faultOf(file, it)),
+      ...circleOf(sources, file),
+    ];
+  });
+}
+
+function faultOf(file: string, { specifier, kind }: Import): string[] {
+  const to = resolved(file, specifier);
+  const [from, room] = [roomOf(file), roomOf(to)];
+  if (from === undefined || (from === room && room !== "node:")) return [];
+  const allowed = rooms.find(({ name }) => name === from)!.imports.split(" ");
+  if (allowed.includes(`${room}`)) return [];
+  if (!allowed.includes(`${room}*`)) return [`${file} may not import ${to}`];
+  return kind === "type" ? [] : [`${file} may import nothing but types of ${to}`];
+}
+
+/** The edges between rooms that files make, as the table writes them. */
+function edges(sources: Record<string, string>): Set<string> {
+  const values = new Set<string>();
+  const types = new Set<string>();
+  for (const [file, source] of Object.entries(sources)) {
+    for (const { specifier, kind } of importsOf(source)) {
+      (kind === "type" ? types : values).add(`${roomOf(file)} ${roomOf(resolved(file, specifier))}`);
+    }
+  }
+  return new Set([...values, ...[...types].filter((edge) => !values.has(edge)).map((edge) => `${edge}*`), ...types]);
+}
+
+/** A file that imports itself by way of another one, whatever it imports of it. */
+function circleOf(sources: Record<string, string>, file: string): string[] {
+  const below = (from: string, seen: Set<string>): Set<string> => {
+    for (const { specifier } of importsOf(sources[from] ?? "")) {
+      const to = resolved(from, specifier);
+      if (!seen.has(to)) below(to, seen.add(to));
+    }
+    return seen;
+  };
+  const first = importsOf(sources[file]!).map(({ specifier }) => resolved(file, specifier))
+    .find((to) => to in sources && below(to, new Set()).has(file));
+  return first === undefined ? [] : [`${file} imports itself by way of ${first}`];
+}
+
+/** All that is loaded with an entry, in the order in which it is found. */
+function loadedBy(sources: Record<string, string>, entry: string): string[] {
+  const loaded = new Set([entry]);
+  for (const file of loaded) {
+    for (const { specifier, kind } of importsOf(sources[file] ?? "")) {
+      if (kind === "value") loaded.add(resolved(file, specifier));
+    }
+  }
+  return [...loaded];
+}
+
+function resolved(file: string, specifier: string): string {
+  return specifier.startsWith(".") ? posix.join(posix.dirname(file), specifier) : specifier;
+}
+
+function roomOf(file: string): string | undefined {
+  return file.startsWith("node:") ? "node:" : rooms.find(({ files }) => files.test(file))?.name;
+}
+
+function importsOf(source: string): Import[] {
+  // Comments and templates go, quoted text stays: specifiers are quoted.
+  const code = source.replace(
+    /\/\*[^]*?\*\/|\/\/.*|`(?:\\[^]|[^`\\])*`|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'/g,
+    (token) => /^["']/.test(token) ? token : " ",
+  );
+  const statements =
+    /\b(?:import|export)\s+(type\b)?(?:[\w*{}\s,$]+?\bfrom\s*)?["']([^"']+)["']|\bimport\(\s*([^)]*?)\s*\)/g;
+  return [...code.matchAll(statements)].map(([, type, specifier, argument]) =>
+    argument === undefined
+      ? { specifier: specifier ?? "", kind: type ? "type" : "value" }
+      : { specifier: argument.replace(/^["']|["']$/g, ""), kind: "dynamic" }
+  );
+}

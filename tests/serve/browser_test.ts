@@ -1,0 +1,94 @@
+import { assertEquals } from "@std/assert";
+import { fileURLToPath } from "node:url";
+import { serveFront } from "../../serve/mod.ts";
+import { missing, runClient, withDirectory } from "../support/client_program.ts";
+import { bitmap, type Page, startSite } from "../support/serve_site.ts";
+import { withFront } from "../support/serve_stage.ts";
+import { findProgram } from "../support/real_process.ts";
+import { danteWithAccount } from "../support/real_proxies.ts";
+import { withClient, withRealProxy } from "../support/real_stage.ts";
+import { withTarget } from "../support/stage.ts";
+import { test } from "../support/test.ts";
+
+const script = fileURLToPath(new URL("../support/browser.mjs", import.meta.url));
+const chromium = findProgram("chromium") ?? "chromium";
+const absent = missing("chromium", "node");
+
+type Visit = { url: string; credentials?: { username: string; password: string } };
+
+/** The titles of the pages that one browser comes to, with a profile that is removed. */
+async function browse(proxy: string, visits: Visit[]): Promise<string[]> {
+  let titles: string[] = [];
+  await withDirectory(async (directory) => {
+    const { code, out, err } = await runClient(directory, "node", [
+      script,
+      JSON.stringify({ chromium, proxy, visits }),
+    ]);
+    assertEquals([code, err], [0, ""]);
+    titles = JSON.parse(out);
+  });
+  return titles;
+}
+
+const [width, height] = [1_280, 1_366]; // 5 MiB
+
+const html = `<!doctype html><title>loading</title><body><script>
+  const image = new Image();
+  const seen = new Promise((resolve, reject) => (image.onload = () => resolve(image.naturalWidth), image.onerror = reject));
+  image.src = "/image.bmp";
+  const socket = new WebSocket("ws://" + location.host + "/ws");
+  const heard = new Promise((resolve, reject) => (socket.onmessage = (it) => resolve(it.data), socket.onerror = reject));
+  socket.onopen = () => socket.send("hello");
+  const posted = fetch("/post", { method: "POST", body: "x".repeat(100000) }).then((it) => it.text());
+  Promise.all([seen, heard, posted])
+    .then((it) => document.title = "done " + it.join(), (it) => document.title = "done failed " + it);
+</script>`;
+
+const page: Page = ({ path, body }) => {
+  if (path === "/") return { type: "text/html", body: html };
+  if (path === "/image.bmp") return { type: "image/bmp", body: bitmap(width, height) };
+  return path === "/post" ? { type: "text/plain", body: String(body.length) } : undefined;
+};
+
+test(
+  "Chromium loads a page, a picture of 5 MiB and a WebSocket through the front and dante with a password",
+  () =>
+    withTarget(
+      startSite(page),
+      (site) =>
+        withRealProxy(danteWithAccount, (proxy) =>
+          withClient(proxy.url, {}, async (client) => {
+            const front = await serveFront(client);
+            try {
+              const url = `http://${site.address}/`;
+              for (const proxy of [front.url, front.url.replace("http", "socks5")]) {
+                assertEquals(await browse(proxy, [{ url }]), [`done ${width},hello,100000`], proxy);
+              }
+            } finally {
+              await front.close();
+            }
+          })),
+    ),
+  { skip: absent || danteWithAccount.missing },
+);
+
+test(
+  "Playwright gives each context an identity of its own at the proxy",
+  () =>
+    withTarget(startSite(page), (site) =>
+      withFront(
+        { proxy: { credentials: () => 0, rules: () => site }, front: { credentials: "forward" } },
+        async ({ front, proxy }) => {
+          const visits = ["ann", "bob"].map((username) => ({
+            url: `http://${username}.test/`,
+            credentials: { username, password: `${username}: pässword` },
+          }));
+          const titles = await browse(front.url, visits);
+          assertEquals(titles, visits.map(() => `done ${width},hello,100000`));
+          const seen = proxy.connections.map((it) => `${it.request?.hostname} ${it.credentials?.username}`);
+          assertEquals(new Set(seen), new Set(["ann.test ann", "bob.test bob"]));
+          assertEquals(proxy.connections[0]!.credentials!.password.endsWith(": pässword"), true);
+        },
+      )),
+  { skip: absent },
+);

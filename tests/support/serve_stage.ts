@@ -1,0 +1,88 @@
+import { type Front, type FrontOptions, serveFront } from "../../serve/mod.ts";
+import { Socks5Client, type Socks5Options } from "../../mod.ts";
+import { bytes, text } from "./contract.ts";
+import { connectRaw, type RawClient } from "./raw_client.ts";
+import { startTarget, type Target } from "./targets.ts";
+import { createTestProxy, type TestProxy, type TestProxyOptions } from "../../testing/mod.ts";
+
+/** What a front is tried with. */
+export interface FrontStage {
+  front: Front;
+  proxy: TestProxy;
+  client: Socks5Client;
+  /** Connects to the front and says something. */
+  dial(said?: string | Uint8Array): Promise<RawClient>;
+  /** Connects, says something and gives all that is answered until the front ends. */
+  ask(said: string | Uint8Array): Promise<string>;
+}
+
+/** Runs `use` with a front of a client of a mock proxy; nothing may be open at the proxy in the end. */
+export async function withFront(
+  options: { proxy?: TestProxyOptions; front?: FrontOptions; client?: Socks5Options },
+  use: (stage: FrontStage) => Promise<void>,
+): Promise<void> {
+  const proxy = await createTestProxy(options.proxy);
+  const client = new Socks5Client(proxy.url, { retry: 0, ...options.client });
+  const front = await serveFront(client, options.front);
+  const dial = async (said: string | Uint8Array = "") => {
+    const raw = await connectRaw({ hostname: front.hostname, port: front.port });
+    if (said.length > 0) await raw.write(typeof said === "string" ? latin1(said) : said);
+    return raw;
+  };
+  const ask = async (said: string | Uint8Array) => characters((await (await dial(said)).finish()).bytes);
+  try {
+    await use({ front, proxy, client, dial, ask });
+    await proxy.until(() => proxy.open === 0);
+  } finally {
+    await front.close();
+    await client.close();
+    await proxy.close();
+  }
+}
+
+/** Reads the head of an answer, up to the empty line. */
+export async function readHead(raw: RawClient): Promise<string> {
+  let head = "";
+  while (!head.endsWith("\r\n\r\n")) head += text(await raw.read(1));
+  return head;
+}
+
+/** A byte for each character. */
+export function latin1(characters: string): Uint8Array {
+  return Uint8Array.from(characters, (character) => character.charCodeAt(0));
+}
+
+/** A character for each byte. */
+export function characters(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
+}
+
+/** "Basic …" of a user. */
+export function basicOf(username: string, password: string): string {
+  return `Basic ${btoa(String.fromCharCode(...bytes(`${username}:${password}`)))}`;
+}
+
+/** A SOCKS5 request for CONNECT to a name. */
+export function socksRequest(hostname: string, port: number): Uint8Array {
+  return Uint8Array.of(5, 1, 0, 3, hostname.length, ...bytes(hostname), port >> 8, port & 0xff);
+}
+
+/** A target that notes what it receives, and answers once that is as long as expected. */
+export async function scripted(
+  expected: string,
+  answer: string,
+  options: { ends?: boolean } = {},
+): Promise<Target & { readonly received: string }> {
+  let received = "";
+  const target = await startTarget((socket) => {
+    socket.on("data", (chunk) => {
+      const before = received.length;
+      received += chunk.toString("latin1");
+      if (before >= expected.length || received.length < expected.length) return;
+      socket.write(latin1(answer));
+      if (options.ends) socket.end();
+    });
+    socket.on("end", () => socket.end());
+  });
+  return Object.defineProperty(target, "received", { get: () => received }) as Target & { received: string };
+}
