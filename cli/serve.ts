@@ -1,4 +1,4 @@
-import { type Front, type FrontOptions, serveFront } from "../serve/mod.ts";
+import { type LocalProxy, serve as serveLocalProxy, type ServeOptions } from "../serve/mod.ts";
 import { Socks5Client, type Socks5Event, type Socks5Stats } from "../mod.ts";
 import { signalled } from "./interrupt.ts";
 import type { CliIo } from "./io.ts";
@@ -14,7 +14,7 @@ export async function serve(given: Given, io: CliIo): Promise<number> {
     throw new UsageError("serve takes proxies only, as socks5h://host:port; the port is --port PORT", "serve");
   }
   const port = given.number("port", 0);
-  const line = ({ url }: Front) => `export http_proxy=${url} https_proxy=${url} all_proxy=${url}`;
+  const line = ({ url }: LocalProxy) => `export http_proxy=${url} https_proxy=${url} all_proxy=${url}`;
   return await fronts(proxies, given, io, [{ port }], line);
 }
 
@@ -23,7 +23,7 @@ export async function forward(given: Given, io: CliIo): Promise<number> {
   const { proxies, rest } = await proxiesOf(given, io);
   if (rest.length === 0) throw new UsageError("give what goes where, as [BIND:]PORT:HOST:PORT", "forward");
   const options = rest.map(parseForward);
-  const line = (front: Front, i: number) => `${placeOf(front)} leads to ${options[i]!.target}`;
+  const line = (front: LocalProxy, i: number) => `${placeOf(front)} leads to ${options[i]!.target}`;
   return await fronts(proxies, given, io, options, line);
 }
 
@@ -34,8 +34,8 @@ async function fronts(
   proxies: readonly FoundProxy[],
   given: Given,
   io: CliIo,
-  options: readonly FrontOptions[],
-  describe: (front: Front, i: number) => string,
+  options: readonly ServeOptions[],
+  describe: (front: LocalProxy, i: number) => string,
 ): Promise<number> {
   const maxClients = given.number("max-clients", 1);
   const log = (line: string) => void io.stderr.write(`socks5: ${line}\n`).catch(() => {});
@@ -43,11 +43,11 @@ async function fronts(
     pool: { maxOpen: Infinity }, // programs have their own limits
     onEvent: teller(log, given.has("verbose"), () => client.stats().proxies),
   });
-  const open: Front[] = [];
+  const open: LocalProxy[] = [];
   try {
     return await signalled(io, async (next) => {
       for (const it of options) {
-        const front: Front = await serveFront(client, {
+        const front: LocalProxy = await serveLocalProxy(client, {
           ...it,
           maxClients,
           onError: ({ message }) =>
@@ -69,7 +69,7 @@ async function fronts(
 }
 
 /** Where a front listens. */
-function placeOf({ url }: Front): string {
+function placeOf({ url }: LocalProxy): string {
   return url.slice("http://".length);
 }
 
@@ -102,7 +102,7 @@ const NEXT: Readonly<Record<"address" | "retry" | "failover", (delay: number) =>
 };
 
 /** `[BIND:]PORT:HOST:PORT`, IPv6 in brackets. */
-function parseForward(text: string): FrontOptions & { target: string } {
+function parseForward(text: string): ServeOptions & { target: string } {
   const [, bind = "127.0.0.1", port, target] =
     /^(?:(\[[^\]]*\]|[^:[\]]*):)?(\d{1,5}):((?:\[[^\]]*\]|[^:[\]]+):\d{1,5})$/.exec(text) ?? [];
   if (target === undefined) {

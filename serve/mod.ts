@@ -8,14 +8,14 @@ import { formatHostPort } from "../src/protocol/address.ts";
 import { checkOptions } from "../src/arguments.ts";
 import { milliseconds } from "../src/config/settings.ts";
 import { listen } from "./listener.ts";
-import { type FrontOptions, planFor } from "./options.ts";
+import { planFor, type ServeOptions } from "./options.ts";
 import type { Connects } from "./connector.ts";
 
-export type { FrontOptions } from "./options.ts";
+export type { ServeOptions as ServeOptions } from "./options.ts";
 export type { Connects } from "./connector.ts";
 
 /** A port that leads through a client. */
-export interface Front {
+export interface LocalProxy {
   /** `"http://127.0.0.1:1234"`: what a proxy setting wants, and for a `target` that is a web server its address. */
   readonly url: string;
   /** Where it listens. */
@@ -47,9 +47,9 @@ export interface Front {
  * import { connect } from "node:net";
  * import { once } from "node:events";
  * import { Socks5Client } from "jsr:@x/socks5";
- * import { serveFront } from "jsr:@x/socks5/front";
+ * import { serve } from "jsr:@x/socks5/serve";
  *
- * const front = await serveFront(new Socks5Client("socks5h://user:pass@proxy.example:1080"));
+ * const front = await serve(new Socks5Client("socks5h://user:pass@proxy.example:1080"));
  * const socket = connect(front.port, front.hostname);
  * socket.write("GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n");
  * console.log(String(await once(socket, "data"))); // HTTP/1.1 204 No Content
@@ -57,7 +57,7 @@ export interface Front {
  * await front.close();
  * ```
  */
-export async function serveFront(client: Connects, options: FrontOptions = {}): Promise<Front> {
+export async function serve(client: Connects, options: ServeOptions = {}): Promise<LocalProxy> {
   if (typeof client?.connect !== "function") {
     throw new TypeError("Cannot use client as what connects: it has no connect()");
   }

@@ -6,7 +6,7 @@ import { milliseconds } from "../src/config/settings.ts";
 import { type Gate, gateFor } from "./auth.ts";
 
 /** How a front listens and what it lets in. */
-export interface FrontOptions {
+export interface ServeOptions {
   /** Where it listens: `"127.0.0.1"` (default), `"::1"` or `"localhost"`; anything else only with `credentials` of its own. */
   hostname?: string | undefined;
   /** Default: 0, a free one. */
@@ -58,7 +58,7 @@ export interface Plan {
 // names below localhost may be anybody's, if a server of names says so
 const SAFE = /^(127\.[\d.]+|::1|localhost)$/;
 
-const KNOWN: Known<FrontOptions> = {
+const KNOWN: Known<ServeOptions> = {
   hostname: true,
   port: true,
   credentials: true,
@@ -71,8 +71,8 @@ const KNOWN: Known<FrontOptions> = {
 };
 
 /** Checks the options; throws a `TypeError` or a `RangeError` that names the option. */
-export function planFor(given: FrontOptions): Plan {
-  const options = checkOptions("the options of serveFront()", given, KNOWN);
+export function planFor(given: ServeOptions): Plan {
+  const options = checkOptions("the options of serve()", given, KNOWN);
   const { port = 0, maxHead = 65_536, maxClients = 500, onError, target: leadsTo } = options;
   const hostname = parsedHostname(options.hostname ?? "127.0.0.1");
   const credentials = checkedCredentials(options.credentials);
@@ -119,7 +119,7 @@ function parsedHostname(hostname: string): string {
 }
 
 /** As SOCKS5 and HTTP can both carry them, in a copy. */
-function checkedCredentials(given: FrontOptions["credentials"]): FrontOptions["credentials"] {
+function checkedCredentials(given: ServeOptions["credentials"]): ServeOptions["credentials"] {
   if (given === undefined || given === "forward") return given;
   const credentials = typeof given === "object" ? { ...given } : given;
   encodeCredentials(credentials);

@@ -129,7 +129,7 @@ export function parseHost(text: string): Host | string {
   }
   if (text.length > 1020) return TOO_LONG; // before IDNA, which may take half a minute for a megabyte
   const name = toAscii(text);
-  if (name === null || name.startsWith(".") || name.includes("../..")) return "the host name is malformed";
+  if (name === null || name.startsWith(".") || name.includes("..")) return "the host name is malformed";
   if (name.length > 255) return TOO_LONG;
   if (!NUMERIC.test(name)) return domain(name);
   return IPV4.test(name)

@@ -301,7 +301,9 @@ function program(name: string, to: unknown): string {
       `socket.reload({ socket: { data() {}, end() { console.log("end"); socket.close(); } } }); socket.resume();`,
   };
   return `
-    import { ${name} } from ${JSON.stringify(import.meta.resolve(`../../adapters/${name.replace("Transport", "/mod.ts")}`))};
+    import { ${name} } from ${
+    JSON.stringify(import.meta.resolve(`../../adapters/${name.replace("Transport", "/mod.ts")}`))
+  };
     const conn = await ${name}.connect(${JSON.stringify(to)});
     await conn.write(new TextEncoder().encode("hello"));
     conn.unref();

@@ -21,7 +21,7 @@ for (const [name, bundle] of Object.entries(bundlers)) {
     const directory = mkdtempSync(join(tmpdir(), "socks5-"));
     try {
       // without types, as it is published, under the names that the imports say
-      const code = ["mod.ts", ...["adapters", "cli", "env", "front", "src"].flatMap(list)].map((file) => ROOT + file);
+      const code = ["mod.ts", ...["adapters", "cli", "env", "serve", "src"].flatMap(list)].map((file) => ROOT + file);
       const flags = [`--outbase=${ROOT}`, `--outdir=${directory}`, "--out-extension:.js=.ts", "--log-level=error"];
       await run([esbuild, ...code, ...flags]);
       const [entry, file] = [join(directory, "entry.mjs"), join(directory, "bundle.mjs")];
@@ -36,7 +36,7 @@ for (const [name, bundle] of Object.entries(bundlers)) {
 }
 
 function list(directory: string): string[] {
-  return readdirSync(join(ROOT, directory)).filter((file) => file.endsWith(".ts")).map((file) =>
-    `${directory}/${file}`
-  );
+  return readdirSync(join(ROOT, directory), { recursive: true, encoding: "utf8" }).filter((file) =>
+    file.endsWith(".ts")
+  ).map((file) => `${directory}/${file}`);
 }

@@ -11,7 +11,7 @@ import {
 } from "../../mod.ts";
 import { nodeTransport } from "../../adapters/node/mod.ts";
 import { Socks5Agent, type Socks5AgentOptions, toDuplex } from "../../agent/mod.ts";
-import { serveFront } from "../../serve/mod.ts";
+import { serve } from "../../serve/mod.ts";
 import { checkOptions, nearest } from "../../src/arguments.ts";
 import { createTestProxy, type TestProxyOptions } from "../../testing/mod.ts";
 import { startEcho } from "../support/targets.ts";
@@ -47,7 +47,7 @@ const entries: [name: string, give: (options: never) => unknown][] = [
   ["the options of check()", (options) => client().check(TARGET, options)],
   ["tls", (tls: TlsOptions) => client().check(TARGET, { tls })],
   ["the options of close()", (options) => client().close(options)],
-  ["the options of serveFront()", async (options) => await (await serveFront(client(), options)).close()],
+  ["the options of serve()", async (options) => await (await serve(client(), options)).close()],
   ["the options of toDuplex()", (options) => toDuplex(never, options)],
   ["options", async (options) => await (await createTestProxy(options)).close()],
   ["udp", async (udp) => await (await createTestProxy({ udp })).close()],

@@ -15,7 +15,7 @@ import {
 } from "../../mod.ts";
 import { Socks5Agent, toDuplex } from "../../agent/mod.ts";
 import { proxyFromEnv } from "../../env/mod.ts";
-import { serveFront } from "../../serve/mod.ts";
+import { serve } from "../../serve/mod.ts";
 import { FakeTransport, type Script, socks5 } from "../support/fake.ts";
 import * as testing from "../../testing/mod.ts";
 import type { TestFault, TestProxy } from "../../testing/mod.ts";
@@ -518,11 +518,11 @@ const doors: Door[] = [
   ["toDuplex()", "allowHalfOpen highWaterMark", (it) => void toDuplex(() => Promise.reject(new Error("no")), it)],
   ["toDuplex(open)", "open", ({ open }) => void toDuplex(open as () => Promise<never>)],
   [
-    "serveFront()",
+    "serve()",
     "hostname port credentials target headTimeout maxHead",
-    async (it) => await (await serveFront(quiet(), it)).close(),
+    async (it) => await (await serve(quiet(), it)).close(),
   ],
-  ["serveFront(client)", "client", async ({ client }) => await (await serveFront(client as Socks5Client)).close()],
+  ["serve(client)", "client", async ({ client }) => await (await serve(client as Socks5Client)).close()],
   [
     "createTestProxy()",
     "hostname port credentials methods rules udp faults framing halfClose handshakeTimeout",

@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
 import process from "node:process";
 import { createConnector } from "../../fetch/mod.ts";
-import { serveFront } from "../../serve/mod.ts";
+import { serve } from "../../serve/mod.ts";
 import { Socks5Client } from "../../mod.ts";
 import { createTestProxy, type TestProxy } from "../../testing/mod.ts";
 import { test } from "../support/test.ts";
@@ -29,7 +29,7 @@ async function openerFor(client: Socks5Client, whose: string): Promise<Opener> {
     return { open: (url) => new Socket(url, { dispatcher }), close: () => dispatcher.destroy() };
   }
   for (const name of ["NO_PROXY", "no_proxy"]) delete process.env[name]; // both would go past the front
-  const front = await serveFront(client, { credentials });
+  const front = await serve(client, { credentials });
   const { username, password } = credentials;
   if (runtime === "bun") {
     const proxy = Object.assign(new URL(front.url), { username, password }).href;

@@ -130,7 +130,7 @@ test("an IPv4 address is four decimal numbers and nothing else", () => {
     "1.2.3.4e0.5",
   ];
   for (const text of bad) {
-    assertEquals(outcome(text), text.includes("../..") ? REFUSED.malformed : REFUSED.ipv4, text);
+    assertEquals(outcome(text), text.includes("..") ? REFUSED.malformed : REFUSED.ipv4, text);
   }
   for (const text of ["１２７.0.0.1", "①27.0.0.1", "127。0。0。１", "ü.1", "ü.0x", "１"]) {
     assertEquals(outcome(text), REFUSED.malformed, text);
@@ -279,7 +279,7 @@ test("a name has at most 255 bytes after IDNA", () => {
 });
 
 test("a name has no empty label but the last", () => {
-  for (const text of [".", "../..", ".a", "a..b", "a..", "。", "a。。b", ".ü", "ü..", "ü.．a"]) {
+  for (const text of [".", "..", ".a", "a..b", "a..", "。", "a。。b", ".ü", "ü..", "ü.．a"]) {
     assertEquals(outcome(text), REFUSED.malformed, text);
   }
 });

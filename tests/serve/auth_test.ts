@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { type FrontOptions, serveFront } from "../../serve/mod.ts";
+import { serve, type ServeOptions } from "../../serve/mod.ts";
 import { Socks5Client } from "../../mod.ts";
 import { text } from "../support/contract.ts";
 import { basicOf, readHead, socksRequest, withFront } from "../support/serve_stage.ts";
@@ -160,7 +160,7 @@ test("a client's own credentials that the proxy refuses are a 502", () =>
     assertMatch(await ask(connect()), /^HTTP\/1.1 502 [^]*\(SOCKS5_AUTH_[A-Z_]+\)\n$/);
   }));
 
-const wrong: [FrontOptions, typeof TypeError | typeof RangeError, RegExp][] = [
+const wrong: [ServeOptions, typeof TypeError | typeof RangeError, RegExp][] = [
   [{ hostname: "0.0.0.0" }, TypeError, /^Cannot use hostname as a loopback name .*: current value is a string$/],
   [{ hostname: "::" }, TypeError, /hostname/],
   [{ hostname: "192.168.0.1" }, TypeError, /hostname/],
@@ -199,16 +199,16 @@ const wrong: [FrontOptions, typeof TypeError | typeof RangeError, RegExp][] = [
 
 for (const [options, type, message] of wrong) {
   const shown = JSON.stringify(options).replace(/(secret)+/, "…");
-  test(`serveFront() refuses ${shown} before it listens`, async () => {
-    const error = await assertRejects(() => serveFront(new Socks5Client("socks5h://127.0.0.1"), options), type);
+  test(`serve() refuses ${shown} before it listens`, async () => {
+    const error = await assertRejects(() => serve(new Socks5Client("socks5h://127.0.0.1"), options), type);
     assertMatch(error.message, message);
     assert(!error.message.includes("secret"), error.message);
   });
 }
 
-test("serveFront() refuses what is no client", async () => {
-  await assertRejects(() => serveFront({} as Socks5Client), TypeError, "connect");
-  await assertRejects(() => serveFront(undefined as unknown as Socks5Client), TypeError, "connect");
+test("serve() refuses what is no client", async () => {
+  await assertRejects(() => serve({} as Socks5Client), TypeError, "connect");
+  await assertRejects(() => serve(undefined as unknown as Socks5Client), TypeError, "connect");
 });
 
 test("a front with a password of its own may listen beyond loopback", () =>

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { fileURLToPath } from "node:url";
-import { serveFront } from "../../serve/mod.ts";
+import { serve } from "../../serve/mod.ts";
 import { missing, runClient, withDirectory } from "../support/client_program.ts";
 import { bitmap, type Page, startSite } from "../support/serve_site.ts";
 import { withFront } from "../support/serve_stage.ts";
@@ -58,7 +58,7 @@ test(
       (site) =>
         withRealProxy(danteWithAccount, (proxy) =>
           withClient(proxy.url, {}, async (client) => {
-            const front = await serveFront(client);
+            const front = await serve(client);
             try {
               const url = `http://${site.address}/`;
               for (const proxy of [front.url, front.url.replace("http", "socks5")]) {

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import { join } from "node:path";
 import { createServer as createTlsServer } from "node:tls";
-import type { Front } from "../../serve/mod.ts";
+import type { LocalProxy } from "../../serve/mod.ts";
 import { missing, runClient, withDirectory } from "../support/client_program.ts";
 import { type FrontStage, latin1, withFront } from "../support/serve_stage.ts";
 import { type Page, serveSite, startSite } from "../support/serve_site.ts";
@@ -190,7 +190,7 @@ for (const [name, { scheme, args, env }] of Object.entries(gits)) {
 }
 
 // how the runtime's own fetch is told of the front
-const fetches: Record<string, (front: Front, ca: string) => { init: RequestInit; end?(): void }> = {
+const fetches: Record<string, (front: LocalProxy, ca: string) => { init: RequestInit; end?(): void }> = {
   deno: (front, ca) => {
     const basicAuth = { username: ALICE.username, password: ALICE.password };
     const client = deno!.createHttpClient({ proxy: { url: front.url, basicAuth }, caCerts: [ca] });

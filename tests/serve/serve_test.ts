@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { serveFront } from "../../serve/mod.ts";
+import { serve } from "../../serve/mod.ts";
 import { bytes, text } from "../support/contract.ts";
 import { readHead, socksRequest, withFront } from "../support/serve_stage.ts";
 import { withTarget } from "../support/stage.ts";
@@ -98,7 +98,7 @@ test("close() ends what is idle and what goes on, and the port is free again", (
       assertEquals(proxy.open <= 1, true);
       await proxy.until(() => proxy.open === 0);
       await Promise.all([idle.finish(), busy.finish()]);
-      const again = await serveFront(client, { port: front.port });
+      const again = await serve(client, { port: front.port });
       assertEquals(again.port, front.port);
       await again[Symbol.asyncDispose]();
     })));
@@ -143,6 +143,6 @@ test("close() cuts a drain short", () =>
 
 test("a port that is taken is the runtime's own error", () =>
   withFront({}, async ({ front, client }) => {
-    const error = await assertRejects(() => serveFront(client, { port: front.port }), Error);
+    const error = await assertRejects(() => serve(client, { port: front.port }), Error);
     assertEquals((error as { code?: string }).code, "EADDRINUSE");
   }));

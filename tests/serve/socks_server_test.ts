@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { TargetError } from "../../mod.ts";
 import { failureOf } from "../../serve/error_mapping.ts";
-import { serveFront } from "../../serve/mod.ts";
+import { serve } from "../../serve/mod.ts";
 import { socks5Error, type Socks5ErrorCode } from "../../src/errors.ts";
 import { POLICY } from "../../src/proxies/policy.ts";
 import { bytes, text } from "../support/contract.ts";
@@ -169,7 +169,7 @@ const told: Record<Socks5ErrorCode, [status: number, rep: number, type: string, 
 test("every code has a status, a REP, a type of RFC 9209 and a text", async () => {
   let code: Socks5ErrorCode;
   const connect = () => Promise.reject(socks5Error(code, "secret", { phase: "dial" }));
-  await using front = await serveFront({ connect });
+  await using front = await serve({ connect });
   for (code of Object.keys(POLICY) as Socks5ErrorCode[]) {
     const [status, rep, type, what] = told[code] ?? [];
     assert(what, `${code} is not told`);

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { serveFront } from "../../serve/mod.ts";
+import { serve } from "../../serve/mod.ts";
 import type { Conn, Socks5Conn } from "../../mod.ts";
 import { nodeTransport } from "../../adapters/node/mod.ts";
 import { bytes, readAll, readFull, text } from "../support/contract.ts";
@@ -278,7 +278,7 @@ test("an end that comes while the target takes nothing is carried, too", async (
     closeWrite: () => Promise.resolve(ended!.resolve()),
     close: () => void (closed = true),
   };
-  const front = await serveFront({ connect: () => Promise.resolve(target as Socks5Conn) });
+  const front = await serve({ connect: () => Promise.resolve(target as Socks5Conn) });
   const at = { hostname: front.hostname, port: front.port };
   const raw = await connectRaw(at);
   await raw.write(bytes("CONNECT web.test:80 HTTP/1.1\r\n\r\nbody"));

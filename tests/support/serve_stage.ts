@@ -1,4 +1,4 @@
-import { type Front, type FrontOptions, serveFront } from "../../serve/mod.ts";
+import { type LocalProxy, serve, type ServeOptions } from "../../serve/mod.ts";
 import { Socks5Client, type Socks5Options } from "../../mod.ts";
 import { bytes, text } from "./contract.ts";
 import { connectRaw, type RawClient } from "./raw_client.ts";
@@ -7,7 +7,7 @@ import { createTestProxy, type TestProxy, type TestProxyOptions } from "../../te
 
 /** What a front is tried with. */
 export interface FrontStage {
-  front: Front;
+  front: LocalProxy;
   proxy: TestProxy;
   client: Socks5Client;
   /** Connects to the front and says something. */
@@ -18,12 +18,12 @@ export interface FrontStage {
 
 /** Runs `use` with a front of a client of a mock proxy; nothing may be open at the proxy in the end. */
 export async function withFront(
-  options: { proxy?: TestProxyOptions; front?: FrontOptions; client?: Socks5Options },
+  options: { proxy?: TestProxyOptions; front?: ServeOptions; client?: Socks5Options },
   use: (stage: FrontStage) => Promise<void>,
 ): Promise<void> {
   const proxy = await createTestProxy(options.proxy);
   const client = new Socks5Client(proxy.url, { retry: 0, ...options.client });
-  const front = await serveFront(client, options.front);
+  const front = await serve(client, options.front);
   const dial = async (said: string | Uint8Array = "") => {
     const raw = await connectRaw({ hostname: front.hostname, port: front.port });
     if (said.length > 0) await raw.write(typeof said === "string" ? latin1(said) : said);
