@@ -585,7 +585,7 @@ test("all messages are the listed ones, each code has one, and each name of a wr
       assert(list.some((line) => line.startsWith(`${code} in `)), `none has ${code}`);
     }
     const root = new URL("../../src/", import.meta.url);
-    for (const file of readdirSync(root)) {
+    for (const file of readdirSync(root, { recursive: true, encoding: "utf8" }).filter((it) => it.endsWith(".ts"))) {
       for (const [, name] of readFileSync(new URL(file, root), "utf8").matchAll(/cannot\("([^"]+)"/g)) {
         assert(list.some((line) => line.includes(`Cannot use ${name} as`)), `none is about ${name}, of ${file}`);
       }
