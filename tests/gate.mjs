@@ -35,6 +35,7 @@ try {
   if (!options["no-suite"]) {
     await step("suite", process.execPath, ["tests/run.mjs", "--coverage"], { timeout: 900, onOutput: print });
   }
+  await step("five of the mutations", process.execPath, ["tests/mutations.mjs", "--sample", "5"], { timeout: 600 });
   for (const file of readdirSync(join(root, "examples")).filter((file) => file.endsWith(".ts"))) {
     const path = `examples/${file}`;
     await step(`${path} on Deno`, deno, ["run", "--allow-all", "--no-check", "--no-lock", path], { timeout: 60 });

@@ -1,0 +1,139 @@
+// Breaks promises one after another, each in a copy of the tree, and looks whether the test that it names fails:
+// npm run mutations -- [--sample N] [--seed S] [--jobs N] [part of a file, a test file or a promise]...
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import process from "node:process";
+import { pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
+import { mutations, staleness } from "./mutations/all.mjs";
+import { denoFlags, reachesStd, root, run, runtimes } from "./support/tools.mjs";
+
+const TIMEOUT = 90; // seconds; a test gives up after 50
+
+const { values: options, positionals: parts } = parseArgs({
+  allowPositionals: true,
+  options: {
+    sample: { type: "string", default: "Infinity" },
+    seed: { type: "string", default: String(Date.now() % 1_000_000) },
+    jobs: { type: "string", default: "2" },
+  },
+});
+
+const meant = mutations.filter(({ file, tests, promise }) =>
+  parts.length === 0 || parts.some((part) => [file, tests, promise].some((text) => text.includes(part)))
+);
+if (meant.length === 0) throw new TypeError(`Cannot find a mutation: none has ${parts.join(" or ")} in it`);
+const isSample = Number(options.sample) < meant.length;
+const chosen = isSample ? drawn(meant).slice(0, Number(options.sample)) : meant;
+console.log(
+  `${chosen.length} of ${mutations.length} mutations${isSample ? `, drawn by --seed ${options.seed}` : ""}\n`,
+);
+
+const std = denoFlags(await reachesStd());
+const commands = {
+  node: (tests, names) => [
+    ...["--test", "--test-reporter=spec", "--import", "./tests/offline/node.mjs"],
+    ...[`--test-name-pattern=${anyOf(names)}`, tests],
+  ],
+  deno: (tests, names) => [
+    ...[
+      "test",
+      "--allow-all",
+      "--no-check",
+      "--node-modules-dir=manual",
+      ...std,
+      "--filter",
+      `/${anyOf(names)}/`,
+      tests,
+    ],
+  ],
+  bun: (tests, names) => [
+    ...["test", "--preload", "./tests/offline/bun.mjs", "--timeout", "60000", "-t", anyOf(names), `./${tests}`],
+  ],
+};
+
+const counts = { killed: 0, survived: 0, stale: 0 };
+const groups = [...new Set(chosen.map(groupOf))].map((name) => chosen.filter((it) => groupOf(it) === name));
+const scratch = mkdtempSync(join(tmpdir(), "socks5-mutations-"));
+try {
+  await Promise.all(Array.from({ length: Number(options.jobs) }, (_, i) => work(join(scratch, String(i)))));
+} finally {
+  rmSync(scratch, { recursive: true, force: true });
+}
+console.log(`\n${Object.entries(counts).map(([what, count]) => `${count} ${what}`).join(", ")}`);
+process.exitCode = counts.survived + counts.stale === 0 ? 0 : 1;
+
+/** Tries one group of mutations after another, in a copy of the tree. */
+async function work(tree) {
+  const skipped = ["node_modules", ".git", ".coverage"];
+  cpSync(root, tree, { recursive: true, filter: (path) => !skipped.includes(basename(path)) });
+  symlinkSync(join(root, "node_modules"), join(tree, "node_modules"));
+  for (let group; (group = groups.shift()) !== undefined;) await tryGroup(tree, group);
+}
+
+/** Runs the named tests as they are, then each with its mutation. */
+async function tryGroup(tree, group) {
+  const { tests, on } = group[0];
+  const fresh = group.filter((mutation) => {
+    const why = staleness(mutation, pathToFileURL(`${tree}/`));
+    if (why !== undefined) told("stale", mutation, `\n${why}`);
+    return why === undefined;
+  });
+  if (fresh.length === 0) return;
+  const { output: before } = await runTests(tree, tests, fresh.map(({ name }) => name), on);
+  for (const mutation of fresh) {
+    const { file, find, replace, name } = mutation;
+    if (!resultsOf(before, name).includes("passed") || resultsOf(before, name).includes("failed")) {
+      told("stale", mutation, `\nThe test does not pass as things are, or is skipped:\n${before}`);
+      continue;
+    }
+    const path = join(tree, file);
+    const source = readFileSync(path, "utf8");
+    writeFileSync(path, source.replace(find, () => replace));
+    const { output, timedOut, seconds } = await runTests(tree, tests, [name], on);
+    writeFileSync(path, source);
+    const isKilled = resultsOf(output, name).includes("failed") || timedOut;
+    const how = `${seconds.toFixed(1)} s${timedOut ? ", by the time limit" : ""}`;
+    const shown = `\n${file}: this\n${find}\nbecame\n${replace}\nand no test failed:\n${output}`;
+    told(isKilled ? "killed" : "survived", mutation, isKilled ? ` (${how})` : shown);
+  }
+}
+
+/** Mutations of one group are tried by one test file on one runtime. */
+function groupOf({ tests, on = "node" }) {
+  return `${on} ${tests}`;
+}
+
+function runTests(tree, tests, names, on = "node") {
+  return run(runtimes[on], commands[on](tests, names), { cwd: tree, timeout: TIMEOUT });
+}
+
+/** How the tests ended that have `name` in their names, by what the runners print. */
+function resultsOf(output, name) {
+  const lines = output.split("\n").filter((line) => line.includes(name));
+  return lines.map((line) =>
+    /^\s*✖ |^\(fail\) |\.\.\. .*FAILED/.test(line)
+      ? "failed"
+      : /^\s*✔ |^\(pass\) |\.\.\. .*ok \(/.test(line)
+      ? "passed"
+      : undefined
+  );
+}
+
+function told(what, { promise, tests, name, on = "node" }, details) {
+  counts[what]++;
+  console.log(`${what.padEnd(8)}  ${promise}${what === "killed" ? "" : `\n${tests} on ${on}: ${name}`}${details}`);
+}
+
+/** All in an order that follows from the seed; a mutation more or less does not change that of the others. */
+function drawn(all) {
+  const rank = ({ promise }) => createHash("sha256").update(`${options.seed} ${promise}`).digest("hex");
+  return all.map((it) => ({ it, by: rank(it) })).sort((a, b) => (a.by < b.by ? -1 : 1)).map(({ it }) => it);
+}
+
+/** A pattern for any of some names, each as it is written. */
+function anyOf(names) {
+  return names.map((name) => name.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")).join("|");
+}

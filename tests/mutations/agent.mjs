@@ -1,0 +1,70 @@
+// agent, and the streams of the adapters that it gives.
+
+/** @type {import("./all.mjs").Mutation[]} */
+export const agent = [
+  {
+    promise: "Deno does not send a request again that was cut off",
+    file: "agent/agent.ts",
+    find: "_retrying: true",
+    replace: "_retrying: false",
+    tests: "tests/agent/agent_test.ts",
+    name: ": a POST is sent once, although its connection ends that was kept",
+    on: "deno",
+  },
+  {
+    promise: "requests share a connection only if they check the certificate alike",
+    file: "agent/agent.ts",
+    find: "identity(checkServerIdentity), ",
+    replace: "",
+    tests: "tests/agent/agent_test.ts",
+    name: "requests with different ",
+  },
+  {
+    promise: "a connection that is used again makes room for nobody",
+    file: "agent/agent.ts",
+    find: "(socket as Partial<ConnDuplex>).markInUse?.();",
+    replace: "",
+    tests: "tests/agent/agent_test.ts",
+    name: " an idle connection is used again or makes room, never both: ",
+  },
+  {
+    promise: "the agent can be imported where node:http has no Agent",
+    file: "agent/agent.ts",
+    find: "HttpAgent ?? Object",
+    replace: "HttpAgent",
+    tests: "tests/client/realm_test.ts",
+    name: "a bundle for browsers can be imported,",
+  },
+  {
+    promise: "a global agent tells https: from http: whatever limit a program has set to stack traces",
+    file: "agent/agent.ts",
+    find: "trace({ stackTraceLimit: 10, ",
+    replace: "trace({ ",
+    tests: "tests/agent/agent_test.ts",
+    name: "a global agent tells https: from http: whatever else becomes of stack traces",
+  },
+  {
+    promise: "NODE_TLS_REJECT_UNAUTHORIZED has no say in requests of https:",
+    file: "agent/secure.ts",
+    find: ", rejectUnauthorized };",
+    replace: " };",
+    tests: "tests/adapters/tls_env_test.ts",
+    name: "a certificate that nobody trusts is taken if an option says so,",
+  },
+  {
+    promise: "a connection with TLS says that it connects",
+    file: "agent/secure.ts",
+    find: "    connecting: stream.connecting,",
+    replace: "",
+    tests: "tests/agent/agent_test.ts",
+    name: " a connection tells the same as a socket of node:net,",
+  },
+  {
+    promise: "an idle connection with TLS lets the process end",
+    file: "agent/secure.ts",
+    find: "unref: () => (stream.unref(), socket),",
+    replace: "",
+    tests: "tests/agent/agent_test.ts",
+    name: " an idle connection lets the process end",
+  },
+];
