@@ -151,7 +151,7 @@ test("retry.when says yes with true alone: a promise is no answer", () =>
 
 /** A client whose core is not loaded yet. */
 async function unloaded(transport: Transport, options: Socks5Options = {}): Promise<LazyCore<unknown>> {
-  const fresh = `../src/lazy.ts?fresh=${fresher++}`;
+  const fresh = `../../src/lazy.ts?fresh=${fresher++}`;
   const { LazyCore } = await import(fresh) as typeof import("../../src/lazy.ts");
   return new LazyCore(plan("socks5h://proxy", options, { transport, startTls: runtimeStartTls }));
 }
