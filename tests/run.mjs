@@ -1,7 +1,8 @@
-// The suite on Deno, Bun and Node, one after another:
-// npm test -- [--runtime deno|bun|node]... [--repeat N] [--timeout SECONDS] [--coverage] [part of a test file's path]...
-import { readdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
+// The suite on Deno, Bun and Node, as jobs of some files each, as many at a time as there are processors:
+// npm test -- [--quick] [--runtime deno|bun|node]... [--repeat N] [--timeout SECONDS] [--coverage] [--verbose] [part of a path]...
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
@@ -10,24 +11,31 @@ import { denoFlags, reachesStd, root, run, runtimes } from "./support/tools.mjs"
 
 const leastCoverage = 95;
 const coverageDir = join(root, ".coverage");
+/** How long the tests of each file took the last time, in milliseconds: by runtime and path. */
+const timesFile = join(root, "node_modules", ".cache", "socks5-tests.json");
+/** How long the tests of one job take, in milliseconds: some of them make up for the start of its process. */
+const jobLength = 15_000;
 
 const { values: options, positionals: parts } = parseArgs({
   allowPositionals: true,
   options: {
-    runtime: { type: "string", multiple: true, default: Object.keys(runtimes) },
+    quick: { type: "boolean", default: false },
+    runtime: { type: "string", multiple: true },
     repeat: { type: "string", default: "1" },
     timeout: { type: "string", default: "300" },
     coverage: { type: "boolean", default: false },
+    verbose: { type: "boolean", default: false },
   },
 });
+const chosen = options.runtime ?? (options.quick ? ["node"] : Object.keys(runtimes));
+const rounds = Number(options.repeat);
 
+const unknown = chosen.find((name) => !(name in runtimes));
+if (unknown) throw new TypeError(`Cannot run the suite: --runtime is one of ${Object.keys(runtimes)}, not ${unknown}`);
 const files = readdirSync(join(root, "tests"), { recursive: true })
-  .map((path) => `./tests/${path}`)
+  .map((path) => `tests/${path.replaceAll("\\", "/")}`)
   .filter((path) => path.endsWith("_test.ts") && (parts.length === 0 || parts.some((part) => path.includes(part))))
   .sort();
-
-const unknown = options.runtime.find((name) => !(name in runtimes));
-if (unknown) throw new TypeError(`Cannot run the suite: --runtime is one of ${Object.keys(runtimes)}, not ${unknown}`);
 // Without a file, each runner would choose for itself.
 if (files.length === 0) throw new TypeError(`Cannot run the suite: no test file has ${parts.join(" or ")} in its path`);
 
@@ -41,62 +49,147 @@ const runners = {
     args: [
       // the libraries that the integrations are tried with are those that npm installed
       ...["test", "--allow-all", "--no-check", "--node-modules-dir=manual", ...denoFlags(online)],
+      // each job leaves files of its own there, which add up
       ...(options.coverage ? [`--coverage=${coverageDir}`, "--coverage-raw-data-only"] : []),
     ],
+    passed: /^.* \.\.\. (ok|ignored) \(.*\)\n/gm,
     summary: /^(ok|FAILED) \|.*$/m,
     counts: { passed: /(\d+) passed/, failed: /(\d+) failed/, skipped: /(\d+) ignored/ },
   },
   bun: {
     std: installed,
     args: ["test", "--preload", "./tests/offline/bun.mjs", "--timeout", "60000"],
+    passed: /^\((pass|skip)\) .*\n/gm,
     summary: /^ *\d+ pass$[^]*^Ran \d+ test.*$/m,
     counts: { passed: /(\d+) pass$/m, failed: /(\d+) fail$/m, skipped: /(\d+) skip$/m },
   },
   node: {
     std: installed,
-    args: ["--test", "--test-reporter=spec", "--import", "./tests/offline/node.mjs"],
+    args: ["--test", "--test-isolation=none", "--test-reporter=spec", "--import", "./tests/offline/node.mjs"],
+    passed: /^[✔﹣] .*\n/gm,
     summary: /^ℹ tests \d+$[^]*^ℹ duration_ms.*$/m,
     counts: { passed: /pass (\d+)/, failed: /fail (\d+)/, cancelled: /cancelled (\d+)/, skipped: /skipped (\d+)/ },
   },
 };
 
+for (const runtime of chosen) {
+  const version = (await run(runtimes[runtime], ["--version"])).output.match(/\d+\.\d+\.\d+/)?.[0];
+  console.log(`${runtime.padEnd(4)} ${version}, ${runners[runtime].std}`);
+}
 if (options.coverage) rmSync(coverageDir, { recursive: true, force: true });
 
-const rows = [];
-for (let round = 1; round <= Number(options.repeat); round++) {
-  for (const runtime of options.runtime) rows.push(await suite(runtime, round));
-}
+const times = readTimes();
+const logs = mkdtempSync(join(tmpdir(), "socks5-"));
+const rows = Object.fromEntries(chosen.map((name) => [name, { passed: 0, failed: 0, skipped: 0, seconds: 0 }]));
+/** How long each file took on each runtime in this run; a line is printed once it has run on all of them. */
+const took = Object.fromEntries(files.map((file) => [file, {}]));
+const failures = [];
+const start = performance.now();
+const queue = Array.from({ length: rounds }, () => chosen.flatMap(jobs)).flat().sort((a, b) => b.weight - a.weight);
+console.log(`${files.length} files, ${queue.length} jobs; seconds of the tests of each file:\n`);
+await Promise.all(Array.from({ length: Math.max(2, availableParallelism()) }, async () => {
+  for (let job = queue.shift(); job !== undefined; job = queue.shift()) await runJob(job);
+}));
+rmSync(logs, { recursive: true, force: true });
+mkdirSync(dirname(timesFile), { recursive: true });
+writeFileSync(timesFile, JSON.stringify(times));
 
-const covered = !options.coverage || !options.runtime.includes("deno") || await coverage();
+for (const failure of failures) console.log(failure);
+const covered = !options.coverage || !chosen.includes("deno") || await coverage();
 const total = { passed: 0, failed: 0, skipped: 0 };
 console.log("\n             passed  failed  skipped  seconds");
-for (const { name, seconds, ...counts } of rows) {
+for (const [name, { seconds, ...counts }] of Object.entries(rows)) {
   for (const key in total) total[key] += counts[key];
   const cells = [name.padEnd(12), ...Object.keys(total).map((key) => String(counts[key]).padStart(key.length + 1))];
   console.log(`${cells.join(" ")} ${seconds.toFixed(1).padStart(8)}`);
 }
-console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+console.log(`\nin ${((performance.now() - start) / 1_000).toFixed(1)} s`);
+console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exitCode = total.failed === 0 && total.passed > 0 && covered ? 0 : 1;
 
-async function suite(runtime, round) {
-  const { std, args, summary, counts } = runners[runtime];
-  const version = (await run(runtimes[runtime], ["--version"])).output.match(/\d+\.\d+\.\d+/)?.[0];
-  const name = `${runtime}${Number(options.repeat) > 1 ? ` (${round})` : ""}`;
-  console.log(`\n=== ${name}: ${version}, ${files.length} files, ${std} ===\n`);
-  const { ok, timedOut, output, seconds } = await run(runtimes[runtime], [...args, ...files], {
+/** The files in jobs of about the same length for one runtime. */
+function jobs(runtime) {
+  const weights = files.map((file) => ({
+    file,
+    weight: times[runtime]?.[file] ?? statSync(join(root, file)).size / 8,
+  }));
+  const sum = weights.reduce((sum, { weight }) => sum + weight, 0);
+  const jobs = Array.from({ length: Math.min(files.length, Math.ceil(sum / jobLength)) }, () => {
+    return { runtime, weight: 0, files: [] };
+  });
+  for (const { file, weight } of weights.sort((a, b) => b.weight - a.weight)) {
+    const lightest = jobs.reduce((a, b) => b.weight < a.weight ? b : a);
+    lightest.weight += weight;
+    lightest.files.push(file);
+  }
+  return jobs;
+}
+
+async function runJob({ runtime, files }) {
+  const { args, passed: passedLines, summary, counts } = runners[runtime];
+  const log = join(logs, `${performance.now()}`);
+  writeFileSync(log, "");
+  const { ok, timedOut, output, seconds } = await run(runtimes[runtime], [...args, ...files.map((it) => `./${it}`)], {
     timeout: Number(options.timeout),
-    onOutput: (chunk) => process.stdout.write(chunk),
+    env: { SOCKS5_TEST_LOG: log, ...(options.quick ? { SOCKS5_TEST_QUICK: "1" } : {}) },
   });
   const closing = output.match(summary)?.[0] ?? "";
   const count = (pattern) => Number(closing.match(pattern)?.[1] ?? 0);
-  const passed = count(counts.passed);
-  const skipped = count(counts.skipped);
+  const ran = readLog(log);
+  const silent = files.filter((file) => !(file in ran));
   let failed = count(counts.failed) + (counts.cancelled ? count(counts.cancelled) : 0);
-  if (timedOut || (failed === 0 && (!ok || passed + skipped === 0))) {
-    failed++;
-    console.log(`\n${name} counts as failed: ${ok ? "no test ran" : output.trimEnd().split("\n").at(-1)}`);
+  const problem = timedOut
+    ? `the job did not end within ${options.timeout} s`
+    : closing === ""
+    ? "the process ended in the middle of a test"
+    : silent.length > 0
+    ? `no test ran of ${silent.join(", ")}`
+    : failed === 0 && !ok
+    ? "the process failed"
+    : undefined;
+  if (problem !== undefined) failed++;
+  const row = rows[runtime];
+  row.passed += count(counts.passed);
+  row.failed += failed;
+  row.skipped += count(counts.skipped);
+  row.seconds += seconds;
+  if (options.verbose) console.log(`=== ${runtime} ===\n\n${output}`);
+  else if (failed > 0) {
+    const end = problem === undefined ? "" : `${runtime} counts as failed: ${problem}\n`;
+    failures.push(`\n=== ${runtime}: ${files.join(" ")} ===\n\n${output.replace(passedLines, "").trim()}\n${end}`);
   }
-  return { name, passed, failed, skipped, seconds };
+  for (const file of files) {
+    if (failed === 0 && !options.quick) (times[runtime] ??= {})[file] = Math.round(ran[file]);
+    tell(file, runtime, ran[file]);
+  }
+}
+
+/** Prints the line of a file once all have run it. */
+function tell(file, runtime, ms = NaN) {
+  (took[file][runtime] ??= []).push(ms);
+  if (!chosen.every((name) => took[file][name]?.length === rounds)) return;
+  const seconds = (name) => took[file][name].reduce((a, b) => a + b) / 1_000;
+  const cells = chosen.map((name) => `${name} ${Number.isNaN(seconds(name)) ? "-" : seconds(name).toFixed(1)}`);
+  console.log(`${file.slice("tests/".length).padEnd(36)} ${cells.join("  ")}`);
+}
+
+/** How long the tests of each file took, in milliseconds, as `support/test.ts` has noted them. */
+function readLog(log) {
+  const ran = {};
+  for (const line of readFileSync(log, "utf8").split("\n")) {
+    const location = line.replaceAll("\\", "/");
+    const file = files.find((it) => location.endsWith(`/${it}`));
+    if (file !== undefined) ran[file] = (ran[file] ?? 0) + parseFloat(line);
+  }
+  return ran;
+}
+
+function readTimes() {
+  try {
+    return JSON.parse(readFileSync(timesFile, "utf8"));
+  } catch {
+    return {}; // of a run before this one
+  }
 }
 
 async function coverage() {
@@ -105,8 +198,7 @@ async function coverage() {
   // The last cell of the last row, which stands for all files.
   const percent = Number(output.split("|").at(-2));
   const enough = percent >= leastCoverage;
-  console.log(`\n=== Lines of src/ that the suite runs through on Deno ===\n\n${output.trim()}`);
-  if (!enough) console.log((await run(runtimes.deno, [...args, "--detailed"])).output);
-  console.log(`\n${percent} % of lines, at least ${leastCoverage} % wanted`);
+  if (!enough || options.verbose) console.log((await run(runtimes.deno, [...args, "--detailed"])).output);
+  console.log(`\nThe suite runs through ${percent} % of the lines of src/ on Deno, at least ${leastCoverage} % wanted`);
   return enough;
 }
