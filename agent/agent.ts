@@ -5,14 +5,18 @@ import { isIP, type Socket } from "node:net";
 import { setImmediate } from "node:timers";
 import { ConnDuplex } from "../adapters/duplex.ts";
 import { runtimeName } from "../adapters/runtime.ts";
-import type { Socks5Client } from "../mod.ts";
 import { checkBoolean, checkOptions, choice } from "../src/arguments.ts";
+import { type ClientLike, clientOf, type ClientOrProxy } from "../src/client_of.ts";
+import type { Socks5Options } from "../src/config/options.ts";
 import { cannot } from "../src/errors.ts";
 import { identity } from "./identity.ts";
 import { type SecureOptions, secureOver, Sessions } from "./secure.ts";
 
 /** The options of `https.Agent`: those of `http.Agent`, and those of TLS, which count for `https:` requests. */
-export type Socks5AgentOptions = AgentOptions;
+export type Socks5AgentOptions = AgentOptions & {
+  /** The options of the client that is made for a proxy. Not together with a `Socks5Client`. Default: those of the client. */
+  client?: Socks5Options | undefined;
+};
 
 /** What `node:http` gives to {@linkcode Socks5Agent.addRequest}. */
 type Asked = ClientRequestArgs & SecureOptions;
@@ -34,7 +38,7 @@ const /** @internal */ Agent: typeof HttpAgent = HttpAgent ?? Object; // a bundl
  *
  * Connections are kept for the next request to the same place (`keepAlive` is on by default, as with the global agents;
  * an idle one lets the process end). They are never shared between `http:` and `https:` nor between different options of
- * TLS. One agent is one identity: for other credentials make another client and another agent.
+ * TLS. One agent is one identity: for other credentials make another agent.
  *
  * The proxy resolves names: `lookup`, `family` and `localAddress` have nothing to say here. An idle connection counts as
  * an open one of the client (`pool.maxOpen`) until a request waits for a place: then the longest idle one is closed.
@@ -50,41 +54,45 @@ const /** @internal */ Agent: typeof HttpAgent = HttpAgent ?? Object; // a bundl
  * @example A request with a limit
  * ```ts
  * import { request } from "node:http";
- * import { Socks5Client } from "jsr:@x/socks5";
  * import { Socks5Agent } from "jsr:@x/socks5/agent";
  *
- * const agent = new Socks5Agent(new Socks5Client("socks5h://user:pass@proxy.example:1080"), { maxSockets: 10 });
+ * const agent = new Socks5Agent("socks5h://user:pass@proxy.example:1080", { maxSockets: 10 });
  * const asked = request("http://example.com/", { agent, timeout: 5_000 });
  * await new Promise((resolve, reject) => asked.on("response", resolve).on("error", reject).end());
  * agent.destroy();
  * ```
  */
 export class Socks5Agent extends Agent {
-  /** Those that it was made with, as every agent of `node:https` has them. */
-  declare options: Socks5AgentOptions;
-  readonly #client: Pick<Socks5Client, "connect">;
+  /** The options that it was made with, as every agent of `node:https` has them, without `client`. */
+  declare options: AgentOptions;
+  readonly #client: ClientLike;
+  readonly #closeClient: () => Promise<void>;
   readonly #sessions: Sessions;
 
   /**
    * Opens nothing yet.
    *
-   * @param client What connects: a `Socks5Client`, or something else with its `connect`. Closing it stays with the caller.
-   * @param options Those of `https.Agent`.
-   * @throws {TypeError} If the client has no `connect`, or `https.Agent` has no such option; or if this is neither Deno nor Bun
-   * nor Node.
+   * @param proxy A proxy as the constructor of `Socks5Client` takes it: a URL, its parts, or a list of them in the order
+   * of preference (failover, not a chain). The agent makes a client for it, and `destroy()` closes that. Or a
+   * `Socks5Client`, or anything else with its `connect()`: the caller must close that.
+   * @param options Those of `https.Agent`, and `client` for those of the client that is made.
+   * @throws {TypeError} If the proxy or an option is malformed or unknown, or if the runtime is neither Deno nor Bun nor
+   * Node. The message shows nothing of a proxy.
+   * @throws {RangeError} If a number in `client` is out of range.
    */
-  constructor(client: Pick<Socks5Client, "connect">, given: Socks5AgentOptions = {}) {
-    if (typeof client?.connect !== "function") throw new TypeError(cannot("client", "a Socks5Client", client));
-    const options = checkAgentOptions(given);
+  constructor(proxy: ClientOrProxy, options: Socks5AgentOptions = {}) {
+    const { client: clientOptions, ...own } = checkAgentOptions(options);
+    const { client, close } = clientOf(proxy, clientOptions);
     runtimeName();
-    super({ ...options, keepAlive: options.keepAlive ?? true });
+    super({ ...own, keepAlive: own.keepAlive ?? true });
     this.#client = client;
-    this.#sessions = new Sessions(options.maxCachedSessions ?? 100);
+    this.#closeClient = close;
+    this.#sessions = new Sessions(own.maxCachedSessions ?? 100);
     // both kinds of requests look at these: without a protocol each takes the agent for one of its own
     Object.assign(this, { defaultPort: NO_PORT });
     Object.defineProperty(this, "protocol", { get: () => this.#isGlobal ? protocolOfCaller() : undefined });
     // a request with `agent: false` makes an agent like the global one, for itself
-    const once = { ...options, keepAlive: false };
+    const once = { ...own, keepAlive: false };
     Object.defineProperty(this, "constructor", { value: makeOne });
     function makeOne(): Socks5Agent {
       return new Socks5Agent(client, once);
@@ -142,12 +150,16 @@ export class Socks5Agent extends Agent {
     super.reuseSocket(socket, request);
   }
 
-  /** Closes what is in use and what is idle. */
+  /**
+   * Closes what is in use and what is idle, and the client that the agent made for a proxy: later requests fail then. With
+   * a client that was given, later requests connect again, as with every agent of `node:http`.
+   */
   override destroy(): void {
     // lists of their own: node:http takes what closes out of its own ones
     for (const kept of [this.sockets, this.freeSockets]) {
       for (const socket of Object.values(kept).flat()) socket?.destroy();
     }
+    this.#closeClient().catch(() => {}); // nobody waits for it
   }
 }
 
@@ -176,6 +188,7 @@ function limitHandshake(request: ClientRequest): void {
 /** All that `https.Agent` takes, whether or not it means anything to an agent with a proxy. */
 const KNOWN: Readonly<Record<string, true>> = Object.fromEntries(
   [
+    "client",
     // http.Agent and https.Agent
     "keepAlive keepAliveMsecs agentKeepAliveTimeoutBuffer maxSockets maxTotalSockets maxFreeSockets maxCachedSessions",
     "scheduling timeout defaultPort protocol",

@@ -5,11 +5,9 @@
  * @example Requests through a proxy
  * ```ts
  * import { get, type IncomingMessage } from "node:http";
- * import { Socks5Client } from "jsr:@x/socks5";
  * import { Socks5Agent } from "jsr:@x/socks5/agent";
  *
- * const client = new Socks5Client("socks5h://user:pass@proxy.example:1080");
- * const agent = new Socks5Agent(client); // for http: and https:
+ * const agent = new Socks5Agent("socks5h://user:pass@proxy.example:1080"); // for http: and https:
  * const response = await new Promise<IncomingMessage>((resolve, reject) => {
  *   get("http://example.com/", { agent }, resolve).on("error", reject);
  * });
@@ -27,6 +25,7 @@ import { cannot } from "../src/errors.ts";
 import type { Conn } from "../src/transport.ts";
 
 export type { ConnDuplex, ConnDuplexOptions } from "../adapters/duplex.ts";
+export type { ClientLike, ClientOrProxy } from "../src/client_of.ts";
 export type { Conn, Detached, Step, Steps } from "../src/transport.ts";
 export { Socks5Agent, type Socks5AgentOptions } from "./agent.ts";
 

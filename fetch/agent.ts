@@ -2,26 +2,27 @@ import type { ClientRequest, ClientRequestArgs } from "node:http";
 import type { Duplex } from "node:stream";
 import { ConnDuplex } from "../adapters/duplex.ts";
 import { Socks5Agent } from "../agent/agent.ts";
-import { type Connects, connectTo, type FetchTls } from "./options.ts";
+import type { ClientLike } from "../src/client_of.ts";
+import { connectTo, type FetchTls } from "./options.ts";
 
 const IDLE_TIMEOUT = 90_000;
 
 /** The connections of one fetch: kept for its next requests, and shared with nobody else. */
 export class FetchAgent extends Socks5Agent {
-  readonly #connects: Connects;
+  readonly #client: ClientLike;
   readonly #tls: FetchTls;
   readonly #open = new Map<ConnDuplex, Promise<void>>();
 
-  constructor(connects: Connects, tls: FetchTls) {
-    super(connects);
-    this.#connects = connects;
+  constructor(client: ClientLike, tls: FetchTls) {
+    super(client);
+    this.#client = client;
     this.#tls = tls;
   }
 
   /** For `node:http`: with TLS of the client, which says what of it failed. */
   override createConnection({ protocol, host, port }: ClientRequestArgs): Duplex {
     const target = { protocol: protocol!, hostname: host!, port: String(port) };
-    const stream = new ConnDuplex((signal) => connectTo(this.#connects, this.#tls, target, { signal }));
+    const stream = new ConnDuplex((signal) => connectTo(this.#client, this.#tls, target, { signal }));
     const gone = new Promise<void>((resolve) => stream.once("close", resolve));
     this.#open.set(stream, gone.then(() => void this.#open.delete(stream)));
     return stream.on("timeout", () => stream.destroy()).connect();

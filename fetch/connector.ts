@@ -1,7 +1,8 @@
 import type { Socket } from "node:net";
 import type { ConnDuplex } from "../adapters/duplex.ts";
 import { runtimeName } from "../adapters/runtime.ts";
-import { checkConnects, type Connects, connectTo, type FetchTls, parseOptions } from "./options.ts";
+import type { ClientLike, ClientOrProxy } from "../src/client_of.ts";
+import { connectTo, type FetchOptions, type FetchTls, parseArguments } from "./options.ts";
 
 /** What undici asks a {@linkcode UndiciConnector} for. */
 export interface UndiciConnectOptions {
@@ -17,45 +18,57 @@ export interface UndiciConnectOptions {
 export type UndiciConnectCallback = (...args: [error: null, socket: Socket] | [error: Error, socket: null]) => void;
 
 /** What opens the connections of a `Client`, `Pool` or `Agent` of undici: their option `connect`. */
-export type UndiciConnector = (options: UndiciConnectOptions, callback: UndiciConnectCallback) => void;
+export interface UndiciConnector {
+  /** For undici: opens a connection. */
+  (options: UndiciConnectOptions, callback: UndiciConnectCallback): void;
+  /**
+   * Closes the client that was made for a proxy, and with it every connection that it opened; resolves when nothing is
+   * left. Later connects fail. A `Socks5Client` that was given stays open.
+   */
+  close(): Promise<void>;
+  /** `close()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
 
 /**
  * Makes what undici 6, 7 or 8 of your own connects with, on Node. The certificate of a target must match the host of the
  * URL; HTTP/1.1 alone is spoken. A failure has the code that Node gives it, by which undici's `RetryAgent` decides, and
  * the `Socks5Error` as its `cause`; undici's `fetch()` makes it the `cause` of its own error. What is open belongs to
- * undici: `close()` and `destroy()` are those of its `Agent`.
+ * undici: `close()` and `destroy()` of its `Agent` end it.
  *
- * @throws {TypeError} If an option is malformed, and on Bun: there `undici` is a stand-in that takes an `Agent` and goes
- * past it.
+ * @param proxy A proxy as the constructor of `Socks5Client` takes it: a URL, its parts, or a list of them in the order of
+ * preference (failover, not a chain). The connector makes a client for it, which `close()` closes. Or a `Socks5Client`, or
+ * anything else with its `connect()`: the caller must close that.
+ * @throws {TypeError} If the proxy or an option is malformed or unknown. The message shows nothing of a proxy. Also on
+ * Bun: there `undici` is a stand-in that takes an `Agent` and goes past it.
+ * @throws {RangeError} If a number in `client` is out of range.
  *
  * @example
  * ```ts ignore
  * import { Agent, request } from "undici";
- * import { Socks5Client } from "jsr:@x/socks5";
  * import { createConnector } from "jsr:@x/socks5/fetch";
  *
- * const client = new Socks5Client("socks5h://user:pass@proxy.example:1080");
- * const dispatcher = new Agent({ connect: createConnector(client) });
+ * const dispatcher = new Agent({ connect: createConnector("socks5h://user:pass@proxy.example:1080") });
  * const { statusCode } = await request("https://example.com/", { dispatcher });
  * ```
  */
-export function createConnector(client: Connects, options: { tls?: FetchTls | undefined } = {}): UndiciConnector {
-  checkConnects(client);
-  const tls = parseOptions("the options of createConnector()", options);
+export function createConnector(proxy: ClientOrProxy, options: FetchOptions = {}): UndiciConnector {
+  const { client, close, tls } = parseArguments("createConnector()", proxy, options);
   if (runtimeName() === "Bun") {
     throw new TypeError(
       "Cannot use undici on Bun, which has a stand-in for it that connects directly: use createFetch()",
     );
   }
-  return (options, callback) => {
+  const connect = (options: UndiciConnectOptions, callback: UndiciConnectCallback) => {
     open(client, tls, options).then(
       (socket) => callback(null, socket as unknown as Socket),
       (error) => callback(error, null),
     );
   };
+  return Object.assign(connect, { close, [Symbol.asyncDispose]: close });
 }
 
-async function open(client: Connects, tls: FetchTls, options: UndiciConnectOptions): Promise<ConnDuplex> {
+async function open(client: ClientLike, tls: FetchTls, options: UndiciConnectOptions): Promise<ConnDuplex> {
   const { ConnDuplex } = await import("../adapters/duplex.ts");
   const socket = givesWay(new ConnDuplex((signal) => connectTo(client, tls, options, { signal })));
   await opened(socket);

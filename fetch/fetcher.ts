@@ -6,7 +6,8 @@ import { decoded } from "./content_coding.ts";
 import { type Answer, exchange, type Hop } from "./exchange.ts";
 import { matches } from "./integrity.ts";
 import { localFetch, withoutFragment } from "./local.ts";
-import type { Connects, FetchTls } from "./options.ts";
+import type { ClientLike } from "../src/client_of.ts";
+import type { FetchTls } from "./options.ts";
 import { drain, locationOf, nextHop } from "./redirect.ts";
 import { checkHttp, type FetchRequest } from "./request.ts";
 import { cancelBody, readAhead } from "./request_body.ts";
@@ -22,7 +23,7 @@ export class Fetcher {
   readonly #calls = new Set<Call>();
   #closed: TypeError | undefined;
 
-  constructor(client: Connects, tls: FetchTls) {
+  constructor(client: ClientLike, tls: FetchTls) {
     this.#agent = new FetchAgent(client, tls);
   }
 

@@ -5,22 +5,21 @@
  */
 import { runtimeName } from "../adapters/runtime.ts";
 import type { Fetcher } from "./fetcher.ts";
-import { checkConnects, type Connects, type FetchTls, parseOptions } from "./options.ts";
+import type { ClientLike, ClientOrProxy } from "../src/client_of.ts";
+import { type FetchOptions, type FetchTls, parseArguments } from "./options.ts";
 import { requestOf } from "./request.ts";
 
 export { createConnector } from "./connector.ts";
 export type { UndiciConnectCallback, UndiciConnectOptions, UndiciConnector } from "./connector.ts";
-export type { Connects, FetchTls } from "./options.ts";
-
-/** What the standard leaves open. */
-export interface FetchOptions {
-  /** TLS with targets. Default: the authorities of the runtime, and no client certificate. */
-  tls?: FetchTls | undefined;
-}
+export type { ClientLike, ClientOrProxy } from "../src/client_of.ts";
+export type { FetchOptions, FetchTls } from "./options.ts";
 
 /** A `fetch` with connections of its own. */
 export type Socks5Fetch = typeof fetch & {
-  /** Ends what is in flight and what is kept for later; resolves when nothing is left. Later calls are rejected. */
+  /**
+   * Ends what is in flight and what is kept for later, and the client that was made for a proxy; resolves when nothing is
+   * left. Later calls are rejected.
+   */
   close(): Promise<void>;
   /** `close()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
@@ -37,24 +36,25 @@ export type Socks5Fetch = typeof fetch & {
  * The options of a runtime by which its own fetch would connect in another way (`dispatcher`, `client`, `proxy`, `unix`,
  * `tls`, `session`, `protocol`) are a `TypeError`.
  *
- * @param client What connects: a `Socks5Client`, or something else with its `connect`. Closing it stays with the caller.
- * @throws {TypeError} If an option is malformed, or unknown.
+ * @param proxy A proxy as the constructor of `Socks5Client` takes it: a URL, its parts, or a list of them in the order of
+ * preference (failover, not a chain). The fetch makes a client for it, and `close()` closes that. Or a `Socks5Client`, or
+ * anything else with its `connect()`: the caller must close that.
+ * @throws {TypeError} If the proxy or an option is malformed or unknown. The message shows nothing of a proxy.
+ * @throws {RangeError} If a number in `client` is out of range.
  *
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { Socks5Client } from "jsr:@x/socks5";
  * import { createFetch } from "jsr:@x/socks5/fetch";
  *
- * const fetch = createFetch(new Socks5Client("socks5h://user:pass@proxy.example:1080"));
+ * const fetch = createFetch("socks5h://user:pass@proxy.example:1080");
  * const response = await fetch("http://example.com/");
  * assertEquals(response.status, 204);
  * await fetch.close();
  * ```
  */
-export function createFetch(client: Connects, options: FetchOptions = {}): Socks5Fetch {
-  checkConnects(client);
-  const tls = parseOptions("the options of createFetch()", options);
+export function createFetch(proxy: ClientOrProxy, options: FetchOptions = {}): Socks5Fetch {
+  const { client, close: closeClient, tls } = parseArguments("createFetch()", proxy, options);
   let fetcher: Promise<Fetcher> | undefined;
   let closing: Promise<void> | undefined;
 
@@ -64,9 +64,14 @@ export function createFetch(client: Connects, options: FetchOptions = {}): Socks
     return await (await fetcher).fetch(request);
   }
 
-  function close(): Promise<void> {
+  async function end(): Promise<void> {
     fetcher ??= makeFetcher(client, tls);
-    return closing ??= fetcher.then((fetcher) => fetcher.close());
+    await (await fetcher).close();
+    await closeClient();
+  }
+
+  function close(): Promise<void> {
+    return closing ??= end();
   }
 
   // preconnect is Bun's: a hint, which is not taken
@@ -74,7 +79,7 @@ export function createFetch(client: Connects, options: FetchOptions = {}): Socks
 }
 
 /** Loaded by the first call: an import of this module alone costs next to nothing, and needs no `node:http`. */
-async function makeFetcher(client: Connects, tls: FetchTls): Promise<Fetcher> {
+async function makeFetcher(client: ClientLike, tls: FetchTls): Promise<Fetcher> {
   runtimeName();
   const { Fetcher } = await import("./fetcher.ts");
   return new Fetcher(client, tls);

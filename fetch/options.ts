@@ -1,15 +1,20 @@
-import type { Socks5Client } from "../mod.ts";
 import type { Socks5Conn } from "../src/tunnel/socks5_conn.ts";
-import type { ConnectOptions } from "../src/config/options.ts";
+import { type ClientLike, type ClientOf, clientOf, type ClientOrProxy } from "../src/client_of.ts";
+import type { ConnectOptions, Socks5Options } from "../src/config/options.ts";
 import { checkOptions, type Known } from "../src/arguments.ts";
 import { tlsOptions } from "../src/config/tls_options.ts";
 import type { TlsOptions } from "../src/transport.ts";
 
-/** What connects: a client, or whatever does as one does. */
-export type Connects = Pick<Socks5Client, "connect">;
-
 /** How TLS is done with a target. The certificate of the target has to be for the host of the URL. */
 export type FetchTls = Pick<TlsOptions, "caCerts" | "cert" | "key">;
+
+/** What the Fetch standard leaves open. */
+export interface FetchOptions {
+  /** TLS with targets. Default: the authorities of the runtime, and no client certificate. */
+  tls?: FetchTls | undefined;
+  /** The options of the client that is made for a proxy. Not together with a `Socks5Client`. Default: those of the client. */
+  client?: Socks5Options | undefined;
+}
 
 /** The parts of a URL that say where to connect to, as `URL` and undici have them. */
 export interface UrlParts {
@@ -22,7 +27,7 @@ export interface UrlParts {
 
 /** Connects to the host of a URL, with TLS for HTTPS. */
 export async function connectTo(
-  client: Connects,
+  client: ClientLike,
   tls: FetchTls,
   { protocol, hostname, port }: UrlParts,
   options: ConnectOptions,
@@ -33,18 +38,17 @@ export async function connectTo(
   return secure ? await conn.startTls({ ...tls, alpnProtocols: ["http/1.1"], signal: options.signal }) : conn;
 }
 
-/** Throws a `TypeError` if it does not connect. */
-export function checkConnects(client: Connects): void {
-  if (typeof client?.connect !== "function") {
-    throw new TypeError("Cannot use client: it has no connect()");
-  }
-}
-
 const TLS: Known<FetchTls> = { caCerts: true, cert: true, key: true };
 
-/** The TLS of what `createFetch()` and `createConnector()` are given; throws a `TypeError` that shows nothing of a key. */
-export function parseOptions(name: string, options: { tls?: FetchTls | undefined }): FetchTls {
-  const { tls = {} } = checkOptions(name, options, { tls: true });
+const OPTIONS: Known<FetchOptions> = { tls: true, client: true };
+
+/** What `createFetch()` and `createConnector()` are given, checked; throws a `TypeError` that shows nothing of a secret. */
+export function parseArguments(
+  name: string,
+  proxy: ClientOrProxy,
+  options: FetchOptions,
+): ClientOf & { tls: FetchTls } {
+  const { tls = {}, client } = checkOptions(`the options of ${name}`, options, OPTIONS);
   const { caCerts, cert, key } = tlsOptions("tls", checkOptions("tls", tls, TLS), "localhost");
-  return { caCerts, cert, key };
+  return { ...clientOf(proxy, client), tls: { caCerts, cert, key } };
 }

@@ -1,4 +1,4 @@
-import type { Socks5Client } from "../mod.ts";
+import type { ClientLike } from "../src/client_of.ts";
 import { type Address, formatHostPort } from "../src/protocol/address.ts";
 import type { Socks5Conn } from "../src/tunnel/socks5_conn.ts";
 import type { Accepted } from "./client_conn.ts";
@@ -6,15 +6,12 @@ import { Loop } from "./error_mapping.ts";
 import type { Pass } from "./auth.ts";
 import { isLoopback } from "./options.ts";
 
-/** The way to the targets: all that is asked of a client. */
-export type Connects = Pick<Socks5Client, "connect">;
-
 /**
  * Leads clients of the front to their targets, and not back to the front: neither by an address of this machine nor, as
  * far as the proxy says from where it connects (BND.ADDR, RFC 1928 section 6), by a name.
  */
 export class Route {
-  readonly #client: Connects;
+  readonly #client: ClientLike;
   readonly #hostname: string;
   readonly #port: number;
   readonly #clients: Iterable<Accepted>;
@@ -22,7 +19,7 @@ export class Route {
   readonly #bound: Set<string> = new Set();
 
   /** With a fixed target, `localhost` is the machine of the proxy: there a port of the same number is as good as any. */
-  constructor(client: Connects, hostname: string, port: number, clients: Iterable<Accepted>, isFixed: boolean) {
+  constructor(client: ClientLike, hostname: string, port: number, clients: Iterable<Accepted>, isFixed: boolean) {
     this.#client = client;
     this.#hostname = hostname;
     this.#port = port;

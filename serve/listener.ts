@@ -1,13 +1,14 @@
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { versions } from "node:process";
 import { clearInterval, setInterval } from "node:timers";
+import type { ClientLike } from "../src/client_of.ts";
 import { Accepted, Late } from "./client_conn.ts";
 import { Loop } from "./error_mapping.ts";
 import { HttpSession } from "./http/http_server.ts";
 import { Inbox, Malformed, sourceOf } from "./buffered_reader.ts";
 import type { Plan } from "./options.ts";
 import { relay } from "./tunnel.ts";
-import { type Connects, Route } from "./connector.ts";
+import { Route } from "./connector.ts";
 import { serveSocks } from "./socks_server.ts";
 
 /** An open port. */
@@ -20,7 +21,7 @@ export interface Listener {
 const WAKE = 1_000;
 
 /** Listens, and serves every connection until its end. */
-export async function listen(connects: Connects, plan: Plan): Promise<Listener> {
+export async function listen(client: ClientLike, plan: Plan): Promise<Listener> {
   const open = new Map<Accepted, Promise<void>>();
   let closing: Promise<void> | undefined;
   let unref = false;
@@ -68,7 +69,7 @@ export async function listen(connects: Connects, plan: Plan): Promise<Listener> 
   const waking = versions.deno ? setInterval(wake, WAKE).unref() : undefined;
   const { port } = server.address() as AddressInfo;
   const clients = { [Symbol.iterator]: () => open.keys() };
-  const route = new Route(connects, plan.hostname, port, clients, plan.target !== undefined);
+  const route = new Route(client, plan.hostname, port, clients, plan.target !== undefined);
 
   async function stop(): Promise<void> {
     clearInterval(waking);

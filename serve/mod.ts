@@ -1,6 +1,16 @@
 /**
- * One loopback port through which programs that know HTTP proxies, or SOCKS5 without a password, reach the targets of a
- * client: browsers, child processes with `HTTPS_PROXY`, the `fetch` of Bun and Deno.
+ * A local proxy: one loopback port through which programs that know HTTP proxies, or SOCKS5 without a password, reach
+ * targets through a SOCKS5 proxy. For browsers, child processes with `HTTPS_PROXY`, the `fetch` of Bun and Deno.
+ *
+ * @example A child process whose requests go through a proxy
+ * ```ts ignore
+ * import { execFileSync } from "node:child_process";
+ * import { serve } from "jsr:@x/socks5/serve";
+ *
+ * const localProxy = await serve("socks5h://user:pass@proxy.example:1080");
+ * execFileSync("git", ["fetch"], { env: { ...process.env, https_proxy: localProxy.url } });
+ * await localProxy.close();
+ * ```
  *
  * @module
  */
@@ -9,12 +19,12 @@ import { checkOptions } from "../src/arguments.ts";
 import { milliseconds } from "../src/config/settings.ts";
 import { listen } from "./listener.ts";
 import { planFor, type ServeOptions } from "./options.ts";
-import type { Connects } from "./connector.ts";
+import { clientOf, type ClientOrProxy } from "../src/client_of.ts";
 
-export type { ServeOptions as ServeOptions } from "./options.ts";
-export type { Connects } from "./connector.ts";
+export type { ClientLike, ClientOrProxy } from "../src/client_of.ts";
+export type { ServeOptions } from "./options.ts";
 
-/** A port that leads through a client. */
+/** An open port that leads through a SOCKS5 proxy. */
 export interface LocalProxy {
   /** `"http://127.0.0.1:1234"`: what a proxy setting wants, and for a `target` that is a web server its address. */
   readonly url: string;
@@ -22,11 +32,11 @@ export interface LocalProxy {
   readonly hostname: string;
   /** The port, also if it was chosen by the system. */
   readonly port: number;
-  /** Lets the process end although the front is open, and connections of clients. */
+  /** Lets the process end although the port and connections of clients are open. */
   unref(): void;
   /**
    * Listens no more, ends connections on which nothing goes on, now, and the others after `drain` milliseconds (default:
-   * 0); resolves when nothing is left.
+   * 0), then the client that was made for a proxy; resolves when nothing is left.
    *
    * @throws {RangeError} If `drain` is no number of milliseconds.
    */
@@ -36,36 +46,38 @@ export interface LocalProxy {
 }
 
 /**
- * Serves a front of a client until it is closed. HTTP CONNECT, plain HTTP for whole URLs and SOCKS5 are told apart by
- * the first byte.
+ * Starts a local proxy, which serves until it is closed. HTTP CONNECT, plain HTTP for whole URLs and SOCKS5 are told apart
+ * by the first byte.
  *
- * @throws {TypeError} If an option is not what it must be; {@linkcode RangeError} if a number is out of range.
+ * @param proxy A proxy as the constructor of `Socks5Client` takes it: a URL, its parts, or a list of them in the order of
+ * preference (failover, not a chain). The local proxy makes a client for it, and `close()` closes that. Or a
+ * `Socks5Client`, or anything else with its `connect()`: the caller must close that.
+ * @throws {TypeError} If the proxy or an option is malformed or unknown. The message shows nothing of a proxy.
+ * @throws {RangeError} If a number is out of range.
  * @throws The runtime's own error if it cannot listen.
  *
- * @example Bytes through the front
+ * @example Bytes through the local proxy
  * ```ts
  * import { connect } from "node:net";
  * import { once } from "node:events";
- * import { Socks5Client } from "jsr:@x/socks5";
  * import { serve } from "jsr:@x/socks5/serve";
  *
- * const front = await serve(new Socks5Client("socks5h://user:pass@proxy.example:1080"));
- * const socket = connect(front.port, front.hostname);
+ * const localProxy = await serve("socks5h://user:pass@proxy.example:1080");
+ * const socket = connect(localProxy.port, localProxy.hostname);
  * socket.write("GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n");
  * console.log(String(await once(socket, "data"))); // HTTP/1.1 204 No Content
  * socket.destroy();
- * await front.close();
+ * await localProxy.close();
  * ```
  */
-export async function serve(client: Connects, options: ServeOptions = {}): Promise<LocalProxy> {
-  if (typeof client?.connect !== "function") {
-    throw new TypeError("Cannot use client as what connects: it has no connect()");
-  }
+export async function serve(proxy: ClientOrProxy, options: ServeOptions = {}): Promise<LocalProxy> {
   const plan = planFor(options);
+  const { client, close: closeClient } = clientOf(proxy, plan.client);
   const { port, unref, close } = await listen(client, plan);
   const closeIn = async (options?: { drain?: number | undefined }) => {
     const { drain } = checkOptions("the options of close()", options, { drain: true });
     await close(milliseconds("drain", drain, 0));
+    await closeClient();
   };
   return {
     url: `http://${formatHostPort(plan.hostname, port)}`,

@@ -1,5 +1,6 @@
 import { type Address, parseHost, parseTarget, type Target } from "../src/protocol/address.ts";
 import { type Credentials, encodeCredentials } from "../src/config/proxy_url.ts";
+import type { Socks5Options } from "../src/config/options.ts";
 import { checkFunction, checkOptions, type Known } from "../src/arguments.ts";
 import { cannot } from "../src/errors.ts";
 import { milliseconds } from "../src/config/settings.ts";
@@ -39,6 +40,8 @@ export interface ServeOptions {
    * runtime says of the port, and that a `target` leads back to this port. What it throws is ignored.
    */
   onError?: ((error: Error) => void) | undefined;
+  /** The options of the client that is made for a proxy. Not together with a `Socks5Client`. Default: those of the client. */
+  client?: Socks5Options | undefined;
 }
 
 /** Options with all defaults, checked. */
@@ -51,6 +54,7 @@ export interface Plan {
   readonly idleTimeout: number;
   readonly maxClients: number;
   readonly maxHead: number;
+  readonly client: Socks5Options | undefined;
   /** Never throws. */
   tell(error: Error): void;
 }
@@ -68,12 +72,13 @@ const KNOWN: Known<ServeOptions> = {
   maxClients: true,
   maxHead: true,
   onError: true,
+  client: true,
 };
 
 /** Checks the options; throws a `TypeError` or a `RangeError` that names the option. */
 export function planFor(given: ServeOptions): Plan {
   const options = checkOptions("the options of serve()", given, KNOWN);
-  const { port = 0, maxHead = 65_536, maxClients = 500, onError, target: leadsTo } = options;
+  const { port = 0, maxHead = 65_536, maxClients = 500, onError, target: leadsTo, client } = options;
   const hostname = parsedHostname(options.hostname ?? "127.0.0.1");
   const credentials = checkedCredentials(options.credentials);
   if (!SAFE.test(hostname) && (credentials === undefined || credentials === "forward")) {
@@ -104,7 +109,8 @@ export function planFor(given: ServeOptions): Plan {
       // the caller's own business
     }
   };
-  return { hostname, port, gate: gateFor(credentials), target, headTimeout, idleTimeout, maxClients, maxHead, tell };
+  const gate = gateFor(credentials);
+  return { hostname, port, gate, target, headTimeout, idleTimeout, maxClients, maxHead, client, tell };
 }
 
 /** Whether a canonical host name is one of this machine's loopback. */

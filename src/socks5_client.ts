@@ -40,7 +40,8 @@ export class Socks5Client<S = unknown> implements Transport<S> {
   /**
    * Checks all that it is given, and opens nothing.
    *
-   * @param proxy One proxy, or several in the order of preference.
+   * @param proxy One proxy, or a list in the order of preference, of which the first that works is used (failover). A list
+   * is no chain: for a chain, give a client as the `transport` of another.
    * @throws {TypeError} If a proxy or an option is not what it must be; the message shows nothing of a proxy.
    * @throws {RangeError} If a number is out of its range.
    */

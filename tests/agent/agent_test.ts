@@ -1,11 +1,4 @@
-import {
-  assertEquals,
-  assertInstanceOf,
-  assertMatch,
-  assertNotEquals,
-  assertStrictEquals,
-  assertThrows,
-} from "@std/assert";
+import { assertEquals, assertInstanceOf, assertMatch, assertNotEquals, assertStrictEquals } from "@std/assert";
 import { execFile } from "node:child_process";
 import { once } from "node:events";
 import http, { Agent, get, request } from "node:http";
@@ -545,12 +538,6 @@ test("an agent keeps connections that know nothing of room, too", async () => {
     assertEquals(proxy.connections.length, 1);
     agent.destroy();
   });
-});
-
-test("an agent wants something with connect()", () => {
-  for (const client of [undefined, null, {}, "socks5h://proxy.example"] as never[]) {
-    assertThrows(() => new Socks5Agent(client), TypeError, "Cannot use client as");
-  }
 });
 
 /** What a request's connection is and tells until it is closed. */

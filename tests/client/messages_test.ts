@@ -16,6 +16,9 @@ import {
   type TlsOptions,
   type Transport,
 } from "../../mod.ts";
+import { Socks5Agent } from "../../agent/mod.ts";
+import { createFetch } from "../../fetch/mod.ts";
+import { serve } from "../../serve/mod.ts";
 import { POLICY } from "../../src/proxies/policy.ts";
 import { certificates } from "../support/certificates.ts";
 import { type Clock, withClock } from "../support/clock.ts";
@@ -571,6 +574,24 @@ async function args(clock: Clock): Promise<void> {
   );
   await fails(clock, it.bind(wrong<Target>("h")));
   await fails(clock, it.bind(TARGET, wrong({ timout: 1 })));
+  const h = "socks5://h";
+  const surfaces: [given: unknown, client?: unknown][] = [
+    [undefined],
+    [() => {}],
+    [{}],
+    [it, {}],
+    [h, it],
+    [h, "secret"],
+    [h, { timout: 5 }],
+  ];
+  for (const [given, client] of surfaces) {
+    throws(() => new Socks5Agent(wrong<ProxySpec>(given), { client: wrong<Socks5Options>(client) }));
+    throws(() => createFetch(wrong<ProxySpec>(given), { client: wrong<Socks5Options>(client) }));
+    await fails(clock, serve(wrong<ProxySpec>(given), { client: wrong<Socks5Options>(client) }));
+  }
+  throws(() => new Socks5Agent(h, wrong({ clent: {} })));
+  throws(() => createFetch(h, wrong({ clent: {} })));
+  await fails(clock, serve(h, wrong({ clent: {} })));
   await fails(clock, it.close({ drain: -1 }));
   await fails(clock, it.close(wrong({ drian: 1 })));
 }

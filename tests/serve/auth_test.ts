@@ -206,11 +206,6 @@ for (const [options, type, message] of wrong) {
   });
 }
 
-test("serve() refuses what is no client", async () => {
-  await assertRejects(() => serve({} as Socks5Client), TypeError, "connect");
-  await assertRejects(() => serve(undefined as unknown as Socks5Client), TypeError, "connect");
-});
-
 test("a front with a password of its own may listen beyond loopback", () =>
   withTarget(
     startEcho(),
