@@ -6,7 +6,6 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { nodeTransport } from "../../adapters/node/mod.ts";
 import { type ConnectOptions, Socks5Client, type Socks5Conn, type Socks5Event, type Socks5Options } from "../../mod.ts";
 import { type Clock, withClock } from "../support/clock.ts";
 import { bytes, readAll, readFull, text } from "../support/contract.ts";
@@ -16,7 +15,7 @@ import type * as testing from "../../testing/mod.ts";
 import type { TestFault } from "../../testing/mod.ts";
 import { evaluate } from "../support/peer.ts";
 import { eventually } from "../support/real_process.ts";
-import { failure, withProxy, withTarget } from "../support/stage.ts";
+import { failure, TRANSPORTS, withProxy, withTarget } from "../support/stage.ts";
 import * as targets from "../support/targets.ts";
 import { test } from "../support/test.ts";
 
@@ -24,12 +23,6 @@ const TARGET = "example.test:80";
 const EARLY = bytes("early");
 const SUCCESS = [5, 0, 0, 1, 0, 0, 0, 0, 0, 0];
 const REQUEST = 7 + "example.test".length;
-
-/** The running runtime's own transport and, where that is another one, node:net. */
-const TRANSPORTS: Record<string, Socks5Options> = {
-  "own transport": {},
-  ...(("Deno" in globalThis || "Bun" in globalThis) && { "node:net": { transport: nodeTransport } }),
-};
 
 /** A client of fake proxies whose target keeps what it is sent. */
 function setUp(

@@ -16,7 +16,7 @@ import { fakeProxies, stream } from "../support/fake_stream.ts";
 import type * as testing from "../../testing/mod.ts";
 import type { TestFault, TestFaults } from "../../testing/mod.ts";
 import { eventually } from "../support/real_process.ts";
-import { assertEchoes, failure, withProxy, withTarget } from "../support/stage.ts";
+import { assertEchoes, failure, TRANSPORTS, withProxy, withTarget } from "../support/stage.ts";
 import { startEcho, type Target } from "../support/targets.ts";
 import { test } from "../support/test.ts";
 
@@ -26,12 +26,6 @@ const TARGET = "example.test:80";
 const RULES = { [TARGET]: { port: 1 } };
 const MINUTES = 60_000;
 const PIPELINED = { handshake: "pipelined" } as const;
-
-/** The running runtime's own transport and, where that is another one, node:net. */
-const TRANSPORTS: Record<string, Socks5Options> = {
-  "own transport": {},
-  ...(("Deno" in globalThis || "Bun" in globalThis) && { "node:net": { transport: nodeTransport } }),
-};
 
 const NONE = [5, 1, 0];
 const PASSWORD = [5, 1, 2];

@@ -1,8 +1,15 @@
 import { assertEquals, assertInstanceOf } from "@std/assert";
-import { type Socks5Conn, Socks5Error } from "../../mod.ts";
+import { nodeTransport } from "../../adapters/node/mod.ts";
+import { type Socks5Client, type Socks5Conn, Socks5Error, type Socks5Options } from "../../mod.ts";
 import { bytes, readFull, text } from "./contract.ts";
 import { createTestProxy, type TestProxy, type TestProxyOptions } from "../../testing/mod.ts";
-import type { Target } from "./targets.ts";
+import { startEcho, type Target } from "./targets.ts";
+
+/** The running runtime's own transport and, where that is another one, node:net. */
+export const TRANSPORTS: Record<string, Socks5Options> = {
+  "own transport": {},
+  ...(("Deno" in globalThis || "Bun" in globalThis) && { "node:net": { transport: nodeTransport } }),
+};
 
 /** Runs `use` with a proxy, at which nothing may be open in the end. */
 export async function withProxy(options: TestProxyOptions, use: (proxy: TestProxy) => Promise<void>): Promise<void> {
@@ -27,6 +34,26 @@ export async function withTarget<T extends Target>(
   } finally {
     await target.close();
   }
+}
+
+/** As {@linkcode withProxy}, with a target that echoes. */
+export async function withEcho(
+  options: TestProxyOptions,
+  use: (proxy: TestProxy, echo: Target) => Promise<void>,
+): Promise<void> {
+  const echo = await startEcho();
+  try {
+    await withProxy(options, (proxy) => use(proxy, echo));
+    await echo.until(() => echo.open === 0);
+  } finally {
+    await echo.close();
+  }
+}
+
+/** Fails if a client holds a connection, or somebody waits for one. */
+export function assertNothingOpen(client: Socks5Client): void {
+  const { opening, inUse, idle, waiting } = client.stats();
+  assertEquals({ opening, inUse, idle, waiting }, { opening: 0, inUse: 0, idle: 0, waiting: 0 });
 }
 
 /** The error that a connect is rejected with, which must be one of ours. */
