@@ -20,7 +20,7 @@ const { values: options } = parseArgs({ options: { "no-suite": { type: "boolean"
 const { deno, bun, node } = runtimes;
 const { exports, publish, version } = JSON.parse(readFileSync(join(root, "deno.json"), "utf8"));
 const std = denoFlags(await reachesStd());
-const code = publish.include.filter((path) => path === "mod.ts" || (!path.includes(".") && path !== "LICENSE"));
+const code = publish.include.filter((path) => path === "mod.ts" || !/[.]|^(LICENSE|docs)$/.test(path));
 const silent = code.filter((path) => path !== "cli");
 
 const results = [];
@@ -234,7 +234,8 @@ function machineNode() {
 }
 
 function docs() {
-  return [...code, "README.md"].filter((path) => existsSync(join(root, path)));
+  const pages = readdirSync(join(root, "docs")).filter((file) => file.endsWith(".md")).map((file) => `docs/${file}`);
+  return [...code, "README.md", ...pages];
 }
 
 function print(output) {

@@ -48,8 +48,10 @@ export async function bulk({ runtimes, rounds, quick }) {
     sections: [{
       title: "CPU of the client for a GiB",
       text:
-        `What the process of the client spends on ${slices * slice} MiB a round, through tunnels that are open, over ` +
-        "what the floor spends, and in milliseconds for a GiB; and how fast it was.",
+        `CPU time of the client's process for ${
+          slices * slice
+        } MiB a round through open tunnels: relative to the floor, ` +
+        "and in milliseconds for a GiB; then the throughput.",
       table: grid(["way", "client"], both, runtimes, (runtime, { direction, ...row }) => {
         const [cpu, time] = ["cpu", "time"].map((what) => samples.spread(runtime, row, `${direction} ${what}`)?.median);
         if (cpu === undefined) return "–";

@@ -58,20 +58,29 @@ export async function dials({ runtimes, rounds, quick }) {
     samples,
     sections: [{
       title: "CPU of the client for a dial",
-      text: "What the process of the client spends on opening a tunnel and closing it, over what the floor spends, " +
-        "and in microseconds.",
+      text: "CPU time of the client's process to open and close a tunnel: relative to the floor, and in microseconds.",
       table: table("cpu"),
     }, {
       title: "Time for a dial",
-      text: "From the call to the open tunnel on loopback, over that of the floor, and in microseconds. " +
-        `The proxy was at work for at most ${(load.share * 100).toFixed(0)} % of the time (${load.row.name} on ` +
+      text: "From the call to the open tunnel on loopback: relative to the floor, and in microseconds. " +
+        `The proxy was busy for at most ${(load.share * 100).toFixed(0)} % of the time (${load.row.name} on ` +
         `${titles[load.runtime]}, ${load.concurrency} at a time)` +
-        `${load.share > 0.9 ? ", so that it may have held others back" : ""}.`,
+        `${load.share > 0.9 ? ", so it may have slowed the others down" : ""}.`,
       table: table("time"),
     }],
     targets: [
-      { name: "CPU for a dial / floor", most: { node: 1.15, bun: 1.2, deno: 1.2 }, figure: over(floor) },
-      { name: "CPU for a dial / npm socks", most: { node: 0.85, bun: 0.65, deno: 0.7 }, figure: over(rowOf("socks")) },
+      {
+        name: "CPU for a dial / floor",
+        brief: "CPU for a connect, relative to a handshake by hand",
+        most: { node: 1.15, bun: 1.2, deno: 1.2 },
+        figure: over(floor),
+      },
+      {
+        name: "CPU for a dial / npm socks",
+        brief: "CPU for a connect, relative to npm `socks`",
+        most: { node: 0.85, bun: 0.65, deno: 0.7 },
+        figure: over(rowOf("socks")),
+      },
     ],
     plot: {
       file: "cpu.svg",

@@ -47,9 +47,9 @@ export async function imports({ runtimes, rounds, quick }) {
     samples,
     sections: [{
       title: "Time to import",
-      text: "Milliseconds by which a program that imports the package and ends takes longer than an empty one, " +
-        `from start to end, the median of ${starts} starts in each round: the packed package as npm installs it, on ` +
-        "Deno the module itself.",
+      text: "How many milliseconds longer a program takes that imports the package and ends than an empty one: the " +
+        `median of ${starts} starts in each round, with the packed package as npm installs it, on Deno with the module ` +
+        "itself.",
       table: grid(
         ["package"],
         [empty, ...rows],
@@ -59,6 +59,7 @@ export async function imports({ runtimes, rounds, quick }) {
     }],
     targets: [{
       name: "ms to import",
+      brief: "Time to import, in milliseconds",
       most: { node: 8, bun: 5, deno: 8 },
       digits: 1,
       figure: (runtime) => samples.spread(runtime, rows[0]),

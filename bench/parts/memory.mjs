@@ -41,8 +41,8 @@ export async function memory({ runtimes, rounds, quick }) {
     samples,
     sections: [{
       title: "Memory of an idle tunnel",
-      text: `Resident bytes that each of ${count} open tunnels adds to the process of the client, after a garbage ` +
-        "collection, over what one of the floor adds, and in KiB.",
+      text: `Resident memory that each of ${count} open tunnels adds to the client's process, after a garbage ` +
+        "collection: relative to a tunnel of the floor, and in KiB.",
       table: grid(["client"], rows, runtimes, (runtime, row) => {
         const bytes = samples.spread(runtime, row)?.median;
         if (bytes === undefined) return "–";

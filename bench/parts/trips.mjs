@@ -50,8 +50,9 @@ export async function trips({ runtimes, rounds, quick, network: wanted }) {
     samples,
     sections: [{
       title: "Round trips to the first byte",
-      text: "From the call until a byte that was sent to the target is back, in round trips of the network between " +
-        `client and proxy (median ${measured.join(", ")} ms); for clients that speak HTTP alone, until an answer ` +
+      text:
+        "From the call until a byte that was sent to the target comes back, in round trips of the network between " +
+        `client and proxy (median ${measured.join(", ")} ms). For clients that speak only HTTP, until a response ` +
         `begins. ${explain[network.name]}`,
       table: grid(["client", "", ""], rows, runtimes, (runtime, row) => show(inTrips(runtime, row))),
     }],

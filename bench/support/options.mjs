@@ -13,7 +13,7 @@ export const help = `deno task bench [OPTION]...   or   npm run bench -- [OPTION
   --rounds N          rounds of each part (default: 7; 1 with --quick)
   --network NETWORK   ${networks.join(", ")}: what delays the round trips (default: the first that works)
   --json FILE         writes all that was measured
-  --write             writes the tables into README.md and the plots into bench/
+  --write             writes the figures into docs/benchmarks.md and README.md, the plots into docs/
   --help              shows this
 `;
 

@@ -22,30 +22,49 @@ export async function machine({ runtimes, rounds }) {
 
 /** What a part found, as Markdown. */
 export function markdownOf({ sections }) {
-  return sections.map(({ title, text, table }) => `### ${title}\n\n${text}\n\n${markdown(table)}`).join("\n\n");
+  return sections.map(({ title, text, table }) => `## ${title}\n\n${text}\n\n${markdown(table)}`).join("\n\n");
 }
 
 /** All figures that have a target, with the target. */
 export function targetsOf(results, runtimes) {
-  const rows = results.flatMap(({ targets }) => targets).map((target) => ({ ...target, labels: [target.name] }));
-  return markdown(grid(["figure and its target"], rows, runtimes, (runtime, { figure, most, digits }) => {
-    const value = figure(runtime);
-    return `${show(value, digits)} ${value?.median > most[runtime] ? ">" : "≤"} ${most[runtime]}`;
-  }));
+  return tableOf(
+    "figure and its target",
+    results.flatMap(({ targets }) => targets),
+    runtimes,
+    (figure, most, digits) => `${show(figure, digits)} ${figure?.median > most ? ">" : "≤"} ${most}`,
+  );
 }
 
-/** Puts the tables between the marks in README.md and the plots beside this benchmark. */
+/** The figures of README.md: the medians of three of those. */
+function briefOf(results, runtimes) {
+  const chosen = results.flatMap(({ targets }) => targets).filter(({ brief }) => brief !== undefined);
+  const rows = chosen.map((target) => ({ ...target, name: target.brief }));
+  return tableOf("", rows, runtimes, (figure, _most, digits = 2) => figure?.median.toFixed(digits) ?? "–");
+}
+
+function tableOf(head, targets, runtimes, cell) {
+  const rows = targets.map((target) => ({ ...target, labels: [target.name] }));
+  return markdown(
+    grid([head], rows, runtimes, (runtime, { figure, most, digits }) => cell(figure(runtime), most[runtime], digits)),
+  );
+}
+
+/** Puts the tables between the marks of docs/benchmarks.md and README.md, and the plots beside the former. */
 export async function publish(results, runtimes, where) {
   const plots = results.map((result) => result.plot).filter((wanted) => wanted !== undefined);
-  for (const wanted of plots) writeFileSync(join(root, "bench", wanted.file), plot(wanted, runtimes));
-  const images = plots.map(({ title, file }) => `![${title}](bench/${file})`);
-  const path = join(root, "README.md");
-  const text = readFileSync(path, "utf8");
-  const [from, to] = [text.indexOf(begin), text.indexOf(end)];
-  if (from < 0 || to < from) throw new Error(`Cannot write the tables into README.md: ${begin} or ${end} is missing`);
-  const parts = [where, ...images, targetsOf(results, runtimes), ...results.map(markdownOf)];
-  writeFileSync(path, `${text.slice(0, from)}${begin}\n\n${parts.join("\n\n")}\n\n${text.slice(to)}`);
-  const files = ["README.md", ...plots.map(({ file }) => `bench/${file}`)];
+  for (const wanted of plots) writeFileSync(join(root, "docs", wanted.file), plot(wanted, runtimes));
+  const images = plots.map(({ title, file }) => `![${title}](${file})`);
+  fill("docs/benchmarks.md", [where, ...images, targetsOf(results, runtimes), ...results.map(markdownOf)]);
+  fill("README.md", [briefOf(results, runtimes)]);
+  const files = ["README.md", "docs/benchmarks.md", ...plots.map(({ file }) => `docs/${file}`)];
   const { ok, output } = await run(commands.deno, ["fmt", "--quiet", "--config", "deno.json", ...files]);
   if (!ok) throw new Error(output);
+}
+
+function fill(file, parts) {
+  const path = join(root, file);
+  const text = readFileSync(path, "utf8");
+  const [from, to] = [text.indexOf(begin), text.indexOf(end)];
+  if (from < 0 || to < from) throw new Error(`Cannot write the tables into ${file}: ${begin} or ${end} is missing`);
+  writeFileSync(path, `${text.slice(0, from)}${begin}\n\n${parts.join("\n\n")}\n\n${text.slice(to)}`);
 }

@@ -1,23 +1,21 @@
 import { assertEquals, assertInstanceOf, assertStrictEquals } from "@std/assert";
-import { readFileSync } from "node:fs";
 import { ConnDuplex } from "../../adapters/duplex.ts";
 import { socketError } from "../../adapters/socket_error.ts";
 import { Socks5Error, type Socks5ErrorCode } from "../../mod.ts";
 import { socks5Error } from "../../src/errors.ts";
+import { tablesOf } from "../support/papers.ts";
 import { test } from "../support/test.ts";
 
-const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
-
 /** The rows of the table: what Node calls it, and what the client does. */
-const rows = readme.split("\n| `code` of the socket")[1]!.split("\n\n")[0]!.split("\n").slice(2).map((line) => {
-  const [, node, ours] = line.split("|");
+const rows = tablesOf("docs/agent.md")["Error codes"]!.map((row) => {
+  const [node, ours] = Object.values(row);
   return {
-    node: node!.trim().slice(1, -1),
+    node: node!.slice(1, -1),
     ours: ours!.match(/(?<!or )`[A-Z_0-9]+`/g)!.map((code) => `SOCKS5_${code.slice(1, -1)}`),
   };
 });
 
-test("the table of README is what a socket's error has for a code, and no code is missing in it", () => {
+test("the table of docs/agent.md is what a socket's error has for a code, and no code is missing in it", () => {
   for (const { node, ours } of rows) {
     for (const code of ours) {
       const error = socks5Error(code as Socks5ErrorCode, "Cannot connect", { phase: "dial" });
@@ -26,8 +24,8 @@ test("the table of README is what a socket's error has for a code, and no code i
       assertStrictEquals(cause, error);
     }
   }
-  const documented = readme.matchAll(/^\| `(SOCKS5_\w+)` /gm);
-  assertEquals(rows.flatMap(({ ours }) => ours).toSorted(), [...documented].map(([, code]) => code).toSorted());
+  const documented = tablesOf("docs/errors.md")["Codes"]!.map((row) => row["Code"]!.replaceAll("`", ""));
+  assertEquals(rows.flatMap(({ ours }) => ours).toSorted(), documented.toSorted());
 });
 
 test("what the system said counts where there is more than one way to say it, that of an inner hop, too", () => {

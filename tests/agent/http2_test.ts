@@ -6,7 +6,7 @@ import { Socks5Client } from "../../mod.ts";
 import type { TestProxy } from "../../testing/mod.ts";
 import { certificates } from "../support/certificates.ts";
 import { type Imported, library } from "../support/library.ts";
-import { runRecipeWith } from "../support/recipes.ts";
+import { runRecipe } from "../support/recipes.ts";
 import { withProxy } from "../support/stage.ts";
 import { test } from "../support/test.ts";
 
@@ -16,10 +16,10 @@ const isBun = "Bun" in globalThis;
 const [axios, got, got15, wrapper] = await Promise.all(["axios", "got", "got15", "http2-wrapper"].map(library));
 const caCerts = [certificates().authority.cert];
 
-test("http2.connect() goes through the proxy with the connection of the README", async () => {
+test("http2.connect() goes through the proxy with the connection of docs/libraries.md", async () => {
   await withSite(async ({ proxy, seen }) => {
     const texts = { [PROXY]: proxy.url, "{ alpnProtocols": `{ caCerts: ${JSON.stringify(caCerts)}, alpnProtocols` };
-    assertEquals(await runRecipeWith('from "node:http2"', texts), ["200"]);
+    assertEquals(await runRecipe("http2", texts), ["200"]);
     assertEquals([seen, proxy.connections.length], [["2.0 /"], 1]);
   });
 });
@@ -43,8 +43,8 @@ test("axios with httpVersion: 2 goes through the proxy with such a connection", 
 test("the recipe for got 11 to 15 speaks HTTP/2 through the proxy, also when it asks for the protocol", async () => {
   await withSite(async ({ proxy, seen, accepted }) => {
     const ca = JSON.stringify({ ca: caCerts });
-    const texts = { 'from "got"': 'from "got15"', '1080"))': `1080"), ${ca})`, [PROXY]: proxy.url };
-    assertEquals(await runRecipeWith('from "http2-wrapper"', texts), ["200"]);
+    const texts = { 'from "got"': 'from "got15"', '1080")': `1080", ${ca})`, [PROXY]: proxy.url };
+    assertEquals(await runRecipe("http2-wrapper", texts), ["200"]);
     assertEquals(seen, ["2.0 /"]);
     assertEquals(proxy.connections.map(({ request }) => request?.hostname), ["example.com", "example.com"]);
     assertEquals(accepted(), 2);

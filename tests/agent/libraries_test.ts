@@ -210,6 +210,25 @@ test("the recipe for axios works through dante with a password", async () => {
   });
 }, { skip: libraries["axios"]!.missing || danteWithAccount.missing });
 
+test("the example for got works", async () => {
+  await withWeb({}, async ({ proxy }) => assertEquals(await runRecipe("got", { [PROXY]: proxy.url }), ["200"]));
+}, { skip: libraries["got"]!.missing });
+
+test("the example for node-fetch works", async () => {
+  await withWeb({}, async ({ proxy }) => {
+    const texts = { [PROXY]: proxy.url, '"node-fetch"': JSON.stringify(NODE_FETCH) };
+    assertEquals(await runRecipe("node-fetch", texts), ["200"]);
+  });
+}, { skip: libraries[NODE_FETCH]!.missing });
+
+test("the example for ws works", async () => {
+  await withWeb({}, async ({ proxy, plain }) => {
+    const server = new ws.it.WebSocketServer({ server: plain.server });
+    server.on("connection", (socket: Imported) => socket.on("message", (said: unknown) => socket.send(`${said}!`)));
+    assertEquals(await runRecipe("ws", { [PROXY]: proxy.url, "echo.example": "example.com" }), ["hello!"]);
+  });
+}, { skip: ws.missing });
+
 test("the recipe for PostgreSQL works with a real one through dante with a password", async () => {
   await withServer(postgres, async (dante, { credentials, port }) => {
     const texts = {

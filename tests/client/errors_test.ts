@@ -1,5 +1,4 @@
 import { assert, assertEquals, assertInstanceOf, assertNotInstanceOf, assertStrictEquals } from "@std/assert";
-import { readFileSync } from "node:fs";
 import { inspect } from "node:util";
 import {
   AuthError,
@@ -18,9 +17,10 @@ import {
 import { cannotConnect, Fault, socks5Error, withEarlier } from "../../src/errors.ts";
 import { POLICY, ruleFor } from "../../src/proxies/policy.ts";
 import type { Conn, Transport } from "../../src/transport.ts";
+import { tablesOf } from "../support/papers.ts";
 import { test } from "../support/test.ts";
 
-/** The codes: one list for the policy, this test and the README. */
+/** The codes: one list for the policy, this test and docs/errors.md. */
 const CODES = Object.keys(POLICY) as Socks5ErrorCode[];
 
 /** The phases in which each code comes up, and whether it is `retryable` there. */
@@ -101,14 +101,16 @@ test("each code is in the table, and nothing else", () => {
   assertEquals(Object.keys(TABLE).sort(), [...CODES].sort());
 });
 
-test("the README has a row for each code with its class and whether it is retryable", () => {
-  const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
-  const rows = readme.matchAll(/^\| `(SOCKS5_\w+)` *\| `(\w+)` *\|.*\| (\w+)[^|]*\|$/gm);
+test("docs/errors.md has a row for each code with its class and whether it is retryable", () => {
+  const rows = tablesOf("docs/errors.md")["Codes"]!.map((row) => {
+    const [code, type] = [row["Code"], row["Class"]].map((cell) => cell!.replaceAll("`", ""));
+    return [code!, type!, /^\w+/.exec(row["`retryable`"]!)![0]];
+  });
   const expected = CODES.map((code) => {
     const { type, retryable } = TABLE[code];
     return [code, type.name, Object.values(retryable).includes(true) ? "yes" : "no"];
   });
-  assertEquals(Array.from(rows, ([, ...cells]) => cells).sort(), expected.sort());
+  assertEquals(rows.sort(), expected.sort());
 });
 
 test("each code has one class, and belongs to no other", () => {

@@ -4,6 +4,7 @@ import { createConnector, createFetch, type UndiciConnector } from "../../fetch/
 import { ProxyError, Socks5Client, TlsError } from "../../mod.ts";
 import { certificates } from "../support/certificates.ts";
 import { withFetch } from "../support/fetch_stage.ts";
+import { runRecipe } from "../support/recipes.ts";
 import { test } from "../support/test.ts";
 import type { Answer } from "../support/fetch_web.ts";
 
@@ -25,6 +26,15 @@ const hello: Answer = (_, response) => response.end("hello");
 const require = createRequire(import.meta.url);
 
 for (const version of [6, 7, 8]) {
+  test(`the examples for undici work with undici ${version}`, async () => {
+    await withFetch(hello, {}, async ({ proxy }) => {
+      const texts = { "socks5h://user:pass@proxy.example:1080": proxy.url, '"undici"': `"undici${version}"` };
+      assertEquals(await runRecipe("undici", texts), ["200 hello"]);
+      assertEquals(await runRecipe("from-undici", texts), ["200 hello"]);
+      assertEquals(proxy.connections.map(({ request }) => request?.hostname), ["example.com", "example.com"]);
+    });
+  }, onNode);
+
   const undici = () => require(`undici${version}`) as Undici;
 
   test(`undici ${version} of one's own goes through the proxy and keeps its connections`, async () => {

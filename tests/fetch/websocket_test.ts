@@ -7,9 +7,10 @@ import { createConnector } from "../../fetch/mod.ts";
 import { serve } from "../../serve/mod.ts";
 import { Socks5Client } from "../../mod.ts";
 import { createTestProxy, type TestProxy } from "../../testing/mod.ts";
+import { runRecipe } from "../support/recipes.ts";
 import { test } from "../support/test.ts";
 
-// The recipes of the README for the standard WebSocket of each runtime.
+// The examples of docs/libraries.md for the standard WebSocket of each runtime.
 
 const runtime = "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node";
 const require = createRequire(import.meta.url);
@@ -83,6 +84,24 @@ for (const whose of runtime === "node" ? ["the runtime", "undici"] : ["the runti
     });
   });
 }
+
+const PROXY = "socks5h://user:pass@proxy.example:1080";
+
+const examples: Record<string, (proxy: string) => Promise<string[]>> = {
+  node: (proxy) => {
+    const undici = `"undici${process.versions.undici?.split(".")[0]}"`;
+    return runRecipe("websocket-node", { [PROXY]: proxy, '"undici"': undici });
+  },
+  bun: (proxy) => runRecipe("websocket-bun", { [PROXY]: proxy }),
+  deno: (proxy) => runRecipe("websocket-deno", { [PROXY]: proxy }),
+};
+
+test("the example for this runtime's WebSocket works", async () => {
+  await withSockets("the runtime", async ({ proxy }) => {
+    assertEquals(await examples[runtime]!(proxy.url), ["open"]);
+    assertEquals(proxy.connections.map(({ request }) => request?.hostname), ["echo.example"]);
+  });
+});
 
 interface Sockets {
   opener: Opener;

@@ -1,6 +1,7 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { type Block, blocks, docComments, tables } from "../support/markdown.ts";
+import { anchorsOf, brokenLinks, guides, linksOf, nameOf, papers } from "../support/papers.ts";
 import { createTestProxy } from "../../testing/mod.ts";
 import { SIGNED, startMethodProxy } from "../support/methods.ts";
 import { runExample } from "../support/recipes.ts";
@@ -17,9 +18,11 @@ const runtime = "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "n
 const { name, publish } = JSON.parse(read("deno.json")) as { name: string; publish: { include: string[] } };
 const directories = publish.include.filter((path) => !path.includes(".") && path !== "LICENSE");
 
-const documents = ["README.md", "mod.ts", ...directories.flatMap((name) => list(`${name}/`))]
-  .filter((file) => existsSync(new URL(file, root)))
-  .map((file) => ({ file, found: blocks(file.endsWith(".md") ? read(file) : docComments(read(file))) }));
+const documents = [
+  ...guides.map(({ file, text }) => ({ file, found: blocks(text) })),
+  ...["mod.ts", ...directories.flatMap((name) => list(`${name}/`))]
+    .map((file) => ({ file, found: blocks(docComments(read(file))) })),
+];
 
 const all = documents.flatMap(({ found }) => found);
 const examples = all.filter(isExample);
@@ -34,7 +37,7 @@ for (const { file, found } of documents) {
   }
 }
 
-for (const { file, found } of documents.filter(({ file }) => file === "README.md")) {
+for (const { file, found } of documents.filter(({ file }) => file.endsWith(".md"))) {
   for (const { info, line, code } of found.filter(({ info }) => isTypeScript(info) && isForOthers(info))) {
     test(`the example in ${file}, line ${line}, for ${info[1]} alone, ends elsewhere before it connects`, async () => {
       const error = await runExample(code).then(() => "it runs", (error) => error);
@@ -45,6 +48,58 @@ for (const { file, found } of documents.filter(({ file }) => file === "README.md
 
 test(`examples in docs: ${examples.length} to run, ${ignored} to ignore, ${others} in other languages`, () => {
   assertEquals(documents.map(({ file }) => file).includes("mod.ts"), true);
+});
+
+test("every example of a page that is not run here is run by a test of its own, by its name", () => {
+  // `before` is the code of another package
+  const ignoredHere = documents.filter(({ file }) => file.endsWith(".md"))
+    .flatMap(({ file, found }) =>
+      found.filter((block) => block.info.includes("ignore") && nameOf(block) !== "before").map((block) => ({
+        file,
+        block,
+      }))
+    );
+  const unnamed = ignoredHere.filter(({ block }) => nameOf(block) === undefined);
+  assertEquals(unnamed.map(({ file, block }) => `${file}:${block.line}`), []);
+  const tests = list("tests/").filter((file) => file.endsWith("_test.ts")).map(read).join();
+  const run = Array.from(tests.matchAll(/\b(?:runRecipe|recipeCode)\(\s*["`]([\w-]+)/g), ([, name]) => name!);
+  assertEquals(ignoredHere.map(({ block }) => nameOf(block)!).sort(), [...new Set(run)].sort());
+});
+
+test("every relative link and image of the pages leads to a file that is there, and to a heading in it", () => {
+  assertEquals(brokenLinks(papers), []);
+});
+
+test("the index has every page, and what README.md links to is published", () => {
+  const index = linksOf(read("docs/README.md"));
+  const pages = guides.map(({ file }) => file).filter((file) => /^docs\/(?!README)/.test(file));
+  assertEquals(pages.filter((file) => !index.includes(file.slice("docs/".length))), []);
+  const linked = linksOf(read("README.md")).filter((link) => !/^[a-z]+:|^#/.test(link)).map((link) =>
+    link.split("#")[0]!
+  );
+  assertEquals(linked.filter((file) => !publish.include.some((it) => file === it || file.startsWith(`${it}/`))), []);
+});
+
+test("links and headings are read as GitHub reads them, and a link that leads nowhere is found", () => {
+  const text = [
+    "# A `b()` & c, [d](e.md)",
+    "## Twice",
+    "## Twice",
+    "[one](#twice-1) [two](README.md#license) ![three](cpu.svg) `[code](no.md)` [four](https://example.com/)",
+    "```md",
+    "# Not one",
+    "[five](no.md)",
+    "```",
+  ].join("\n");
+  assertEquals([...anchorsOf(text)], ["a-b--c-d", "twice", "twice-1"]);
+  assertEquals(linksOf(text), ["e.md", "#twice-1", "README.md#license", "cpu.svg", "https://example.com/"]);
+  const broken =
+    `[one](#none) [two](no.md) [three](README.md#no-such-heading) [four](README.md#install) [five](docs/cpu.svg)`;
+  assertEquals(brokenLinks([{ file: "x.md", text: broken }]), [
+    "x.md: #none",
+    "x.md: no.md",
+    "x.md: README.md#no-such-heading",
+  ]);
 });
 
 test("an example that fails is seen, and its imports lead to this tree", async () => {
@@ -133,6 +188,8 @@ async function withProxies(code: string, run: (code: string) => Promise<unknown>
     "refused.example:443": { rep: 5 },
     "example.com:0": { hostname: "93.184.215.14", port: 0 },
     "93.184.215.14:0": { hostname: "example.com", port: 0 },
+    "127.0.0.1:5432": echo,
+    "[::1]:5432": echo,
   };
   const udpEcho = await startUdpEcho();
   const dns = await startUdpEcho((query) => dnsAnswer(query, "192.0.2.1"));
@@ -142,7 +199,8 @@ async function withProxies(code: string, run: (code: string) => Promise<unknown>
   try {
     const here = code.replace(/\bproxy(-two)?\.example:\d+/g, `127.0.0.1:${proxy.port}`)
       .replace(/\bsigning\.example:\d+/g, signing.host)
-      .replace(/\bdown\.example:\d+/g, "127.0.0.1:1");
+      .replace(/\bdown\.example:\d+/g, "127.0.0.1:1")
+      .replace(/\bdb\.internal:5432"\);/g, 'localhost:5432");');
     const trusted = JSON.stringify({ caCerts: [certificates().authority.cert] });
     await run(here.replace(/\btls: true\b/g, `tls: ${trusted}`).replace(/\.startTls\(\)/g, `.startTls(${trusted})`));
   } finally {

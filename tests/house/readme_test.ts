@@ -1,18 +1,21 @@
-import { assertEquals, assertThrows } from "@std/assert";
-import { readFileSync } from "node:fs";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Socks5Client, type Socks5Options } from "../../mod.ts";
 import { type Phase, socks5Error, type Socks5ErrorCode } from "../../src/errors.ts";
 import { POLICY } from "../../src/proxies/policy.ts";
 import { settings } from "../../src/config/settings.ts";
-import { tables } from "../support/markdown.ts";
+import { papers, tablesOf } from "../support/papers.ts";
 import { test } from "../support/test.ts";
 
-const readme = tables(readFileSync(new URL("../../README.md", import.meta.url), "utf8"));
-const code = (cell: string) => cell.replace(/^`(.*)`$/, "$1");
-const options = readme["Options"]!.filter((row) => "Lowest" in row);
-const codes = readme["Errors"]!;
+test("the README is at most 250 lines", () => {
+  const { text } = papers.find(({ file }) => file === "README.md")!;
+  assert(text.trimEnd().split("\n").length <= 250);
+});
 
-test("the README's table of options has the defaults of the code, and no option is left out", () => {
+const code = (cell: string) => cell.replace(/^`(.*)`$/, "$1");
+const options = tablesOf("docs/options.md")["Client options"]!;
+const codes = tablesOf("docs/errors.md")["Codes"]!;
+
+test("the table of options has the defaults of the code, and no option is left out", () => {
   const { retries, minDelay, maxDelay, when, methods, ...others } = settings({});
   const { maxOpen, maxIdle, idleTimeout, maxLifetime, warm, warmTimeout, warmIdle, ...rest } = others;
   const defaults: Record<string, unknown> = {
@@ -35,14 +38,14 @@ test("the README's table of options has the defaults of the code, and no option 
     onEvent: undefined,
   };
   const shown = (value: unknown) => value === undefined ? "none" : String(value);
-  const inReadme = Object.fromEntries(
+  const inTable = Object.fromEntries(
     options.map((row) => [code(row["Option"]!), code(row["Default"]!).replaceAll('"', "")]),
   );
   const inCode = Object.fromEntries(Object.entries(defaults).map(([name, value]) => [name, shown(value)]));
-  assertEquals(inReadme, inCode);
+  assertEquals(inTable, inCode);
 });
 
-test("the README's table of options has the lowest values of the code", () => {
+test("the table of options has the lowest values of the code", () => {
   for (const row of options) {
     const [name, lowest] = [code(row["Option"]!), row["Lowest"]!];
     if (lowest === "") continue;
@@ -55,7 +58,7 @@ test("the README's table of options has the lowest values of the code", () => {
   }
 });
 
-test("the README's table of errors has each code, with its class and whether it is retryable", () => {
+test("the table of errors has each code, with its class and whether it is retryable", () => {
   assertEquals(codes.map((row) => code(row["Code"]!)).sort(), Object.keys(POLICY).sort());
   const phases: Phase[] = ["pool", "lookup", "dial", "negotiate", "authenticate", "request", "tls", "transfer"];
   for (const row of codes) {

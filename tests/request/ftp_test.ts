@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { dante } from "../support/real_proxies.ts";
 import { withRealProxy } from "../support/real_stage.ts";
 import { vsftpd } from "../support/real_servers.ts";
-import { runRecipeWith } from "../support/recipes.ts";
+import { runRecipe } from "../support/recipes.ts";
 import { test } from "../support/test.ts";
 
 test(
@@ -10,7 +10,7 @@ test(
   () =>
     withRealProxy(dante, (proxy) =>
       withRealProxy(vsftpd, async (server) => {
-        const said = await runRecipeWith("client.bind(", {
+        const said = await runRecipe("ftp", {
           "socks5h://user:pass@proxy.example:1080": proxy.url,
           "ftp.example:21": `127.0.0.1:${server.port}`,
         });

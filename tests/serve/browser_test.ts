@@ -4,10 +4,12 @@ import { serve } from "../../serve/mod.ts";
 import { missing, runClient, withDirectory } from "../support/client_program.ts";
 import { bitmap, type Page, startSite } from "../support/serve_site.ts";
 import { withFront } from "../support/serve_stage.ts";
+import { createTestProxy } from "../../testing/mod.ts";
 import { findProgram } from "../support/real_process.ts";
 import { danteWithAccount } from "../support/real_proxies.ts";
 import { withClient, withRealProxy } from "../support/real_stage.ts";
 import { withTarget } from "../support/stage.ts";
+import { recipeCode, withExample } from "../support/recipes.ts";
 import { test } from "../support/test.ts";
 
 const script = fileURLToPath(new URL("../support/browser.mjs", import.meta.url));
@@ -92,3 +94,33 @@ test(
       )),
   { skip: absent },
 );
+
+const PROXY = "socks5h://user:pass@proxy.example:1080";
+const launch = `launch({ executablePath: ${JSON.stringify(chromium)}, args: ["--no-sandbox"]`;
+const hello: Page = ({ path }) =>
+  path === "/" ? { type: "text/html", body: "<!doctype html><title>hello</title>" } : undefined;
+
+const examples: Record<string, (proxy: string) => string> = {
+  "of docs/serve.md": (proxy) => recipeCode("playwright", { [PROXY]: proxy, "launch({": `${launch},` }),
+  "of docs/serve.md, with identities": (proxy) =>
+    recipeCode("playwright-contexts", { "socks5h://proxy.example:1080": proxy, "launch(": `${launch} }` }),
+  "of docs/migrating.md": (proxy) => recipeCode("from-proxy-chain", { [PROXY]: proxy, "launch({": `${launch},` }),
+};
+
+for (const [name, code] of Object.entries(examples)) {
+  test(`the example for Playwright ${name} works`, () =>
+    withTarget(startSite(hello), async (site) => {
+      const proxy = await createTestProxy({ credentials: () => 0, methods: [2, 0], rules: () => site });
+      try {
+        const { hostname, port } = proxy;
+        await withExample(code(`socks5h://${hostname}:${port}`), (file) =>
+          withDirectory(async (directory) => {
+            const { code, out, err } = await runClient(directory, "node", [file]);
+            assertEquals([code, out], [0, "hello\n"], err);
+          }));
+        assertEquals(proxy.connections.map((it) => it.request?.hostname).includes("example.com"), true);
+      } finally {
+        await proxy.close();
+      }
+    }), { skip: absent });
+}

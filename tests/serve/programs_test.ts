@@ -7,6 +7,8 @@ import type { LocalProxy } from "../../serve/mod.ts";
 import { missing, runClient, withDirectory } from "../support/client_program.ts";
 import { type FrontStage, latin1, withFront } from "../support/serve_stage.ts";
 import { type Page, serveSite, startSite } from "../support/serve_site.ts";
+import { runRecipe } from "../support/recipes.ts";
+import { createTestProxy } from "../../testing/mod.ts";
 import { withTarget } from "../support/stage.ts";
 import { startTarget } from "../support/targets.ts";
 import { test } from "../support/test.ts";
@@ -188,6 +190,26 @@ for (const [name, { scheme, args, env }] of Object.entries(gits)) {
       });
     }), { skip: missing("git", ...(scheme === "https" ? ["openssl"] : [])) });
 }
+
+test("the example for child processes works with git", () =>
+  withDirectory(async (directory) => {
+    await makeRepository(directory);
+    await withTarget(startSite(files(directory)), async (site) => {
+      const proxy = await createTestProxy({ rules: { "example.com:80": site } });
+      try {
+        const texts = {
+          "socks5h://user:pass@proxy.example:1080": proxy.url,
+          '"https://example.com/repository.git"]': `"--quiet", "http://example.com/bare.git", ${
+            JSON.stringify(join(directory, "copy"))
+          }]`,
+        };
+        assertEquals(await runRecipe("child-process", texts), ["0"]);
+        assertEquals(readdirSync(join(directory, "copy")).sort(), [".git", "file"]);
+      } finally {
+        await proxy.close();
+      }
+    });
+  }), { skip: missing("git") });
 
 // how the runtime's own fetch is told of the front
 const fetches: Record<string, (front: LocalProxy, ca: string) => { init: RequestInit; end?(): void }> = {

@@ -1,43 +1,48 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { blocks } from "./markdown.ts";
+import { recipe } from "./papers.ts";
 
 const root = new URL("../../", import.meta.url);
 const { name, exports } = JSON.parse(readFileSync(new URL("deno.json", root), "utf8"));
 
-/**
- * Runs the recipe of the README that uses a library, with other texts in place of some, and gives what it logs.
- */
-export function runRecipe(library: string, texts: Record<string, string>): Promise<string[]> {
-  return runRecipeWith(`from "${library}"`, texts);
+/** Runs the example of a name from README.md or docs/, with other texts in place of some, and gives what it logs. */
+export function runRecipe(name: string, texts: Record<string, string>): Promise<string[]> {
+  return runExample(recipeCode(name, texts));
 }
 
-/** The same for the recipe that has `part` in it. */
-export async function runRecipeWith(part: string, texts: Record<string, string>): Promise<string[]> {
-  const readme = blocks(readFileSync(new URL("README.md", root), "utf8"));
-  const found = readme.filter(({ info, code }) => ["ts", "js"].includes(info[0]!) && code.includes(part));
-  if (found.length !== 1) throw new Error(`${found.length} recipes in the README have ${part}`);
-  let { code } = found[0]!;
+/** The code of the example of a name, with other texts in place of some. */
+export function recipeCode(name: string, texts: Record<string, string>): string {
+  let { code } = recipe(name);
   for (const [text, other] of Object.entries(texts)) {
-    if (!code.includes(text)) throw new Error(`The recipe with ${part} has no ${text}`);
+    if (!code.includes(text)) throw new Error(`The example ${name} has no ${text}`);
     code = code.replaceAll(text, () => other);
   }
-  return await runExample(code);
+  return code;
 }
 
-/** Runs an example as a module of its own, which must lie in the tree for its imports to be found; gives what it logs. */
-export async function runExample(code: string): Promise<string[]> {
+/** Runs an example as a module of its own, and gives what it logs. */
+export function runExample(code: string): Promise<string[]> {
+  return withExample(code, async (file) => {
+    const { log } = console;
+    const said: string[] = [];
+    console.log = (...args) => said.push(args.join(" "));
+    try {
+      await import(pathToFileURL(file).href);
+      return said;
+    } finally {
+      console.log = log;
+    }
+  });
+}
+
+/** Runs `use` with an example as a file, which must lie in the tree for its imports to be found. */
+export async function withExample<T>(code: string, use: (file: string) => Promise<T>): Promise<T> {
   const directory = mkdtempSync(fileURLToPath(new URL("tests/.docs-", root)));
-  const { log } = console;
-  const said: string[] = [];
-  console.log = (...args) => said.push(args.join(" "));
   try {
     const file = `${directory}/example.ts`;
     writeFileSync(file, withOwnImports(code));
-    await import(pathToFileURL(file).href);
-    return said;
+    return await use(file);
   } finally {
-    console.log = log;
     rmSync(directory, { recursive: true });
   }
 }
