@@ -1,11 +1,14 @@
 // Every mutation of tests/mutations.mjs, room by room.
 import { readFileSync } from "node:fs";
 import { posix } from "node:path";
+import { adapters } from "./adapters.mjs";
 import { agent } from "./agent.mjs";
 import { cli } from "./cli.mjs";
 import { env } from "./env.mjs";
 import { fetch } from "./fetch.mjs";
 import { protocol } from "./protocol.mjs";
+import { serve } from "./serve.mjs";
+import { testing } from "./testing.mjs";
 import { udp } from "./udp.mjs";
 
 /**
@@ -22,7 +25,7 @@ import { udp } from "./udp.mjs";
  */
 
 /** @type {Mutation[]} */
-export const mutations = [...protocol, ...udp, ...agent, ...fetch, ...env, ...cli];
+export const mutations = [...protocol, ...udp, ...agent, ...fetch, ...env, ...cli, ...adapters, ...serve, ...testing];
 
 /**
  * Why a mutation cannot be applied to this tree, or `undefined` if it can.
