@@ -7,7 +7,7 @@ import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { standIns } from "./offline/stand_ins.mjs";
-import { denoFlags, reachesStd, root, run, runtimes } from "./support/tools.mjs";
+import { reachesStd, root, run, runtimes, testArgs } from "./support/tools.mjs";
 
 const leastCoverage = 95;
 const coverageDir = join(root, ".coverage");
@@ -40,6 +40,7 @@ const files = readdirSync(join(root, "tests"), { recursive: true })
 if (files.length === 0) throw new TypeError(`Cannot run the suite: no test file has ${parts.join(" or ")} in its path`);
 
 const online = await reachesStd();
+const args = testArgs(online);
 const missing = Object.keys(standIns());
 const installed = missing.length === 0 ? "@std as installed" : `stand-ins for ${missing.join(", ")}`;
 
@@ -47,8 +48,7 @@ const runners = {
   deno: {
     std: online ? "@std from its registry" : "stand-ins for @std, whose registry is not reached",
     args: [
-      // the libraries that the integrations are tried with are those that npm installed
-      ...["test", "--allow-all", "--no-check", "--node-modules-dir=manual", ...denoFlags(online)],
+      ...args.deno,
       // each job leaves files of its own there, which add up
       ...(options.coverage ? [`--coverage=${coverageDir}`, "--coverage-raw-data-only"] : []),
     ],
@@ -58,14 +58,14 @@ const runners = {
   },
   bun: {
     std: installed,
-    args: ["test", "--preload", "./tests/offline/bun.mjs", "--timeout", "60000"],
+    args: args.bun,
     passed: /^\((pass|skip)\) .*\n/gm,
     summary: /^ *\d+ pass$[^]*^Ran \d+ test.*$/m,
     counts: { passed: /(\d+) pass$/m, failed: /(\d+) fail$/m, skipped: /(\d+) skip$/m },
   },
   node: {
     std: installed,
-    args: ["--test", "--test-isolation=none", "--test-reporter=spec", "--import", "./tests/offline/node.mjs"],
+    args: args.node,
     passed: /^[✔﹣] .*\n/gm,
     summary: /^ℹ tests \d+$[^]*^ℹ duration_ms.*$/m,
     counts: { passed: /pass (\d+)/, failed: /fail (\d+)/, cancelled: /cancelled (\d+)/, skipped: /skipped (\d+)/ },

@@ -26,7 +26,7 @@ export const adapters = [
     find: "if (this.unread) socket.push(this.unread);",
     replace: "",
     tests: "tests/adapters/detach_test.ts",
-    name: "after detach() ",
+    name: ", gives the end that came with the bytes",
   },
   {
     promise: "Node: a socket reads on once its buffer is taken",
@@ -118,14 +118,6 @@ export const adapters = [
     replace: "",
     tests: "tests/adapters/duplex_test.ts",
     name: "the peer's end ends the stream, also if nobody reads",
-  },
-  {
-    promise: "a stream connects in the next turn of the loop, when its timeout has been set",
-    file: "adapters/duplex.ts",
-    find: "setImmediate(() => void this.#opened().catch(this.#fail));",
-    replace: "void this.#opened().catch(this.#fail);",
-    tests: "tests/agent/agent_test.ts",
-    name: "the timeout of the agent counts, and that of setTimeout() is told",
   },
   {
     promise: "the timeout of a stream lets the process end",

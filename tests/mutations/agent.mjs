@@ -67,4 +67,12 @@ export const agent = [
     tests: "tests/agent/agent_test.ts",
     name: " an idle connection lets the process end",
   },
+  {
+    promise: "setTimeout() of a request limits the handshake, too",
+    file: "agent/agent.ts",
+    find: "    limitHandshake(request);",
+    replace: "",
+    tests: "tests/agent/agent_test.ts",
+    name: "the timeout of the agent counts, and that of setTimeout() is told",
+  },
 ];

@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { serve } from "../../serve/mod.ts";
 import type { Conn, Socks5Conn } from "../../mod.ts";
 import { nodeTransport } from "../../adapters/node/mod.ts";
@@ -136,10 +136,13 @@ for (const way of ["CONNECT", "SOCKS5"]) {
 for (const way of ["CONNECT", "SOCKS5"]) {
   test(`${way}: a client that ends behind early bytes while the connect waits is gone`, () => {
     const { said } = ways[way]!("127.0.0.1:9");
-    return withFront({ proxy: { rules: () => "silence" } }, async ({ dial, proxy }) => {
+    return withFront({ proxy: { rules: () => "silence" } }, async ({ ask, dial, proxy }) => {
       const raw = await dial(said);
       await proxy.until(() => proxy.connections[0]?.request != null);
-      await raw.write(bytes("early"));
+      for (const part of ["early", "bytes"]) {
+        await raw.write(bytes(part));
+        assertMatch(await ask("GET / HTTP/1.1\r\n\r\n"), /^HTTP\/1.1 400 /); // by now the part has come
+      }
       raw.end();
       await proxy.until(() => proxy.open === 0);
       await raw.finish();

@@ -9,6 +9,9 @@ await new Socks5Client("socks5h://127.0.0.1").close();
 /** Whether only what takes no child process and no long time is tried; otherwise why such a test is skipped. */
 export const quick: string | false = process.env.SOCKS5_TEST_QUICK === "1" && "not in a quick run";
 
+/** Milliseconds that a test may take. */
+const LIMIT = Number(process.env.SOCKS5_TEST_LIMIT ?? 50_000);
+
 /**
  * Registers one test with the running runtime's own runner.
  * It fails if it does not end within 50 seconds or leaves a socket, a timer, fake time or an unhandled rejection behind.
@@ -45,7 +48,7 @@ function inTurn(fn: () => Promise<void>): Promise<void> {
 async function noted(file: string | undefined, fn: () => void | Promise<void>): Promise<void> {
   const start = now();
   try {
-    await watched(fn);
+    await watched(fn, LIMIT);
   } finally {
     note(file, now() - start);
   }

@@ -1,4 +1,4 @@
-// What tests/run.mjs and tests/gate.mjs share. Both start on the machine's own Node, hence plain JavaScript.
+// What tests/run.mjs, tests/mutations.mjs and tests/gate.mjs share. They start on the machine's own Node, hence plain JavaScript.
 import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
@@ -100,4 +100,14 @@ export async function reachesStd() {
 /** The flags with which Deno finds @std. */
 export function denoFlags(online) {
   return online ? ["--no-lock"] : ["--no-lock", "--import-map", join(root, "tests/offline/import_map.json")];
+}
+
+/** How each runtime runs test files. */
+export function testArgs(online) {
+  return {
+    // the libraries that the integrations are tried with are those that npm installed
+    deno: ["test", "--allow-all", "--no-check", "--node-modules-dir=manual", ...denoFlags(online)],
+    bun: ["test", "--preload", "./tests/offline/bun.mjs", "--timeout", "60000"],
+    node: ["--test", "--test-isolation=none", "--test-reporter=spec", "--import", "./tests/offline/node.mjs"],
+  };
 }
