@@ -7,7 +7,7 @@ export const protocol = [
     file: "src/protocol/messages.ts",
     find: ": { write, have: 2, most: SHORTEST_REPLY }",
     replace: ": { write, have: 5, most: SHORTEST_REPLY }",
-    tests: "tests/protocol/messages_test.ts",
+    tests: "tests/protocol/strict_test.ts",
     name: "tolerant: a refusal may be cut short anywhere after REP",
   },
   {
@@ -23,7 +23,7 @@ export const protocol = [
     file: "src/protocol/messages.ts",
     find: "if (answer[0] !== 0x01 && answer[0] !== VER) {",
     replace: "if (answer[0] === undefined) {",
-    tests: "tests/protocol/messages_test.ts",
+    tests: "tests/protocol/strict_test.ts",
     name: "strict: VER of the answer to user name and password other than",
   },
   {
