@@ -1,4 +1,5 @@
-// What the library does, shown against proxies and a web server of the demo's own, all on loopback: npm start
+// What the library does, shown with proxies and a web server on loopback: npm start
+// In your project, import from "@x/socks5"; on Deno without an install, from "jsr:@x/socks5".
 import assert from "node:assert/strict";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -22,7 +23,7 @@ try {
   const { deno, bun, node } = process.versions;
   const runtime = deno ? `Deno ${deno}` : bun ? `Bun ${bun}` : `Node ${node}`;
   console.log(`\n${paint("bold", "@x/socks5")} on ${runtime}`);
-  console.log(`Everything runs on loopback; each answer takes ${ROUND_TRIP} ms, as if it came from afar.`);
+  console.log(`Everything runs on loopback. Each answer takes ${ROUND_TRIP} ms, as if it came from far away.`);
 
   const proxy = await startProxy();
   await showHandshake(proxy);
@@ -35,7 +36,7 @@ try {
 
   await Promise.all(proxies.map((proxy) => proxy.until(() => proxy.open === 0)));
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
-  console.log(`\n${paint("green", "All went as it should")}, in ${seconds} s, and no connection was left open.`);
+  console.log(`\n${paint("green", "Everything worked")}, in ${seconds} s, and no connection was left open.`);
 } finally {
   await Promise.all(proxies.map((proxy) => proxy.close()));
   site.close();
@@ -43,7 +44,7 @@ try {
 }
 
 async function showHandshake(proxy: TestProxy): Promise<void> {
-  heading("1  Handshake", "client.check(target) goes through all of it and tells how long each step took.");
+  heading("1  Handshake", "client.check(target) goes through every step and reports how long each takes.");
   const client = new Socks5Client(proxy.url);
   const [report] = await client.check(TARGET, { probe: REQUEST });
   assert(report?.verdict === "ok");
@@ -58,7 +59,7 @@ async function showHandshake(proxy: TestProxy): Promise<void> {
 }
 
 async function showRequest(proxy: TestProxy): Promise<void> {
-  heading("2  Request", "client.connect(target) gives a two-way connection; the proxy looks the name up.");
+  heading("2  Request", "client.connect(target) opens a tunnel; the proxy resolves the name.");
   const begun = performance.now();
   const client = new Socks5Client(proxy.url, { onEvent: tell });
   const conn = await client.connect(TARGET);
@@ -66,7 +67,7 @@ async function showRequest(proxy: TestProxy): Promise<void> {
   conn.close();
   note(milliseconds(performance.now() - begun), "answered", `${status}: ${page}`);
   const { hostname, port } = conn.boundAddress;
-  note("", "", `${hostname}:${port} is conn.boundAddress, the proxy's own end`, "dim");
+  note("", "", `${hostname}:${port} is conn.boundAddress, the proxy's end`, "dim");
   assert.equal(page, `hello to ${hostname}:${port}`);
 }
 
@@ -99,7 +100,7 @@ async function showRetry(): Promise<void> {
 }
 
 async function showFailover(proxy: TestProxy): Promise<void> {
-  heading("5  Failover", "The first of two proxies is dead; the second connect() passes it over.");
+  heading("5  Failover", "The first of two proxies is down; the second connect() passes it over.");
   const dead = await startDeadProxy();
   const client = new Socks5Client([dead.url, proxy.url], { onEvent: tell });
   for (const time of ["first", "second"]) {
@@ -109,11 +110,11 @@ async function showFailover(proxy: TestProxy): Promise<void> {
   }
   const [first] = client.stats().proxies;
   assert(first?.failures === 1);
-  note("", "", `client.stats(): ${first.proxy} rests for ${(first.cooldown / 1000).toFixed(1)} s more`, "dim");
+  note("", "", `client.stats(): ${first.proxy} is passed over for ${(first.cooldown / 1000).toFixed(1)} s more`, "dim");
 }
 
 async function showCheck(proxy: TestProxy): Promise<void> {
-  heading("6  Check", "Which of these proxies works? Only a byte that came from the target proves it.");
+  heading("6  Check", "Which of these proxies works? Only a byte from the target proves it.");
   const candidates = {
     "good": proxy,
     "other password": await startProxy({ credentials: { username: "bob" } }),
@@ -138,7 +139,7 @@ async function showCheck(proxy: TestProxy): Promise<void> {
 }
 
 async function showError(proxy: TestProxy): Promise<void> {
-  heading("7  Error", "One proxy is dead and one cannot reach the target: what got furthest is thrown.");
+  heading("7  Error", "One proxy is down, one cannot reach the target: the error that got furthest is thrown.");
   const dead = await startDeadProxy();
   const client = new Socks5Client([dead.url, proxy.url]);
   const error: unknown = await client.connect("closed.test:80").catch((error) => error);
@@ -146,14 +147,14 @@ async function showError(proxy: TestProxy): Promise<void> {
 
   const field = (...cells: string[]) => row(cells, [9, 21], ["cyan", undefined, "dim"]);
   row(["message", error.message], [9], ["cyan", "red"]);
-  field("name", error.name, "what helps: here another target");
-  field("code", error.code, "what happened, as a stable name to decide by");
-  field("phase", error.phase, "how far it came");
-  field("retryable", `${error.retryable}`, "whether the same may work a moment later");
+  field("name", error.name, "what to do: here, use another target");
+  field("code", error.code, "what happened, as a stable name");
+  field("phase", error.phase, "at which step");
+  field("retryable", `${error.retryable}`, "whether the same may succeed a moment later");
   for (const earlier of error.errors) row(["errors", earlier.message], [9], ["cyan", "red"]);
 }
 
-/** Prints what a client does, as it happens. */
+/** Prints what a client does while it does it. */
 function tell(event: Socks5Event): void {
   const { type, proxy, target } = event;
   const ms = milliseconds(event.ms);
@@ -182,7 +183,7 @@ async function get(conn: Conn): Promise<{ status: string; page: string }> {
   return { status: lines[0]!, page: lines.at(-1)! };
 }
 
-/** A web server whose page is one line: who asked for it. */
+/** A web server whose page is one line: the client's address. */
 async function startSite(): Promise<Server> {
   const server = createServer(({ socket }, response) => {
     const page = `hello to ${socket.remoteAddress}:${socket.remotePort}\n`;
@@ -193,7 +194,7 @@ async function startSite(): Promise<Server> {
   return server;
 }
 
-/** A proxy that knows two names, of which one leads to the web server. */
+/** A proxy that knows two names, one of which leads to the web server. */
 async function startProxy(options: TestProxyOptions = {}): Promise<TestProxy> {
   const rules = { [TARGET]: { port: portOf(site) }, "closed.test:80": { rep: 5 } };
   const proxy = await createTestProxy({ credentials: CREDENTIALS, rules, faults: FAR_AWAY, ...options });
@@ -201,7 +202,7 @@ async function startProxy(options: TestProxyOptions = {}): Promise<TestProxy> {
   return proxy;
 }
 
-/** A proxy that was there a moment ago. */
+/** A proxy that has stopped. */
 async function startDeadProxy(): Promise<TestProxy> {
   const proxy = await startProxy();
   await proxy.stop();

@@ -1,4 +1,5 @@
-// HTTP by hand over the streams of a tunnel: deno run --allow-net=127.0.0.1 examples/http_request.ts
+// HTTP by hand over the streams of a tunnel: deno run --allow-net=127.0.0.1 examples/http_request.ts (or bun, or node)
+// In your project, import from "@x/socks5"; on Deno without an install, from "jsr:@x/socks5".
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";

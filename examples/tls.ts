@@ -1,4 +1,5 @@
-// TLS through a tunnel: deno run --allow-net=127.0.0.1 examples/tls.ts
+// TLS through a tunnel: deno run --allow-net=127.0.0.1 examples/tls.ts (or bun, or node)
+// In your project, import from "@x/socks5"; on Deno without an install, from "jsr:@x/socks5".
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { createServer } from "node:tls";
@@ -17,7 +18,7 @@ const proxy = await createTestProxy({ rules: { "example.test:443": { port }, "ot
 
 const client = new Socks5Client(proxy.url);
 try {
-  // `caCerts` stands in for the authorities that the runtime knows; for the servers of others: tls: true
+  // the server's certificate is its own authority; for a public server, it is tls: true
   const tls = { caCerts: [CERTIFICATE], alpnProtocols: ["hello"] };
   const conn = await client.connect("example.test:443", { tls });
   const chunks = await Array.fromAsync(conn.readable);

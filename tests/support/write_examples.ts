@@ -43,22 +43,6 @@ declare module "@std/assert" {
 `,
 );
 
-write(
-  "libraries/in_a_line.ts",
-  `// What the README says in a line.
-import { Socks5Client } from "${name}";
-import { Socks5Agent } from "${name}/agent";
-import got from "got";
-import fetch from "node-fetch";
-import { WebSocket } from "ws";
-
-const agent = new Socks5Agent(new Socks5Client("socks5h://user:pass@proxy.example:1080"));
-console.log((await got("https://example.com/", { agent: { http: agent, https: agent } })).statusCode);
-console.log((await fetch("https://example.com/", { agent })).status);
-new WebSocket("wss://echo.example/", { agent }).close();
-`,
-);
-
 for (const file of publish.include.flatMap(list)) {
   const text = readFileSync(join(root, file), "utf8");
   for (const block of blocks(file.endsWith(".md") ? text : docComments(text))) {
