@@ -22,7 +22,9 @@ try {
     const [response] = await once(get(`http://example.test${path}`, { agent }), "response");
     console.log(response.statusCode, await text(response));
   }
-  console.log(`connections to the proxy: ${proxy.connections.length}, since the second request used the first one again`);
+  console.log(
+    `connections to the proxy: ${proxy.connections.length}, since the second request used the first one again`,
+  );
 } finally {
   agent.destroy();
   await proxy.close();
