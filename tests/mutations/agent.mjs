@@ -1,4 +1,4 @@
-// agent, and the streams of the adapters that it gives.
+// agent, and what docs/ says of it.
 
 /** @type {import("./all.mjs").Mutation[]} */
 export const agent = [
@@ -74,5 +74,13 @@ export const agent = [
     replace: "",
     tests: "tests/agent/agent_test.ts",
     name: "the timeout of the agent counts, and that of setTimeout() is told",
+  },
+  {
+    promise: "the recipe for got 11 to 15 asks for the protocol through the proxy",
+    file: "docs/libraries.md",
+    find: "{ ...options, resolveProtocol }",
+    replace: "options",
+    tests: "tests/agent/http2_test.ts",
+    name: "the recipe for got 11 to 15 speaks HTTP/2 through the proxy,",
   },
 ];
