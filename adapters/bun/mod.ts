@@ -1,3 +1,8 @@
+/**
+ * The transport of Bun: `Bun.connect`. A client on Bun uses it by default.
+ *
+ * @module
+ */
 import type { Conn, DatagramHandlers, DatagramSocket, DialOptions, Endpoint, Transport } from "../../src/transport.ts";
 import { BunConn } from "./conn.ts";
 import type { BunSocket } from "./socket.ts";

@@ -1,3 +1,8 @@
+/**
+ * The transport of Deno: `Deno.connect`. A client on Deno uses it by default.
+ *
+ * @module
+ */
 import type { Conn, DatagramHandlers, DatagramSocket, DialOptions, Endpoint, Transport } from "../../src/transport.ts";
 import { type DenoConn, DenoSocketPipe, type DenoTcpConn } from "./conn.ts";
 import { lookup } from "../dns.ts";

@@ -1,3 +1,8 @@
+/**
+ * The transport of `node:net`, on Node, Bun and Deno. A client on Node uses it by default.
+ *
+ * @module
+ */
 import type { Socket } from "node:net";
 import type { Conn, DatagramHandlers, DatagramSocket, DialOptions, Endpoint, Transport } from "../../src/transport.ts";
 import { NodeConn } from "./conn.ts";

@@ -1,6 +1,6 @@
 import { titles } from "./table.mjs";
 
-const colours = { deno: "#4c78a8", bun: "#e0a458", node: "#6a9f58" };
+const colors = { deno: "#4c78a8", bun: "#e0a458", node: "#6a9f58" };
 const [left, width, height, top] = [300, 460, 14, 56];
 
 /** Bars of medians with lines from the least to the greatest, a bar for each runtime, as SVG. */
@@ -17,7 +17,7 @@ export function plot({ title, unit, rows, value }, runtimes) {
     const name = text(left - 10, middle + 4, label, "end");
     const lines = figures.map(({ runtime, figure: { median, min, max } }) => {
       const bar = `<rect x="${left}" y="${y + 1}" width="${round(x(median) - left)}" height="${height - 2}" ` +
-        `fill="${colours[runtime]}"/>`;
+        `fill="${colors[runtime]}"/>`;
       const range = `<path d="M${round(x(min))} ${y + height / 2}H${round(x(max))}" stroke="#333"/>`;
       const number = text(left + width + 10, y + 11, median.toFixed(0), "start");
       y += height;
@@ -27,7 +27,7 @@ export function plot({ title, unit, rows, value }, runtimes) {
     return [name, ...lines].join("\n");
   });
   const legend = runtimes.map((runtime, index) =>
-    `<rect x="${left + index * 80}" y="34" width="10" height="10" fill="${colours[runtime]}"/>\n` +
+    `<rect x="${left + index * 80}" y="34" width="10" height="10" fill="${colors[runtime]}"/>\n` +
     text(left + index * 80 + 16, 43, titles[runtime], "start")
   );
   const size = `${left + width + 60} ${y + 10}`;

@@ -31,7 +31,7 @@ const others = all.length - examples.length - ignored;
 
 for (const { file, found } of documents) {
   for (const { info, line, code } of found.filter(isExample)) {
-    test(`the example in ${file}, line ${line}, runs`, () => withProxies(code, runExample), {
+    test(`the example in ${file}, line ${line}, runs`, () => withProxies(code, runAsWritten), {
       skip: isForOthers(info) && `it is for ${info[1]} alone`,
     });
   }
@@ -64,6 +64,12 @@ test("every example of a page that is not run here is run by a test of its own, 
   const tests = list("tests/").filter((file) => file.endsWith("_test.ts")).map(read).join();
   const run = Array.from(tests.matchAll(/\b(?:runRecipe|recipeCode)\(\s*["`]([\w-]+)/g), ([, name]) => name!);
   assertEquals(ignoredHere.map(({ block }) => nameOf(block)!).sort(), [...new Set(run)].sort());
+});
+
+test("every entry has docs of the module, as JSR asks for", () => {
+  const { exports } = JSON.parse(read("deno.json")) as { exports: Record<string, string> };
+  const without = Object.values(exports).filter((entry) => !/^\s*\/\*\*(?:(?!\*\/)[^])*@module/.test(read(entry)));
+  assertEquals(without, []);
 });
 
 test("every relative link and image of the pages leads to a file that is there, and to a heading in it", () => {
@@ -110,6 +116,13 @@ test("an example that fails is seen, and its imports lead to this tree", async (
   await runExample(`const timeout: number = await Promise.resolve(1);\nthrow new RangeError(\`\${timeout}\`);`)
     .catch((reason) => error = reason);
   assertEquals(String(error), "RangeError: 1");
+});
+
+test("an example that prints something else than it says is seen", async () => {
+  await runAsWritten("console.log(1 + 1, true); // 2 true\nconsole.log(3); // some more words");
+  let error: unknown;
+  await runAsWritten("console.log(1 + 1); // 3").catch((reason) => error = reason);
+  assertEquals(error instanceof Error, true);
 });
 
 test("blocks of code are found in doc comments and in lists, at their lines", () => {
@@ -159,6 +172,16 @@ test("tables are read by heading and column", () => {
     "`Options`": [{ c: "3" }],
   });
 });
+
+/** Runs an example, which has to print what one or two words after `console.log()` say that it prints. */
+async function runAsWritten(code: string): Promise<void> {
+  const printed = await runExample(code);
+  const said = Array.from(
+    code.matchAll(/console\.log\(.*\); \/\/ (\S+(?: \S+)?)$/gm),
+    ([, words]) => words!.replaceAll('"', ""),
+  );
+  assertEquals(said.filter((words) => !printed.includes(words)), [], printed.join("\n"));
+}
 
 function isExample({ info }: Block): boolean {
   return isTypeScript(info) && !info.includes("ignore");
