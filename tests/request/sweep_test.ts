@@ -1,53 +1,17 @@
-import { assert, assertEquals, assertGreaterOrEqual } from "@std/assert";
-import { ClosedError, Socks5Client, Socks5Error, type Socks5Options } from "../../mod.ts";
+import { assert, assertEquals } from "@std/assert";
 import { inspect } from "node:util";
-import { type Clock, withClock } from "../support/clock.ts";
+import { Socks5Client, type Socks5Error } from "../../mod.ts";
+import { withClock } from "../support/clock.ts";
 import { FakeTransport, type Script, socks5 } from "../support/fake.ts";
 import { FramedConn } from "../support/methods.ts";
+import { checkError, countListeners, REASON, sweep, TARGET, TIMEOUT, turns } from "../support/sweep.ts";
 import { test } from "../support/test.ts";
-
-const REASON = new Error("the caller's own reason");
-const TIMEOUT = 5_000;
-const TARGET = "example.test:80";
-const NO_POINT = 0;
-
-/** What happens to a connect at one of its suspension points. */
-const ACTIONS = ["abort", "expire", "close", "fail"] as const;
-type Action = typeof ACTIONS[number];
-
-/** When: before the point is settled, or so many turns of the microtask queue after it. */
-const WHEN = ["before", 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12] as const;
-type When = typeof WHEN[number];
-
-/** What ends a connect of the transport that waits: Bun's cannot be ended. */
-const ENDED_BY = ["signal", "owner", "nothing"] as const;
-type EndedBy = typeof ENDED_BY[number];
-
-/** What is done before and after the connect that the sweep disturbs. */
-interface Scene {
-  script?: () => Script;
-  proxies?: string[];
-  options?: Socks5Options;
-  chain?: boolean;
-  before?: (client: Socks5Client) => Promise<void>;
-  addresses?: string[];
-  /** Whether what is handed over reads by itself, which is a point after the last. */
-  watches?: boolean;
-  /** Whether the connections have TLS. */
-  tls?: boolean;
-  /** How many points there are at least. */
-  points?: number;
-  /** What is disturbed; `last` is told of its last promise, if that is not the one that is returned. */
-  connect?: (client: Socks5Client, signal: AbortSignal, last: Last) => Promise<{ close(): void } | null>;
-}
-
-type Last = <T>(promise: Promise<T>) => Promise<T>;
 
 const reuse = async (client: Socks5Client): Promise<void> => {
   (await client.connect("example.test:80", { reuse: true })).release();
 };
 
-const SCENES: Record<string, Scene> = {
+sweep({
   "a connect": {},
   "a connect with a password": { proxies: ["socks5://me:secret@a"] },
   "a connect that fails over": {
@@ -177,118 +141,12 @@ const SCENES: Record<string, Scene> = {
     },
   },
   "a connect through a chain of two": { chain: true, script: () => socks5({ hops: 2 }) },
-};
+});
 
 /** A proxy with a relay for datagrams. */
 function relay(): Script {
   const good = socks5();
   return (conn, written) => written[1] === 3 ? conn.push(5, 0, 0, 1, 127, 0, 0, 1, 0, 9) : good(conn, written);
-}
-
-/** One disturbed connect; gives the number of its suspension points. */
-async function run(clock: Clock, scene: Scene, action: Action, point: number, when: When, endedBy: EndedBy) {
-  const transport = new FakeTransport((scene.script ?? socks5)());
-  transport.cancels = endedBy !== "nothing";
-  transport.usesOwner = endedBy === "owner";
-  transport.addresses = scene.addresses ?? [];
-  if (scene.tls) transport.onTls = () => {};
-  const controller = new AbortController();
-  const listeners = countListeners(controller.signal);
-  const options = { timeout: TIMEOUT, ...scene.options, transport };
-  const inner = scene.chain ? new Socks5Client("socks5://first", options) : null;
-  const client = new Socks5Client(scene.proxies ?? "socks5://a", { ...options, transport: inner ?? transport });
-  await scene.before?.(client);
-  const start = transport.points;
-  let wasPending = false; // when it was disturbed
-  let last: Promise<unknown> | undefined;
-  const act = (n: number) => {
-    if (n - start !== point) return;
-    if (action === "abort") controller.abort(REASON);
-    if (action === "expire") clock.jump(TIMEOUT);
-    wasPending = last === undefined || inspect(last).includes("pending");
-    if (action === "close") void client.close();
-    if (action === "fail") throw new Error("injected");
-  };
-  if (when === "before") transport.onPoint = act;
-  else transport.onPassed = async (n) => (await turns(when), act(n));
-  let settlements = 0;
-  const { connect = (client, signal) => client.connect(TARGET, { signal }) } = scene;
-  const connecting = connect(client, controller.signal, (promise) => last = promise);
-  last ??= connecting;
-  const count = () => settlements++;
-  connecting.then(count, count);
-  const outcome: { close(): void } | null | Error = await clock.settle(
-    connecting.then((conn) => conn, (error) => error),
-  );
-  const points = transport.points - start - Number(scene.watches ?? false);
-  assertEquals(settlements, 1);
-  if (!(outcome instanceof Error)) {
-    assert(
-      action === "close" || outcome === null || !transport.conns.at(-1)!.closed,
-      "a closed tunnel was handed over",
-    );
-    const isCallers = action === "abort" || action === "close";
-    assert(!isCallers || !wasPending, "what the caller did before it settled did not count");
-    outcome?.close();
-  } else if (point !== NO_POINT) checkError(outcome, action);
-  else throw outcome;
-  assertEquals([client.stats().opening, client.stats().inUse, client.stats().waiting], [0, 0, 0]);
-  assertEquals(listeners(), 0, "a listener is left on the caller's signal");
-  await clock.settle(client.close());
-  await inner?.close();
-  await clock.tick(0);
-  assertEquals(client.stats().idle, 0);
-  assertEquals(transport.open, 0, "a connection is left");
-  assert(!clock.next(), "a timer is left");
-  return points;
-}
-
-function checkError(error: Error, action: Action): void {
-  if (action === "abort") assertEquals(error, REASON);
-  else assert(error instanceof Socks5Error, String(error));
-  if (action === "expire") assertEquals((error as Socks5Error).code, "SOCKS5_TIMEOUT");
-  if (action === "close") assert(error instanceof ClosedError && error.code === "SOCKS5_CLIENT_CLOSED", String(error));
-}
-
-/** Counts the abort listeners that are on a signal. */
-function countListeners(signal: AbortSignal): () => number {
-  let listeners = 0;
-  const { addEventListener: add, removeEventListener: remove } = signal;
-  const known = new Set<unknown>();
-  signal.addEventListener = (...args: unknown[]) => {
-    if (!known.has(args[1])) listeners++;
-    known.add(args[1]);
-    Reflect.apply(add, signal, args);
-  };
-  signal.removeEventListener = (...args: unknown[]) => {
-    if (known.delete(args[1])) listeners--;
-    Reflect.apply(remove, signal, args);
-  };
-  return () => listeners;
-}
-
-for (const [name, scene] of Object.entries(SCENES)) {
-  for (const action of ACTIONS) {
-    test(`${name}, with ${action} at each of its suspension points, settles once and leaves nothing`, () =>
-      withClock(async (clock) => {
-        for (const endedBy of ENDED_BY) {
-          const all = action === "fail" ? WHEN.slice(0, 1) : endedBy === "nothing" ? WHEN.slice(0, 2) : WHEN;
-          for (const when of all) {
-            const points = await run(clock, scene, action, NO_POINT, when, endedBy);
-            assertGreaterOrEqual(points, scene.points ?? 5, "there is nothing to sweep");
-            // the turns after the last point are those in which the tunnel changes hands
-            for (let point = when === "before" || when === 0 ? 1 : points; point <= points; point++) {
-              try {
-                await run(clock, scene, action, point, when, endedBy);
-              } catch (error) {
-                const where = `at point ${point}, ${when} turns after it settles, ended by ${endedBy}`;
-                throw new Error(`${where}: ${error instanceof Error ? error.message : error}`, { cause: error });
-              }
-            }
-          }
-        }
-      }));
-  }
 }
 
 test("a connect that takes a released tunnel and ends before it is handed over gives the tunnel back, or closes it", () =>
@@ -357,7 +215,7 @@ test("a connect that got its turn in the same tick as the abort gives the place 
 
 test("a tunnel that is closed while TLS is started on it has no TLS, however late", () =>
   withClock(async (clock) => {
-    for (const when of WHEN.slice(1) as number[]) {
+    for (const when of Array(13).keys()) {
       const transport = new FakeTransport(socks5());
       transport.onTls = () => {};
       const client = new Socks5Client("socks5://a", { transport });
@@ -389,8 +247,4 @@ test("a transport that ignores close() cannot hold a connect beyond its time", (
 
 function never(): Promise<never> {
   return new Promise(() => {});
-}
-
-async function turns(n: number): Promise<void> {
-  for (let i = 0; i < n; i++) await undefined;
 }

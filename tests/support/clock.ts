@@ -22,6 +22,7 @@ export async function withClock(fn: (clock: Clock) => Promise<void>): Promise<vo
   const start = time.now;
   const real = performance.now;
   performance.now = () => time.now - start;
+  const { rest, restore } = countTurns();
   try {
     await fn({
       get now() {
@@ -42,22 +43,44 @@ export async function withClock(fn: (clock: Clock) => Promise<void>): Promise<vo
         let settled = false;
         const settle = () => settled = true;
         promise.then(settle, settle);
-        await rest();
+        await rest(() => settled);
         for (let i = 0; i < 1000 && !settled; i++) {
           time.next();
-          await rest();
+          await rest(() => settled);
         }
         if (!settled) throw new Error("The promise is not settled although no timer is left");
         return await promise;
       },
     });
   } finally {
+    restore();
     performance.now = real;
     time.restore();
   }
 }
 
-/** What does not wait for fake time happens, also where it waits for a whole turn of the real loop, and for another. */
-async function rest(): Promise<void> {
-  for (let round = 0; round < 200; round++) await new Promise<void>((resolve) => void setImmediate(resolve));
+/**
+ * Counts who waits for a turn of the real loop, until `restore()`. `rest()` lets all happen that does not wait for fake
+ * time: it resolves when nobody has waited for a turn for some turns, or all `isOver`.
+ */
+function countTurns(): { rest(isOver?: () => boolean): Promise<void>; restore(): void } {
+  const real = globalThis.setImmediate;
+  let waiting = 0;
+  globalThis.setImmediate = ((fn: (...args: unknown[]) => void, ...args: unknown[]) => {
+    waiting++;
+    return real(() => (waiting--, fn(...args)));
+  }) as typeof real;
+  const rest = (isOver = () => false): Promise<void> =>
+    new Promise((resolve) => {
+      let left = QUIET;
+      const round = () => {
+        if (waiting > 0) left = QUIET;
+        return left-- > 0 && !isOver() ? void real(round) : resolve();
+      };
+      round();
+    });
+  return { rest, restore: () => void (globalThis.setImmediate = real) };
 }
+
+/** What the runtime does by itself, such as cryptography, takes some turns as well. */
+const QUIET = 20;
