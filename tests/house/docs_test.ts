@@ -2,6 +2,8 @@ import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { readdirSync, readFileSync } from "node:fs";
 import { type Block, blocks, docComments, tables } from "../support/markdown.ts";
 import { anchorsOf, brokenLinks, guides, linksOf, nameOf, papers } from "../support/papers.ts";
+import { draw } from "../../cli/report.ts";
+import { Socks5Client } from "../../mod.ts";
 import { createTestProxy } from "../../testing/mod.ts";
 import { SIGNED, startMethodProxy } from "../support/methods.ts";
 import { runExample } from "../support/recipes.ts";
@@ -64,6 +66,30 @@ test("every example of a page that is not run here is run by a test of its own, 
   const tests = list("tests/").filter((file) => file.endsWith("_test.ts")).map(read).join();
   const run = Array.from(tests.matchAll(/\b(?:runRecipe|recipeCode)\(\s*["`]([\w-]+)/g), ([, name]) => name!);
   assertEquals(ignoredHere.map(({ block }) => nameOf(block)!).sort(), [...new Set(run)].sort());
+});
+
+test("docs/cli.md shows what socks5 check draws", async () => {
+  const shown = blocks(read("docs/cli.md")).find(({ code }) => code.includes("$ socks5 check"))!.code;
+  const table = shown.slice(shown.indexOf("\n\n") + 1).trimEnd().split("\n");
+  const times = Array.from(shown.matchAll(/([\d.]+) ms/g), ([, ms]) => Number(ms));
+  const secure = await startTls({ certificate: certificates().names }, (socket) => socket.end());
+  const proxy = await createTestProxy({ credentials: () => 0, rules: { "example.com:443": secure } });
+  try {
+    const { hostname, port } = proxy;
+    const client = new Socks5Client({ hostname, port, credentials: { username: "user", password: "pass" } });
+    const tls = { caCerts: [certificates().authority.cert] };
+    const [report] = await client.check("example.com:443", { tls });
+    const steps = report!.steps.map((step, i) => ({ ...step, ms: step.status === "skipped" ? 0 : times[i]! }));
+    const reports = [{ ...report!, steps, ms: times.at(-1)! }];
+    const phases = steps.map(({ phase }) => phase);
+    const title = "127.0.0.1:1080 (SOCKS5_PROXY) → example.com:443";
+    const paint = (_style: unknown, text: string) => text;
+    const drawn = draw({ title, phases, rounds: 1, reports, running: [] }, { paint, columns: 150, now: 0 });
+    assertEquals(table, drawn.slice(0, -1));
+  } finally {
+    await proxy.close();
+    await secure.close();
+  }
 });
 
 test("every entry has docs of the module, as JSR asks for", () => {
