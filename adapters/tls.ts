@@ -1,10 +1,10 @@
-import { setImmediate } from "node:timers";
 import { isIP, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { versions } from "node:process";
 import * as tls from "node:tls";
 import { ownerOf } from "../src/config/tls_options.ts";
 import type { Conn, TlsOptions } from "../src/transport.ts";
+import { closeTls } from "./close_tls.ts";
 import { drained } from "./drained.ts";
 import { ConnDuplex } from "./duplex.ts";
 import { NodePipe } from "./node/pipe.ts";
@@ -112,13 +112,11 @@ class TlsPipe extends NodePipe implements Securing {
     this.#below?.resume();
   }
 
-  // with what TLS 1.3 sends behind the handshake still unread, the system resets, and what was written may be lost
   protected override destroy(): void {
     const { socket } = this;
     if (!this.#isStarted || this.writes > 0 || socket.writableLength > 0) return super.destroy();
     this.broke();
-    socket.end();
-    setImmediate(() => setImmediate(() => socket.destroy()));
+    closeTls(socket);
   }
 
   // what is below may be a tunnel of another client

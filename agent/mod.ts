@@ -1,6 +1,6 @@
 /**
- * A SOCKS5 proxy for what takes an agent or a stream: `node:http` and the libraries on top of it, and clients of other
- * protocols that let one bring the stream.
+ * A SOCKS5 proxy for libraries that take an agent or a stream: `node:http` and the libraries that build on it, and clients
+ * of other protocols that take a stream instead of opening a connection. And the reverse: a transport over a stream.
  *
  * @example Requests through a proxy
  * ```ts
@@ -18,7 +18,9 @@
  * @module
  */
 import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { ConnDuplex, type ConnDuplexOptions } from "../adapters/duplex.ts";
+import { StreamConn } from "../adapters/stream_conn.ts";
 import { runtimeName } from "../adapters/runtime.ts";
 import { checkBoolean, checkOptions, type Known } from "../src/arguments.ts";
 import { cannot } from "../src/errors.ts";
@@ -69,6 +71,59 @@ export function toDuplex(
   }
   runtimeName();
   return new ConnDuplex(open, { allowHalfOpen, highWaterMark }) as ConnDuplex & Socket;
+}
+
+/**
+ * Makes a {@linkcode Conn} of a stream of somebody else's, so that a {@linkcode Transport} can be written over it: over a
+ * socket with options of its own, TLS with a pre-shared key, a channel of ssh2 or a WebSocket. The `Conn` owns the stream
+ * from then on; nobody else may read, write or end it. Bytes that the stream has received are read first. The stream should
+ * be open: an error of a stream that connects is an error of the first read or write.
+ *
+ * @param stream A `Duplex` of `node:stream` that carries bytes. Its `allowHalfOpen` is set, so that the writing side stays
+ * open after the peer's end.
+ * @returns What keeps all promises of `Conn` that the stream keeps: on Deno a `TLSSocket` takes a reset for an end.
+ * `detach()` gives the stream back.
+ * @throws {TypeError} If `stream` is no `Duplex`, is in object mode, or decodes what it reads to text.
+ *
+ * @example A proxy behind TLS with options that the client does not have
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { once } from "node:events";
+ * import { connect, type TLSSocket } from "node:tls";
+ * import { type Endpoint, Socks5Client, type Transport } from "jsr:@x/socks5";
+ * import { fromDuplex } from "jsr:@x/socks5/agent";
+ *
+ * const transport: Transport<TLSSocket> = {
+ *   async connect(to: Endpoint, { signal } = {}) {
+ *     const { hostname, port } = to as { hostname: string; port: number };
+ *     const socket = connect({ host: hostname, port, servername: "example.com", minVersion: "TLSv1.3" });
+ *     try {
+ *       await once(socket, "secureConnect", { signal });
+ *       return fromDuplex(socket);
+ *     } catch (error) {
+ *       socket.destroy();
+ *       throw signal?.aborted ? signal.reason : error;
+ *     }
+ *   },
+ * };
+ * const client = new Socks5Client("socks5h://user:pass@tls-proxy.example:1080", { transport });
+ * const conn = await client.connect("example.com:80");
+ * assertEquals(conn.target, "example.com:80");
+ * conn.close();
+ * ```
+ */
+export function fromDuplex<S extends Duplex>(stream: S): Conn<S> {
+  const given: Partial<Record<string, unknown>> = Object(stream);
+  if (["on", "read", "write", "end", "destroy"].some((name) => typeof given[name] !== "function")) {
+    throw new TypeError(cannot("stream", "a Duplex of node:stream", stream));
+  }
+  if (stream.readableObjectMode || stream.writableObjectMode) {
+    throw new TypeError("Cannot use stream as a connection: it is in object mode");
+  }
+  if (stream.readableEncoding) {
+    throw new TypeError("Cannot use stream as a connection: it decodes what it reads to text");
+  }
+  return new StreamConn(stream);
 }
 
 const DUPLEX: Known<ConnDuplexOptions> = { allowHalfOpen: true, highWaterMark: true };

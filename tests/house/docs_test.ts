@@ -1,5 +1,6 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { readdirSync, readFileSync } from "node:fs";
+import { connect } from "node:net";
 import { type Block, blocks, docComments, tables } from "../support/markdown.ts";
 import { anchorsOf, brokenLinks, guides, linksOf, nameOf, papers } from "../support/papers.ts";
 import { draw } from "../../cli/report.ts";
@@ -244,16 +245,30 @@ async function withProxies(code: string, run: (code: string) => Promise<unknown>
   const dns = await startUdpEcho((query) => dnsAnswer(query, "192.0.2.1"));
   const udp = { rules: { "echo.example:7": udpEcho, "dns.example:53": dns } };
   const proxy = await createTestProxy({ credentials: () => 0, methods: [2, 0], rules, udp });
+  const tlsProxy = await startTls({ certificate: certificates().names }, (socket) => {
+    const plain = connect(proxy.port, "127.0.0.1");
+    for (const it of [socket, plain]) it.on("error", () => {}).once("close", () => (socket.destroy(), plain.destroy()));
+    socket.pipe(plain).pipe(socket);
+  });
   const signing = await startMethodProxy({ method: SIGNED, password: "pass" });
   try {
-    const here = code.replace(/\bproxy(-two)?\.example:\d+/g, `127.0.0.1:${proxy.port}`)
+    const here = code.replace(/\btls-proxy\.example:\d+/g, `127.0.0.1:${tlsProxy.port}`).replace(
+      /\bproxy(-two)?\.example:\d+/g,
+      `127.0.0.1:${proxy.port}`,
+    )
       .replace(/\bsigning\.example:\d+/g, signing.host)
       .replace(/\bdown\.example:\d+/g, "127.0.0.1:1")
       .replace(/\bdb\.internal:5432"\);/g, 'localhost:5432");');
     const trusted = JSON.stringify({ caCerts: [certificates().authority.cert] });
-    await run(here.replace(/\btls: true\b/g, `tls: ${trusted}`).replace(/\.startTls\(\)/g, `.startTls(${trusted})`));
+    const ca = JSON.stringify(certificates().authority.cert);
+    await run(
+      here.replace(/\bminVersion: /g, `ca: ${ca}, minVersion: `).replace(/\btls: true\b/g, `tls: ${trusted}`).replace(
+        /\.startTls\(\)/g,
+        `.startTls(${trusted})`,
+      ),
+    );
   } finally {
-    for (const it of [proxy, signing, web, secure, mail, echo, udpEcho, dns]) await it.close();
+    for (const it of [proxy, signing, tlsProxy, web, secure, mail, echo, udpEcho, dns]) await it.close();
   }
 }
 
