@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { readFileSync } from "node:fs";
 import { Socks5Client, type Socks5Options } from "../../mod.ts";
 import { type Phase, socks5Error, type Socks5ErrorCode } from "../../src/errors.ts";
 import { POLICY } from "../../src/proxies/policy.ts";
@@ -44,6 +45,30 @@ test("the table of options has the defaults of the code, and no option is left o
   const inCode = Object.fromEntries(Object.entries(defaults).map(([name, value]) => [name, shown(value)]));
   assertEquals(inTable, inCode);
 });
+
+/** Which table has the members of which interface. */
+const interfaces: [page: string, heading: string, file: string, name: string][] = [
+  ["docs/options.md", "Options of connect()", "src/config/options.ts", "ConnectOptions"],
+  ["docs/connect.md", "Check a proxy", "src/config/options.ts", "CheckOptions"],
+  ["docs/udp.md", "UDP", "src/config/options.ts", "AssociateOptions"],
+  ["docs/tls.md", "With the target", "src/transport.ts", "TlsOptions"],
+  ["docs/serve.md", "Options", "serve/options.ts", "ServeOptions"],
+];
+
+for (const [page, heading, file, name] of interfaces) {
+  test(`the table in ${page} has every member of ${name}, and no other`, () => {
+    const source = readFileSync(new URL(`../../${file}`, import.meta.url), "utf8");
+    const members = new RegExp(`interface ${name}\\b([^{]*){([^]*?)\\n}`).exec(source)!;
+    const own = Array.from(members[2]!.matchAll(/^ {2}(\w+)\??:/gm), ([, member]) => member!);
+    const picked = Array.from(members[1]!.matchAll(/"(\w+)"/g), ([, member]) => member!);
+    const cells = tablesOf(page)[heading]!.map((row) => Object.entries(row)[0]!).filter(([head]) =>
+      /^Option/.test(head)
+    );
+    const listed = cells.flatMap(([, cell]) => Array.from(cell.matchAll(/`(\w+)`/g), ([, member]) => member!));
+    const inherited = members[1]!.includes("CommandOptions") ? ["signal", "timeout", "credentials", "isolate"] : [];
+    assertEquals(listed.filter((it) => !inherited.includes(it)).sort(), [...own, ...picked].sort());
+  });
+}
 
 test("the table of options has the lowest values of the code", () => {
   for (const row of options) {
