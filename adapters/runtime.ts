@@ -2,8 +2,9 @@ import type {
   Conn,
   DatagramHandlers,
   DatagramSocket,
-  DialOptions,
   Endpoint,
+  OwnedDialOptions,
+  OwnedTransport,
   TlsOptions,
   Transport,
 } from "../src/transport.ts";
@@ -12,9 +13,9 @@ let transport: Transport | undefined;
 let loading: Promise<Transport> | undefined;
 
 /** Opens connections with the running runtime's own API; the adapter is loaded at the first connect. */
-export const runtimeTransport: Transport = {
+export const runtimeTransport: OwnedTransport = {
   usesOwner: true,
-  connect(to: Endpoint, options?: DialOptions): Promise<Conn> {
+  connect(to: Endpoint, options?: OwnedDialOptions): Promise<Conn> {
     if (transport) return transport.connect(to, options);
     return (loading ??= load()).then((transport) => transport.connect(to, options));
   },

@@ -3,26 +3,28 @@
  *
  * @module
  */
-import type { Conn, DatagramHandlers, DatagramSocket, DialOptions, Endpoint, Transport } from "../../src/transport.ts";
+import type {
+  Conn,
+  DatagramHandlers,
+  DatagramSocket,
+  Endpoint,
+  OwnedDialOptions,
+  OwnedTransport,
+  Transport,
+} from "../../src/transport.ts";
 import { BunConn } from "./conn.ts";
 import type { BunSocket } from "./socket.ts";
 import { lookup } from "../dns.ts";
 
 export type { BunSocket } from "./socket.ts";
 
-/**
- * Opens connections with `Bun.connect` and hands over a {@linkcode BunSocket}, paused, with the bytes that Bun had
- * already delivered as `head`: `reload()` it with handlers of your own, then `resume()` it.
- *
- * Bun cannot cancel an attempt: an abort rejects at once, and the socket is closed when it opens.
- */
-export const bunTransport: Transport<BunSocket> = {
+const transport: OwnedTransport<BunSocket> = {
   usesOwner: true,
   lookup,
   async openDatagrams(isIpv6: boolean, handlers: DatagramHandlers): Promise<DatagramSocket> {
     return await (await import("../udp_socket.ts")).openDatagrams(isIpv6, handlers);
   },
-  connect(to: Endpoint, options: DialOptions = {}): Promise<Conn<BunSocket>> {
+  connect(to: Endpoint, options: OwnedDialOptions = {}): Promise<Conn<BunSocket>> {
     return new Promise((resolve, reject) => {
       const { signal, owner } = options;
       signal?.throwIfAborted();
@@ -42,3 +44,11 @@ export const bunTransport: Transport<BunSocket> = {
     });
   },
 };
+
+/**
+ * Opens connections with `Bun.connect` and hands over a {@linkcode BunSocket}, paused, with the bytes that Bun had
+ * already delivered as `head`: `reload()` it with handlers of your own, then `resume()` it.
+ *
+ * Bun cannot cancel an attempt: an abort rejects at once, and the socket is closed when it opens.
+ */
+export const bunTransport: Transport<BunSocket> = transport;

@@ -3,33 +3,27 @@
  *
  * @module
  */
-import type { Conn, DatagramHandlers, DatagramSocket, DialOptions, Endpoint, Transport } from "../../src/transport.ts";
+import type {
+  Conn,
+  DatagramHandlers,
+  DatagramSocket,
+  Endpoint,
+  OwnedDialOptions,
+  OwnedTransport,
+  Transport,
+} from "../../src/transport.ts";
 import { type DenoConn, DenoSocketPipe, type DenoTcpConn } from "./conn.ts";
 import { lookup } from "../dns.ts";
 
 export type { DenoConn, DenoTcpConn } from "./conn.ts";
 
-/**
- * Opens connections with `Deno.connect` and hands over a `Deno.TcpConn` (a `Deno.UnixConn` for a path).
- *
- * @example A `Deno.TcpConn` through a proxy
- * ```ts deno
- * import { Socks5Client } from "jsr:@x/socks5";
- * import { denoTransport } from "jsr:@x/socks5/deno";
- *
- * const client = new Socks5Client("socks5h://user:pass@proxy.example:1080", { transport: denoTransport });
- * const { socket } = (await client.connect("example.com:80")).detach();
- * await socket.write(new TextEncoder().encode("GET / HTTP/1.0\r\nHost: example.com\r\n\r\n"));
- * for await (const chunk of socket.readable) console.log(new TextDecoder().decode(chunk));
- * ```
- */
-export const denoTransport: Transport<DenoTcpConn> = {
+const transport: OwnedTransport<DenoTcpConn> = {
   usesOwner: true,
   lookup,
   async openDatagrams(isIpv6: boolean, handlers: DatagramHandlers): Promise<DatagramSocket> {
     return await (await import("../udp_socket.ts")).openDatagrams(isIpv6, handlers);
   },
-  async connect(to: Endpoint, options: DialOptions = {}): Promise<Conn<DenoTcpConn>> {
+  async connect(to: Endpoint, options: OwnedDialOptions = {}): Promise<Conn<DenoTcpConn>> {
     const { signal, owner, noDelay = true, keepAlive = true } = options;
     signal?.throwIfAborted();
     const dial = unused.pop() ?? newDial();
@@ -54,6 +48,22 @@ export const denoTransport: Transport<DenoTcpConn> = {
     }
   },
 };
+
+/**
+ * Opens connections with `Deno.connect` and hands over a `Deno.TcpConn` (a `Deno.UnixConn` for a path).
+ *
+ * @example A `Deno.TcpConn` through a proxy
+ * ```ts deno
+ * import { Socks5Client } from "jsr:@x/socks5";
+ * import { denoTransport } from "jsr:@x/socks5/deno";
+ *
+ * const client = new Socks5Client("socks5h://user:pass@proxy.example:1080", { transport: denoTransport });
+ * const { socket } = (await client.connect("example.com:80")).detach();
+ * await socket.write(new TextEncoder().encode("GET / HTTP/1.0\r\nHost: example.com\r\n\r\n"));
+ * for await (const chunk of socket.readable) console.log(new TextDecoder().decode(chunk));
+ * ```
+ */
+export const denoTransport: Transport<DenoTcpConn> = transport;
 
 /** What has not aborted serves the next dial: they are dear. */
 const unused: AbortController[] = [];

@@ -4,9 +4,35 @@
  * @module
  */
 import type { Socket } from "node:net";
-import type { Conn, DatagramHandlers, DatagramSocket, DialOptions, Endpoint, Transport } from "../../src/transport.ts";
+import type {
+  Conn,
+  DatagramHandlers,
+  DatagramSocket,
+  Endpoint,
+  OwnedDialOptions,
+  OwnedTransport,
+  Transport,
+} from "../../src/transport.ts";
 import { NodeConn } from "./conn.ts";
 import { lookup } from "../dns.ts";
+
+const transport: OwnedTransport<Socket> = {
+  usesOwner: true,
+  lookup,
+  async openDatagrams(isIpv6: boolean, handlers: DatagramHandlers): Promise<DatagramSocket> {
+    return await (await import("../udp_socket.ts")).openDatagrams(isIpv6, handlers);
+  },
+  connect(to: Endpoint, options: OwnedDialOptions = {}): Promise<Conn<Socket>> {
+    return new Promise((resolve, reject) => {
+      // Node connects although its own `signal` is aborted, and destroys an open socket when it aborts later
+      const { signal, owner } = options;
+      signal?.throwIfAborted();
+      const conn = new NodeConn();
+      owner?.own(conn);
+      conn.open(to, options, { resolve, reject, signal });
+    });
+  },
+};
 
 /**
  * Opens connections with `node:net`: works on Node, Bun and Deno, and hands over a `net.Socket`.
@@ -22,20 +48,4 @@ import { lookup } from "../dns.ts";
  * for await (const chunk of socket) console.log(String(chunk));
  * ```
  */
-export const nodeTransport: Transport<Socket> = {
-  usesOwner: true,
-  lookup,
-  async openDatagrams(isIpv6: boolean, handlers: DatagramHandlers): Promise<DatagramSocket> {
-    return await (await import("../udp_socket.ts")).openDatagrams(isIpv6, handlers);
-  },
-  connect(to: Endpoint, options: DialOptions = {}): Promise<Conn<Socket>> {
-    return new Promise((resolve, reject) => {
-      // Node connects although its own `signal` is aborted, and destroys an open socket when it aborts later
-      const { signal, owner } = options;
-      signal?.throwIfAborted();
-      const conn = new NodeConn();
-      owner?.own(conn);
-      conn.open(to, options, { resolve, reject, signal });
-    });
-  },
-};
+export const nodeTransport: Transport<Socket> = transport;

@@ -7,7 +7,7 @@ import type { Proxy } from "../config/proxy_url.ts";
 import type { Attempt } from "../scope.ts";
 import type { Settings } from "../config/settings.ts";
 import { type StartTls, startTls } from "../tunnel/start_tls.ts";
-import type { Conn, Step, Steps, TlsOptions, Transport } from "../transport.ts";
+import type { Conn, OwnedTransport, Step, Steps, TlsOptions, Transport } from "../transport.ts";
 
 /** How the dialler opens connections. */
 export interface Dialler<S> {
@@ -65,7 +65,7 @@ export async function dial<S>(
   proxy: Proxy,
 ): Promise<Conn<S>> {
   attempt.enter("dial");
-  const options = transport.usesOwner
+  const options = (transport as Partial<OwnedTransport>).usesOwner
     ? { owner: attempt, noDelay, keepAlive }
     : { signal: attempt.signal, noDelay, keepAlive };
   const conn = attempt.own(guard(await transport.connect(proxy.endpoint, options), "connect()"));

@@ -70,7 +70,6 @@ const CONNECT: Known<ConnectOptions & DialOptions> = {
   tls: true,
   noDelay: true,
   keepAlive: true,
-  owner: true,
 };
 
 const CHECK: Known<CheckOptions> = { ...COMMAND, tls: true, probe: true, onStep: true };

@@ -12,14 +12,14 @@ import { bunTransport } from "../../adapters/bun/mod.ts";
 import { denoTransport } from "../../adapters/deno/mod.ts";
 import { nodeTransport } from "../../adapters/node/mod.ts";
 import { runtimeTransport } from "../../adapters/runtime.ts";
-import type { Endpoint, Transport } from "../../src/transport.ts";
+import type { Endpoint, OwnedTransport, Transport } from "../../src/transport.ts";
 import { bytes, contract, readFull, text } from "../support/contract.ts";
 import { blackHole, evaluate, listen, type Listener, pairOf } from "../support/peer.ts";
 import { test } from "../support/test.ts";
 
-const adapters: [name: string, transport: Transport][] = [["nodeTransport", nodeTransport]];
-if ("Deno" in globalThis) adapters.push(["denoTransport", denoTransport]);
-if ("Bun" in globalThis) adapters.push(["bunTransport", bunTransport]);
+const adapters: [name: string, transport: OwnedTransport][] = [["nodeTransport", nodeTransport as OwnedTransport]];
+if ("Deno" in globalThis) adapters.push(["denoTransport", denoTransport as OwnedTransport]);
+if ("Bun" in globalThis) adapters.push(["bunTransport", bunTransport as OwnedTransport]);
 
 const noIPv6 = !Object.values(networkInterfaces()).flat().some((it) => it?.address === "::1") && "no IPv6 on loopback";
 const noProc = !existsSync("/proc/net/tcp") && "there is no /proc here";

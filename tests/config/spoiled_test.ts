@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { type Conn, Socks5Client, type Socks5Options, type Transport } from "../../mod.ts";
+import type { OwnedDialOptions } from "../../src/transport.ts";
 import { type Clock, withClock } from "../support/clock.ts";
 import { type FakeConn, FakeTransport, type Script, socks5 } from "../support/fake.ts";
 import { test } from "../support/test.ts";
@@ -287,7 +288,7 @@ test("what gives an owner something to close that throws holds nothing up", () =
         await named(name, () =>
           play(clock, SCENES[name]!, () => ({
             usesOwner: true,
-            connect: (_, options) => (options!.owner!.own({ close }), never()),
+            connect: (_: unknown, options?: OwnedDialOptions) => (options!.owner!.own({ close }), never()),
           })));
       }
     }

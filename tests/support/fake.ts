@@ -3,10 +3,10 @@ import type {
   DatagramHandlers,
   DatagramSocket,
   Detached,
-  DialOptions,
   Endpoint,
+  OwnedDialOptions,
+  OwnedTransport,
   TlsOptions,
-  Transport,
 } from "../../src/transport.ts";
 import type { Pair, Peer } from "./peer.ts";
 
@@ -14,7 +14,7 @@ import type { Pair, Peer } from "./peer.ts";
 export type Script = (conn: FakeConn, written: Uint8Array) => void;
 
 /** A transport without sockets: numbered suspension points, and a script for the other end. */
-export class FakeTransport implements Transport<FakeConn> {
+export class FakeTransport implements OwnedTransport<FakeConn> {
   /** The connections that were opened, in order. */
   readonly conns: FakeConn[] = [];
   /** The sockets for datagrams that were bound, in order. */
@@ -51,7 +51,7 @@ export class FakeTransport implements Transport<FakeConn> {
     return conns.length + this.sockets.filter((socket) => !socket.closed).length;
   }
 
-  async connect(to: Endpoint, { signal, owner }: DialOptions = {}): Promise<FakeConn> {
+  async connect(to: Endpoint, { signal, owner }: OwnedDialOptions = {}): Promise<FakeConn> {
     const attempt = this.endpoints.push(to);
     await this.#cancelled(owner ? this.#owned(this.#connecting(attempt), owner) : this.#connecting(attempt), signal);
     const conn = new FakeConn(this, this.#script);
@@ -93,7 +93,7 @@ export class FakeTransport implements Transport<FakeConn> {
     await this.onConnect(attempt);
   }
 
-  #owned(connecting: Promise<void>, owner: NonNullable<DialOptions["owner"]>): Promise<void> {
+  #owned(connecting: Promise<void>, owner: NonNullable<OwnedDialOptions["owner"]>): Promise<void> {
     return new Promise((resolve, reject) => {
       connecting.then(resolve, reject);
       owner.own({ close: () => this.cancels && reject(new Error("the connection is closed")) });
