@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { readFileSync } from "node:fs";
+import { EXIT } from "../../cli/outcome.ts";
 import { Socks5Client, type Socks5Options } from "../../mod.ts";
 import { type Phase, socks5Error, type Socks5ErrorCode } from "../../src/errors.ts";
 import { POLICY } from "../../src/proxies/policy.ts";
@@ -101,4 +102,14 @@ test("the table of errors has each code, with its class and whether it is retrya
       : `yes, but in phase \`${not.join()}\``;
     assertEquals(row["`retryable`"], said, name);
   }
+});
+
+test("the table of exit codes in docs/cli.md is that of the code", () => {
+  const rows = tablesOf("docs/cli.md")["Check"]!.filter((row) => "Exit code" in row);
+  const { failed: _failed, usage: _usage, ...verdicts } = EXIT;
+  const said = rows.map((
+    row,
+  ) => [Number(row["Exit code"]), Array.from(row["Verdict"]!.matchAll(/`([\w-]+)`/g), ([, it]) => it!)]);
+  const byCode = (code: number) => Object.entries(verdicts).filter(([, it]) => it === code).map(([verdict]) => verdict);
+  assertEquals(said, Array.from(new Set(Object.values(EXIT).sort()), (code) => [code, byCode(code)]));
 });
