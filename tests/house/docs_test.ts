@@ -99,6 +99,11 @@ test("every entry has docs of the module, as JSR asks for", () => {
   assertEquals(without, []);
 });
 
+test("the changelog says nothing twice", () => {
+  const starts = Array.from(read("CHANGELOG.md").matchAll(/^- (.{1,40})/gm), ([, start]) => start!);
+  assertEquals(starts.filter((start, i) => starts.indexOf(start) !== i), []);
+});
+
 test("every relative link and image of the pages leads to a file that is there, and to a heading in it", () => {
   assertEquals(brokenLinks(papers), []);
 });
