@@ -15,7 +15,7 @@ export async function serve(given: Given, io: CliIo): Promise<number> {
   }
   const port = given.number("port", 0);
   const line = ({ url }: LocalProxy) => `export http_proxy=${url} https_proxy=${url} all_proxy=${url}`;
-  return await fronts(proxies, given, io, [{ port }], line);
+  return await serveAll(proxies, given, io, [{ port }], line);
 }
 
 /** Brings ports of this machine to targets, until a signal comes. */
@@ -23,19 +23,19 @@ export async function forward(given: Given, io: CliIo): Promise<number> {
   const { proxies, rest } = await proxiesOf(given, io);
   if (rest.length === 0) throw new UsageError("give what goes where, as [BIND:]PORT:HOST:PORT", "forward");
   const options = rest.map(parseForward);
-  const line = (front: LocalProxy, i: number) => `${placeOf(front)} leads to ${options[i]!.target}`;
-  return await fronts(proxies, given, io, options, line);
+  const line = (localProxy: LocalProxy, i: number) => `${placeOf(localProxy)} leads to ${options[i]!.target}`;
+  return await serveAll(proxies, given, io, options, line);
 }
 
 const DRAIN = 5_000; // milliseconds
 
 /** Listens, says so, and ends in its time at the first signal, at once at the second. */
-async function fronts(
+async function serveAll(
   proxies: readonly FoundProxy[],
   given: Given,
   io: CliIo,
   options: readonly ServeOptions[],
-  describe: (front: LocalProxy, i: number) => string,
+  describe: (localProxy: LocalProxy, i: number) => string,
 ): Promise<number> {
   const maxClients = given.number("max-clients", 1);
   const log = (line: string) => void io.stderr.write(`socks5: ${line}\n`).catch(() => {});
@@ -47,28 +47,28 @@ async function fronts(
   try {
     return await signalled(io, async (next) => {
       for (const it of options) {
-        const front: LocalProxy = await serveLocalProxy(client, {
+        const localProxy: LocalProxy = await serveLocalProxy(client, {
           ...it,
           maxClients,
           onError: ({ message }) =>
-            log(`${placeOf(front)}: ${onOneLine(message.replace("maxClients", "--max-clients"))}`),
+            log(`${placeOf(localProxy)}: ${onOneLine(message.replace("maxClients", "--max-clients"))}`),
         });
-        open.push(front);
+        open.push(localProxy);
       }
-      await io.stdout.write(open.map((front, i) => `${describe(front, i)}\n`).join(""));
+      await io.stdout.write(open.map((localProxy, i) => `${describe(localProxy, i)}\n`).join(""));
       await next();
-      const ended = Promise.all(open.map((front) => front.close({ drain: DRAIN }))).then(() => null);
+      const ended = Promise.all(open.map((localProxy) => localProxy.close({ drain: DRAIN }))).then(() => null);
       log("ending: connections have 5 seconds; a second signal ends it at once");
       const again = await Promise.race([ended, next()]);
       return again === null ? EXIT.ok : new Interrupted(again).code;
     });
   } finally {
     await client.close();
-    await Promise.all(open.map((front) => front.close()));
+    await Promise.all(open.map((localProxy) => localProxy.close()));
   }
 }
 
-/** Where a front listens. */
+/** Where a local proxy listens. */
 function placeOf({ url }: LocalProxy): string {
   return url.slice("http://".length);
 }

@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import type { Conn } from "../src/transport.ts";
 
-/** Bytes as they come: a chunk counts until the next call; `null` is the end. */
+/** Gives bytes as they come: a chunk is valid until the next call, `null` is the end. */
 export interface Source {
   next(): Promise<Uint8Array | null>;
 }
@@ -23,11 +23,11 @@ export function sourceOf(conn: Conn): Source {
   };
 }
 
-const MOST_FIELDS = 500;
+const MAX_FIELDS = 500;
 
-/** Takes bytes, lines and sections of lines from a source. */
-export class Inbox implements Source {
-  /** Whether it takes answers, whose lines may end in LF alone (RFC 9112 section 2.2) and which old servers write. */
+/** Reads bytes, lines and heads from a source. */
+export class BufferedReader implements Source {
+  /** Whether lines may end in LF alone (RFC 9112 section 2.2), as those of responses of old servers do. */
   readonly isLenient: boolean;
   readonly #source: Source;
   #rest: Uint8Array = new Uint8Array();
@@ -37,27 +37,27 @@ export class Inbox implements Source {
     this.isLenient = isLenient;
   }
 
-  /** Whether nothing is there that nobody took. */
-  get empty(): boolean {
+  /** Whether nothing is buffered. */
+  get isEmpty(): boolean {
     return this.#rest.length === 0;
   }
 
-  /** At least one byte and at most `most`, or `null` at the end. */
-  async next(most: number = Infinity): Promise<Uint8Array | null> {
-    const chunk = this.empty ? await this.#source.next() : this.#rest;
+  /** At least one byte and `max` at the most, or `null` at the end. */
+  async next(max: number = Infinity): Promise<Uint8Array | null> {
+    const chunk = this.isEmpty ? await this.#source.next() : this.#rest;
     if (chunk === null) return null;
-    this.#rest = chunk.length > most ? chunk.subarray(most) : new Uint8Array();
-    return chunk.length > most ? chunk.subarray(0, most) : chunk;
+    this.#rest = chunk.length > max ? chunk.subarray(max) : new Uint8Array();
+    return chunk.length > max ? chunk.subarray(0, max) : chunk;
   }
 
-  /** The next byte, which is left there; `null` at the end. */
+  /** The next byte, which stays in the buffer; `null` at the end. */
   async peek(): Promise<number | null> {
-    if (this.empty) this.#rest = await this.#source.next() ?? this.#rest;
+    if (this.isEmpty) this.#rest = await this.#source.next() ?? this.#rest;
     return this.#rest[0] ?? null;
   }
 
-  /** So many bytes. */
-  async exactly(n: number): Promise<Uint8Array> {
+  /** Exactly `n` bytes. */
+  async readFull(n: number): Promise<Uint8Array> {
     const bytes = new Uint8Array(n);
     for (let have = 0; have < n;) {
       const chunk = await this.next(n - have);
@@ -68,21 +68,21 @@ export class Inbox implements Source {
     return bytes;
   }
 
-  /** The lines up to an empty one, at most 500 and so many bytes all together; `null` if it ends before the first. */
-  async section(most: number): Promise<string[] | null> {
+  /** The lines up to an empty one: up to 500, and `max` bytes together; `null` if the source ends before the first. */
+  async readHead(max: number): Promise<string[] | null> {
     const lines: string[] = [];
-    for (let left = most;;) {
-      const line = await this.line(left);
+    for (let left = max;;) {
+      const line = await this.readLine(left);
       if (line === null && lines.length === 0) return null;
       if (line === null) throw new Malformed("it ends too early");
       if (line === "") return lines;
-      if (lines.push(line) > MOST_FIELDS + 1) throw new TooLong(`there are more than ${MOST_FIELDS} fields`);
+      if (lines.push(line) > MAX_FIELDS + 1) throw new TooLong(`there are more than ${MAX_FIELDS} fields`);
       left -= line.length + 2;
     }
   }
 
-  /** A line of at most so many bytes, without its end, a character for each byte; a CR may be in it. `null`: the end. */
-  async line(most: number): Promise<string | null> {
+  /** A line of up to `max` bytes, without its end, a character for each byte; a CR may be in it. `null` at the end. */
+  async readLine(max: number): Promise<string | null> {
     for (let line = "";;) {
       const chunk = await this.next();
       if (chunk === null && line === "") return null;
@@ -90,7 +90,7 @@ export class Inbox implements Source {
       const end = chunk.indexOf(0x0a) + 1 || chunk.length;
       this.#rest = chunk.subarray(end);
       line += Buffer.from(chunk.buffer, chunk.byteOffset, end).toString("latin1");
-      if (line.length > most + 2) throw new TooLong("a line is too long");
+      if (line.length > max + 2) throw new TooLong("a line is too long");
       if (!line.endsWith("\n")) continue;
       if (line.endsWith("\r\n")) return line.slice(0, -2);
       if (!this.isLenient) throw new Malformed("a line does not end in CR LF");

@@ -2,15 +2,15 @@ import type { Socket } from "node:net";
 import { clearTimeout, setTimeout } from "node:timers";
 import { formatHostPort } from "../src/protocol/address.ts";
 
-/** A client has not said what it has to say in time. */
-export class Late extends Error {}
+/** A client did not send the head of a request, or the next bytes, in time. */
+export class ClientTimeout extends Error {}
 
 const GONE = new Error("The client is gone");
 
-const LINGER = 2_000;
-const AHEAD = 65_536;
+const LINGER_TIMEOUT = 2_000;
+const READ_AHEAD = 65_536;
 
-type Waiting = {
+type PendingRead = {
   resolve(bytes: Uint8Array | null): void;
   reject(reason: unknown): void;
   timer: ReturnType<typeof setTimeout> | undefined;
@@ -20,22 +20,22 @@ type Waiting = {
  * The connection of a client. It reads ahead until 64 KiB wait, so that a client that leaves is seen although nobody
  * reads.
  */
-export class Accepted {
-  /** Whether the end of what the client sends is passed on; without it, a client that ends is gone. */
-  carriesEnd = false;
-  /** Whether nothing has begun that the client waits for. */
+export class ClientConn {
+  /** Whether the client's end is passed on; without it, a client that ends is gone. */
+  halfOpen = false;
+  /** Whether the client waits for nothing. */
   idle = true;
-  /** Milliseconds that `next()` waits for the client before it rejects. */
-  patience: number = Infinity;
+  /** Milliseconds after which `next()` rejects if the client sends nothing. */
+  readTimeout: number = Infinity;
   /** Resolves once the socket is closed. */
   readonly closed: Promise<void>;
   readonly #socket: Socket;
   readonly #gone: AbortController = new AbortController();
   #chunks: Uint8Array[] = [];
   #ahead = 0; // the bytes of the chunks
-  #waiting: Waiting | undefined;
+  #pending: PendingRead | undefined;
   #ended = false;
-  #discards = false;
+  #discarding = false;
 
   constructor(socket: Socket) {
     this.#socket = socket;
@@ -46,13 +46,13 @@ export class Accepted {
     socket.on("error", () => socket.destroy());
     this.closed = new Promise((resolve) => {
       socket.once("close", () => {
-        this.#leave();
+        this.#markGone();
         resolve();
       });
     });
   }
 
-  /** Aborts once the connection is closed. */
+  /** Aborts when the connection is closed. */
   get gone(): AbortSignal {
     return this.#gone.signal;
   }
@@ -62,30 +62,30 @@ export class Accepted {
     const chunk = this.#chunks.shift();
     if (chunk !== undefined) {
       this.#ahead -= chunk.length;
-      if (this.#ahead < AHEAD) this.#socket.resume();
+      if (this.#ahead < READ_AHEAD) this.#socket.resume();
       return Promise.resolve(chunk);
     }
     if (this.#ended) return Promise.resolve(null);
-    if (this.#socket.destroyed) return Promise.reject(this.#leave());
+    if (this.#socket.destroyed) return Promise.reject(this.#markGone());
     return new Promise((resolve, reject) => {
-      const late = () => this.#waited()?.reject(new Late());
-      const timer = this.patience === Infinity ? undefined : setTimeout(late, this.patience).unref();
-      this.#waiting = { resolve, reject, timer };
+      const late = () => this.#takePending()?.reject(new ClientTimeout());
+      const timer = this.readTimeout === Infinity ? undefined : setTimeout(late, this.readTimeout).unref();
+      this.#pending = { resolve, reject, timer };
     });
   }
 
-  /** Rejects after so many milliseconds unless the promise settles before, whatever it waits for. */
-  async within<T>(ms: number, talking: Promise<T>): Promise<T> {
-    if (ms === Infinity) return await talking;
+  /** Gives the outcome of a promise; rejects if it has not settled after `ms` milliseconds. */
+  async withTimeout<T>(ms: number, promise: Promise<T>): Promise<T> {
+    if (ms === Infinity) return await promise;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
-        reject(new Late());
-        this.#waited()?.reject(new Late());
+        reject(new ClientTimeout());
+        this.#takePending()?.reject(new ClientTimeout());
       }, ms).unref();
     });
     try {
-      return await Promise.race([talking, late]);
+      return await Promise.race([promise, late]);
     } finally {
       clearTimeout(timer);
     }
@@ -105,17 +105,17 @@ export class Accepted {
   /** Resolves once the bytes may be overwritten. */
   write(bytes: Uint8Array): Promise<void> {
     const socket = this.#socket;
-    if (socket.destroyed) return Promise.reject(this.#leave());
+    if (socket.destroyed) return Promise.reject(this.#markGone());
     let settle: { resolve(): void; reject(reason: unknown): void } | undefined;
     socket.write(bytes, (error) => {
-      if (error || socket.destroyed) settle?.reject(this.#leave());
+      if (error || socket.destroyed) settle?.reject(this.#markGone());
       else settle?.resolve();
     });
     if (socket.writableLength === 0 && !socket.errored) return Promise.resolve(); // the kernel has it
     return new Promise((resolve, reject) => settle = { resolve, reject });
   }
 
-  /** Ends what is sent to the client, after what was written. */
+  /** Ends the writing side, after what was written. */
   end(): Promise<void> {
     return new Promise((resolve) => {
       if (this.#socket.destroyed) return resolve();
@@ -124,13 +124,13 @@ export class Accepted {
     });
   }
 
-  /** Ends, and throws away what the client still sends for a while: a reset would lose the answer. */
+  /** Ends the writing side and discards what the client sends for two seconds more: a reset would lose the response. */
   async linger(): Promise<void> {
-    this.carriesEnd = true;
-    this.#discards = true;
+    this.halfOpen = true;
+    this.#discarding = true;
     this.#chunks = [];
     this.#socket.resume();
-    const timer = setTimeout(() => this.close(), LINGER);
+    const timer = setTimeout(() => this.close(), LINGER_TIMEOUT);
     await this.end();
     if (!this.#ended && !this.gone.aborted) {
       await new Promise((resolve) => {
@@ -156,41 +156,41 @@ export class Accepted {
   /** Closes both ways, now. */
   close(): void {
     this.#socket.destroy();
-    this.#leave(); // Bun closes later
+    this.#markGone(); // Bun closes later
   }
 
-  /** Closes both ways with a reset, so that nobody takes it for the end. */
+  /** Closes both ways with a reset, which nobody takes for an end. */
   reset(): void {
     if (!this.#socket.destroyed) this.#socket.resetAndDestroy();
-    this.#leave();
+    this.#markGone();
   }
 
   #received(chunk: Uint8Array): void {
-    if (this.#discards) return;
-    const waiting = this.#waited();
+    if (this.#discarding) return;
+    const waiting = this.#takePending();
     if (waiting !== undefined) return waiting.resolve(chunk);
     this.#chunks.push(chunk);
     this.#ahead += chunk.length;
-    if (this.#ahead >= AHEAD) this.#socket.pause();
+    if (this.#ahead >= READ_AHEAD) this.#socket.pause();
   }
 
   #end(): void {
     this.#ended = true;
-    const waiting = this.#waited();
+    const waiting = this.#takePending();
     if (waiting !== undefined) waiting.resolve(null);
-    else if (!this.carriesEnd) this.close();
+    else if (!this.halfOpen) this.close();
   }
 
-  /** Lets everybody know that the client is gone, and gives that as an error. */
-  #leave(): unknown {
+  /** Aborts what is done for the client; gives the error that says so. */
+  #markGone(): unknown {
     this.#gone.abort(GONE);
-    this.#waited()?.reject(GONE);
+    this.#takePending()?.reject(GONE);
     return GONE;
   }
 
-  #waited(): Waiting | undefined {
-    const waiting = this.#waiting;
-    this.#waiting = undefined;
+  #takePending(): PendingRead | undefined {
+    const waiting = this.#pending;
+    this.#pending = undefined;
     clearTimeout(waiting?.timer);
     return waiting;
   }

@@ -1,25 +1,25 @@
 import type { ClientLike } from "../src/client_of.ts";
 import { type Address, formatHostPort } from "../src/protocol/address.ts";
 import type { Socks5Conn } from "../src/tunnel/socks5_conn.ts";
-import type { Accepted } from "./client_conn.ts";
-import { Loop } from "./error_mapping.ts";
-import type { Pass } from "./auth.ts";
+import type { ClientConn } from "./client_conn.ts";
+import { LoopDetected } from "./error_mapping.ts";
+import type { ClientIdentity } from "./auth.ts";
 import { isLoopback } from "./options.ts";
 
 /**
- * Leads clients of the front to their targets, and not back to the front: neither by an address of this machine nor, as
- * far as the proxy says from where it connects (BND.ADDR, RFC 1928 section 6), by a name.
+ * Connects clients of the local proxy to their targets, and never to the local proxy itself: neither by an address of this
+ * machine nor by a name, as far as the SOCKS5 proxy tells from where it connects (BND.ADDR, RFC 1928 section 6).
  */
-export class Route {
+export class Connector {
   readonly #client: ClientLike;
   readonly #hostname: string;
   readonly #port: number;
-  readonly #clients: Iterable<Accepted>;
+  readonly #clients: Iterable<ClientConn>;
   readonly #isFixed: boolean;
   readonly #bound: Set<string> = new Set();
 
   /** With a fixed target, `localhost` is the machine of the proxy: there a port of the same number is as good as any. */
-  constructor(client: ClientLike, hostname: string, port: number, clients: Iterable<Accepted>, isFixed: boolean) {
+  constructor(client: ClientLike, hostname: string, port: number, clients: Iterable<ClientConn>, isFixed: boolean) {
     this.#client = client;
     this.#hostname = hostname;
     this.#port = port;
@@ -27,13 +27,13 @@ export class Route {
     this.#isFixed = isFixed;
   }
 
-  /** Connects, unless the client of the front goes before. */
-  async connect(target: Address, { credentials }: Pass, client: Accepted): Promise<Socks5Conn> {
+  /** Opens a tunnel; gives up when the client of the local proxy is gone. */
+  async connect(target: Address, { credentials }: ClientIdentity, client: ClientConn): Promise<Socks5Conn> {
     const isOwnPort = target.port === this.#port;
-    if (isOwnPort && !this.#isFixed && this.#isOwn(target.hostname)) throw new Loop("The target is this port");
+    if (isOwnPort && !this.#isFixed && this.#isOwn(target.hostname)) throw new LoopDetected("The target is this port");
     const conn = await this.#client.connect(target.name, { credentials, signal: client.gone });
     try {
-      if (isOwnPort) this.#refuseLoop(conn, client);
+      if (isOwnPort) this.#rejectLoop(conn, client);
       client.gone.throwIfAborted();
       return conn;
     } catch (error) {
@@ -42,17 +42,17 @@ export class Route {
     }
   }
 
-  /** Whether a client is the proxy, which was asked to connect to a name of this machine. */
-  isLoop(client: Accepted): boolean {
+  /** Whether a client is the SOCKS5 proxy, which was asked to connect to a name of this machine. */
+  isLoop(client: ClientConn): boolean {
     return this.#bound.has(client.address);
   }
 
-  #refuseLoop({ boundAddress }: Socks5Conn, client: Accepted): void {
+  #rejectLoop({ boundAddress }: Socks5Conn, client: ClientConn): void {
     const bound = formatHostPort(boundAddress.hostname, boundAddress.port);
     for (const it of this.#clients) {
       if (it.address !== bound) continue;
       it.reset();
-      throw new Loop("The target leads back to this port");
+      throw new LoopDetected("The target leads back to this port");
     }
     this.#bound.add(bound);
     client.closed.then(() => this.#bound.delete(bound));

@@ -1,7 +1,7 @@
 import { AuthError, Socks5Error, type Socks5ErrorCode, TargetError, TimeoutError } from "../src/errors.ts";
 
-/** What a client is told of a failure: nothing that a web page must not know, such as the address of the proxy. */
-export interface Failure {
+/** What a client is told of an error: nothing that a web page must not know, such as the address of the SOCKS5 proxy. */
+export interface MappedError {
   /** The status of the answer, for HTTP. */
   readonly status: number;
   /** The REP field, for SOCKS5. */
@@ -10,21 +10,21 @@ export interface Failure {
   readonly type: string;
   /** What happened, and the code. */
   readonly text: string;
-  /** Whether other credentials help. */
+  /** Whether other credentials may help. */
   readonly auth: boolean;
 }
 
-/** The front was asked to connect to itself. */
-export class Loop extends Error {}
+/** The target leads back to the local proxy. */
+export class LoopDetected extends Error {}
 
-/** What a client is told of an error of `connect()`. */
-export function failureOf(error: unknown): Failure {
-  if (error instanceof Loop) {
-    return { ...GENERAL, rep: 0x02, type: "proxy_loop_detected", text: "The front does not connect to itself" };
+/** Maps an error of `connect()` to what a client is told. */
+export function mapError(error: unknown): MappedError {
+  if (error instanceof LoopDetected) {
+    return { ...GENERAL, rep: 0x02, type: "proxy_loop_detected", text: "The local proxy does not connect to itself" };
   }
   if (!(error instanceof Socks5Error)) return { ...GENERAL, text: "The connection failed" };
   const { code } = error;
-  const [rep, type, text] = MEANINGS[code];
+  const [rep, type, text] = MAPPINGS[code];
   return {
     status: statusOf(error),
     rep: error instanceof TargetError ? error.rep ?? rep : rep,
@@ -41,23 +41,23 @@ function statusOf(error: Socks5Error): number {
   return error instanceof TimeoutError ? 504 : 502;
 }
 
-type Meaning = readonly [rep: number, type: string, text: string];
+type Mapping = readonly [rep: number, type: string, text: string];
 
-const ONION: Meaning = [0x04, "destination_unavailable", "The onion service was not reached"];
+const ONION: Mapping = [0x04, "destination_unavailable", "The onion service was not reached"];
 const CERTIFICATE = "tls_certificate_error";
 const TLS = "tls_protocol_error";
 const PROXY = "proxy_internal_error";
 const CONFIGURATION = "proxy_configuration_error";
 
 // REP: RFC 1928 section 6; type: RFC 9209 section 2.3
-const MEANINGS: Readonly<Record<Socks5ErrorCode, Meaning>> = {
+const MAPPINGS: Readonly<Record<Socks5ErrorCode, Mapping>> = {
   SOCKS5_PROXY_UNREACHABLE: [0x01, PROXY, "The SOCKS5 proxy was not reached"],
   SOCKS5_PROXY_HUNG_UP: [0x01, PROXY, "The SOCKS5 proxy hung up"],
-  SOCKS5_PROXY_NOT_SOCKS5: [0x01, CONFIGURATION, "What answers in the place of the SOCKS5 proxy is none"],
+  SOCKS5_PROXY_NOT_SOCKS5: [0x01, CONFIGURATION, "The SOCKS5 proxy does not speak SOCKS5"],
   SOCKS5_PROXY_BAD_METHOD: [0x01, PROXY, "The SOCKS5 proxy answered wrongly"],
   SOCKS5_PROXY_BAD_REPLY: [0x01, PROXY, "The SOCKS5 proxy answered wrongly"],
-  SOCKS5_LOCAL_NOT_PERMITTED: [0x01, CONFIGURATION, "The front may not open connections"],
-  SOCKS5_LOCAL_FAILED: [0x01, PROXY, "The front cannot open a connection"],
+  SOCKS5_LOCAL_NOT_PERMITTED: [0x01, CONFIGURATION, "The local proxy may not open connections"],
+  SOCKS5_LOCAL_FAILED: [0x01, PROXY, "The local proxy cannot open a connection"],
   SOCKS5_AUTH_NO_METHOD: [0x02, CONFIGURATION, "The SOCKS5 proxy wants another authentication"],
   SOCKS5_AUTH_REFUSED: [0x02, CONFIGURATION, "The SOCKS5 proxy refused the credentials"],
   SOCKS5_AUTH_FAILED: [0x02, CONFIGURATION, "The authentication with the SOCKS5 proxy failed"],
@@ -98,7 +98,7 @@ const MEANINGS: Readonly<Record<Socks5ErrorCode, Meaning>> = {
   SOCKS5_TLS_FAILED: [0x01, TLS, "TLS with the SOCKS5 proxy failed"],
   SOCKS5_TIMEOUT: [0x06, "connection_timeout", "There was no connection in time"],
   SOCKS5_ATTEMPT_TIMEOUT: [0x06, "connection_timeout", "There was no connection in time"],
-  SOCKS5_CLIENT_CLOSED: [0x01, PROXY, "The front is closing"],
+  SOCKS5_CLIENT_CLOSED: [0x01, PROXY, "The local proxy is closing"],
   SOCKS5_CONN_CLOSED: [0x01, "connection_terminated", "The connection was closed"],
   SOCKS5_CONN_RESET: [0x01, "connection_terminated", "The connection was reset"],
 };

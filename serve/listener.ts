@@ -2,13 +2,13 @@ import { type AddressInfo, createServer, type Socket } from "node:net";
 import { versions } from "node:process";
 import { clearInterval, setInterval } from "node:timers";
 import type { ClientLike } from "../src/client_of.ts";
-import { Accepted, Late } from "./client_conn.ts";
-import { Loop } from "./error_mapping.ts";
-import { HttpSession } from "./http/http_server.ts";
-import { Inbox, Malformed, sourceOf } from "./buffered_reader.ts";
-import type { Plan } from "./options.ts";
-import { relay } from "./tunnel.ts";
-import { Route } from "./connector.ts";
+import { ClientConn, ClientTimeout } from "./client_conn.ts";
+import { LoopDetected } from "./error_mapping.ts";
+import { HttpServer } from "./http/http_server.ts";
+import { BufferedReader, Malformed, sourceOf } from "./buffered_reader.ts";
+import type { ServeConfig } from "./options.ts";
+import { tunnel } from "./tunnel.ts";
+import { Connector } from "./connector.ts";
 import { serveSocks } from "./socks_server.ts";
 
 /** An open port. */
@@ -18,58 +18,60 @@ export interface Listener {
   close(drain: number): Promise<void>;
 }
 
-const WAKE = 1_000;
+const WAKE_INTERVAL = 1_000;
 
 /** Listens, and serves every connection until its end. */
-export async function listen(client: ClientLike, plan: Plan): Promise<Listener> {
-  const open = new Map<Accepted, Promise<void>>();
+export async function listen(upstream: ClientLike, config: ServeConfig): Promise<Listener> {
+  const open = new Map<ClientConn, Promise<void>>();
   let closing: Promise<void> | undefined;
   let unref = false;
   let wasFull = false;
 
   function accept(socket: Socket): void {
-    const client = new Accepted(socket);
+    const client = new ClientConn(socket);
     if (unref) client.unref();
     if (closing) return client.close();
-    if (route.isLoop(client)) {
-      plan.tell(new Loop("The target leads back to this port"));
+    if (connector.isLoop(client)) {
+      config.report(new LoopDetected("The target leads back to this port"));
       return client.reset();
     }
     if (!hasRoom()) return client.reset();
-    const served = serve(client, route, plan, () => closing !== undefined).finally(() => {
+    const served = serve(client, connector, config, () => closing !== undefined).finally(() => {
       open.delete(client);
-      if (open.size <= plan.maxClients / 2) wasFull = false;
+      if (open.size <= config.maxClients / 2) wasFull = false;
     });
     open.set(client, served);
   }
 
-  /** Whether there is room for one more; who rests makes some. */
+  /** Whether there is room for one more; the oldest idle client is closed to make some. */
   function hasRoom(): boolean {
-    if (open.size < plan.maxClients) return true;
-    if (!wasFull) plan.tell(new Error(`There are ${open.size} clients, which is maxClients: further ones are refused`));
+    if (open.size < config.maxClients) return true;
+    if (!wasFull) {
+      config.report(new Error(`There are ${open.size} clients, which is maxClients: further ones are refused`));
+    }
     wasFull = true;
-    const resting = [...open.keys()].find((it) => it.idle && !it.gone.aborted);
-    resting?.close();
-    return resting !== undefined;
+    const idle = [...open.keys()].find((it) => it.idle && !it.gone.aborted);
+    idle?.close();
+    return idle !== undefined;
   }
 
   const newServer = () => createServer({ allowHalfOpen: true }, accept);
   const server = newServer();
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
-    server.listen({ host: plan.hostname, port: plan.port }, () => {
+    server.listen({ host: config.hostname, port: config.port }, () => {
       server.off("error", reject);
       resolve();
     });
   });
-  // a connection that cannot be accepted is the client's loss alone
-  server.on("error", plan.tell);
+  // a connection that cannot be accepted does not end the others
+  server.on("error", config.report);
   // once files ran out Deno accepts nothing more and says nothing, until somebody listens on the same handle again
-  const wake = () => newServer().on("error", plan.tell).listen(server);
-  const waking = versions.deno ? setInterval(wake, WAKE).unref() : undefined;
+  const wake = () => newServer().on("error", config.report).listen(server);
+  const waking = versions.deno ? setInterval(wake, WAKE_INTERVAL).unref() : undefined;
   const { port } = server.address() as AddressInfo;
   const clients = { [Symbol.iterator]: () => open.keys() };
-  const route = new Route(client, plan.hostname, port, clients, plan.target !== undefined);
+  const connector = new Connector(upstream, config.hostname, port, clients, config.target !== undefined);
 
   async function stop(): Promise<void> {
     clearInterval(waking);
@@ -99,19 +101,24 @@ export async function listen(client: ClientLike, plan: Plan): Promise<Listener> 
   };
 }
 
-/** Serves a connection to its end; whatever happens, it is closed, and its own business. */
-async function serve(client: Accepted, route: Route, plan: Plan, isClosing: () => boolean): Promise<void> {
+/** Serves a connection to its end; whatever happens, it is closed, and no other is disturbed. */
+async function serve(
+  client: ClientConn,
+  connector: Connector,
+  config: ServeConfig,
+  isClosing: () => boolean,
+): Promise<void> {
   try {
-    const inbox = new Inbox(client);
-    if (plan.target !== undefined) return await forward(client, inbox, route, plan);
-    const first = await client.within(plan.headTimeout, inbox.peek());
+    const reader = new BufferedReader(client);
+    if (config.target !== undefined) return await forward(client, reader, connector, config);
+    const first = await client.withTimeout(config.headTimeout, reader.peek());
     if (first === null) return;
     client.idle = false;
-    if (first === 0x05) await serveSocks(client, inbox, route, plan);
-    else await new HttpSession(client, inbox, route, plan, isClosing).serve();
+    if (first === 0x05) await serveSocks(client, reader, connector, config);
+    else await new HttpServer(client, reader, connector, config, isClosing).serve();
   } catch (error) {
-    if (error instanceof Loop) plan.tell(error); // with a fixed target nobody else is told
-    if (!client.gone.aborted && !(error instanceof Late || error instanceof Malformed)) client.reset();
+    if (error instanceof LoopDetected) config.report(error); // with a fixed target nobody else is told
+    if (!client.gone.aborted && !(error instanceof ClientTimeout || error instanceof Malformed)) client.reset();
   } finally {
     client.close();
     await client.closed;
@@ -119,9 +126,14 @@ async function serve(client: Accepted, route: Route, plan: Plan, isClosing: () =
 }
 
 /** A fixed port: the target may speak first, so nothing is awaited. */
-async function forward(client: Accepted, inbox: Inbox, route: Route, { gate, target }: Plan): Promise<void> {
+async function forward(
+  client: ClientConn,
+  reader: BufferedReader,
+  connector: Connector,
+  { auth, target }: ServeConfig,
+): Promise<void> {
   client.idle = false;
-  client.carriesEnd = true;
-  const conn = await route.connect(target!, gate.admit(null)!, client);
-  await relay(client, inbox, conn, sourceOf(conn));
+  client.halfOpen = true;
+  const conn = await connector.connect(target!, auth.authenticate(null)!, client);
+  await tunnel(client, reader, conn, sourceOf(conn));
 }

@@ -18,7 +18,7 @@ import { formatHostPort } from "../src/protocol/address.ts";
 import { checkOptions } from "../src/arguments.ts";
 import { milliseconds } from "../src/config/settings.ts";
 import { listen } from "./listener.ts";
-import { planFor, type ServeOptions } from "./options.ts";
+import { parseServeOptions, type ServeOptions } from "./options.ts";
 import { clientOf, type ClientOrProxy } from "../src/client_of.ts";
 
 export type { ClientLike, ClientOrProxy } from "../src/client_of.ts";
@@ -71,17 +71,17 @@ export interface LocalProxy {
  * ```
  */
 export async function serve(proxy: ClientOrProxy, options: ServeOptions = {}): Promise<LocalProxy> {
-  const plan = planFor(options);
-  const { client, close: closeClient } = clientOf(proxy, plan.client);
-  const { port, unref, close } = await listen(client, plan);
+  const config = parseServeOptions(options);
+  const { client, close: closeClient } = clientOf(proxy, config.client);
+  const { port, unref, close } = await listen(client, config);
   const closeIn = async (options?: { drain?: number | undefined }) => {
     const { drain } = checkOptions("the options of close()", options, { drain: true });
     await close(milliseconds("drain", drain, 0));
     await closeClient();
   };
   return {
-    url: `http://${formatHostPort(plan.hostname, port)}`,
-    hostname: plan.hostname,
+    url: `http://${formatHostPort(config.hostname, port)}`,
+    hostname: config.hostname,
     port,
     unref,
     close: closeIn,

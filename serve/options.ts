@@ -4,16 +4,16 @@ import type { Socks5Options } from "../src/config/options.ts";
 import { checkFunction, checkOptions, type Known } from "../src/arguments.ts";
 import { cannot } from "../src/errors.ts";
 import { milliseconds } from "../src/config/settings.ts";
-import { type Gate, gateFor } from "./auth.ts";
+import { type ClientAuth, clientAuth } from "./auth.ts";
 
-/** How a front listens and what it lets in. */
+/** How a local proxy listens and what it lets in. */
 export interface ServeOptions {
   /** Where it listens: `"127.0.0.1"` (default), `"::1"` or `"localhost"`; anything else only with `credentials` of its own. */
   hostname?: string | undefined;
   /** Default: 0, a free one. */
   port?: number | undefined;
   /**
-   * What clients of the front must present, as HTTP `Proxy-Authorization: Basic` or by RFC 1929. `"forward"`: whatever
+   * What clients of the local proxy must present, as HTTP `Proxy-Authorization: Basic` or by RFC 1929. `"forward"`: whatever
    * they present is presented to the SOCKS5 proxy, on a connection of its own, instead of the client's credentials.
    * Default: nothing is asked for.
    */
@@ -45,10 +45,10 @@ export interface ServeOptions {
 }
 
 /** Options with all defaults, checked. */
-export interface Plan {
+export interface ServeConfig {
   readonly hostname: string;
   readonly port: number;
-  readonly gate: Gate;
+  readonly auth: ClientAuth;
   readonly target: Address | undefined;
   readonly headTimeout: number;
   readonly idleTimeout: number;
@@ -56,7 +56,7 @@ export interface Plan {
   readonly maxHead: number;
   readonly client: Socks5Options | undefined;
   /** Never throws. */
-  tell(error: Error): void;
+  report(error: Error): void;
 }
 
 // names below localhost may be anybody's, if a server of names says so
@@ -76,11 +76,11 @@ const KNOWN: Known<ServeOptions> = {
 };
 
 /** Checks the options; throws a `TypeError` or a `RangeError` that names the option. */
-export function planFor(given: ServeOptions): Plan {
+export function parseServeOptions(given: ServeOptions): ServeConfig {
   const options = checkOptions("the options of serve()", given, KNOWN);
   const { port = 0, maxHead = 65_536, maxClients = 500, onError, target: leadsTo, client } = options;
-  const hostname = parsedHostname(options.hostname ?? "127.0.0.1");
-  const credentials = checkedCredentials(options.credentials);
+  const hostname = parseHostname(options.hostname ?? "127.0.0.1");
+  const credentials = checkCredentials(options.credentials);
   if (!SAFE.test(hostname) && (credentials === undefined || credentials === "forward")) {
     const want = `a loopback name (127.0.0.1, ::1, localhost) unless clients must present { username, password }`;
     throw new TypeError(cannot("hostname", want, hostname));
@@ -102,15 +102,15 @@ export function planFor(given: ServeOptions): Plan {
   }
   const headTimeout = milliseconds("headTimeout", options.headTimeout, 10_000);
   const idleTimeout = milliseconds("idleTimeout", options.idleTimeout, 60_000);
-  const tell = (error: Error) => {
+  const report = (error: Error) => {
     try {
       onError?.(error);
     } catch {
       // the caller's own business
     }
   };
-  const gate = gateFor(credentials);
-  return { hostname, port, gate, target, headTimeout, idleTimeout, maxClients, maxHead, client, tell };
+  const auth = clientAuth(credentials);
+  return { hostname, port, auth, target, headTimeout, idleTimeout, maxClients, maxHead, client, report };
 }
 
 /** Whether a canonical host name is one of this machine's loopback. */
@@ -118,14 +118,14 @@ export function isLoopback(hostname: string): boolean {
   return /^(127\.[\d.]+|::1|(.+\.)?localhost\.?)$/.test(hostname);
 }
 
-function parsedHostname(hostname: string): string {
+function parseHostname(hostname: string): string {
   const host = parseHost(hostname);
   if (typeof host === "string") throw new TypeError(cannot("hostname", `a place to listen on, ${host}`, hostname));
   return host.hostname;
 }
 
 /** As SOCKS5 and HTTP can both carry them, in a copy. */
-function checkedCredentials(given: ServeOptions["credentials"]): ServeOptions["credentials"] {
+function checkCredentials(given: ServeOptions["credentials"]): ServeOptions["credentials"] {
   if (given === undefined || given === "forward") return given;
   const credentials = typeof given === "object" ? { ...given } : given;
   encodeCredentials(credentials);

@@ -1,77 +1,90 @@
 import { type Address, ATYP, decodeHost, parseTarget } from "../src/protocol/address.ts";
-import type { Accepted } from "./client_conn.ts";
-import { failureOf } from "./error_mapping.ts";
-import { type Pass, utf8, WRONG_PASSWORD } from "./auth.ts";
-import { type Inbox, sourceOf } from "./buffered_reader.ts";
-import type { Plan } from "./options.ts";
-import { relay } from "./tunnel.ts";
-import type { Route } from "./connector.ts";
+import type { ClientConn } from "./client_conn.ts";
+import { mapError } from "./error_mapping.ts";
+import { type ClientIdentity, decodeUtf8, WRONG_PASSWORD_DELAY } from "./auth.ts";
+import { type BufferedReader, sourceOf } from "./buffered_reader.ts";
+import type { ServeConfig } from "./options.ts";
+import { tunnel } from "./tunnel.ts";
+import type { Connector } from "./connector.ts";
 
 const REP = { SUCCEEDED: 0x00, FAILED: 0x01, NOT_ALLOWED: 0x02, BAD_COMMAND: 0x07, BAD_ADDRESS_TYPE: 0x08 } as const;
 
 /** Speaks SOCKS5 with a client: no password or that of RFC 1929, and CONNECT alone. */
-export async function serveSocks(client: Accepted, inbox: Inbox, route: Route, plan: Plan): Promise<void> {
-  const asked = await client.within(plan.headTimeout, negotiated(client, inbox, plan));
+export async function serveSocks(
+  client: ClientConn,
+  reader: BufferedReader,
+  connector: Connector,
+  config: ServeConfig,
+): Promise<void> {
+  const asked = await client.withTimeout(config.headTimeout, negotiated(client, reader, config));
   if (asked === null) return await client.linger();
-  const { target, pass } = asked;
-  const conn = await route.connect(target, pass, client).catch((error) => failureOf(error).rep);
+  const { target, identity } = asked;
+  const conn = await connector.connect(target, identity, client).catch((error) => mapError(error).rep);
   if (typeof conn === "number") return await refuse(client, conn);
   try {
     await client.write(reply(REP.SUCCEEDED));
-    await relay(client, inbox, conn, sourceOf(conn));
+    await tunnel(client, reader, conn, sourceOf(conn));
   } finally {
     conn.close();
   }
 }
 
 /** Who wants to go where; `null` if the client was refused. */
-async function negotiated(client: Accepted, inbox: Inbox, plan: Plan): Promise<{ target: Address; pass: Pass } | null> {
-  const pass = await authenticated(client, inbox, plan);
-  if (pass === null) return null;
-  const [ver, cmd, , atyp] = await inbox.exactly(4);
+async function negotiated(
+  client: ClientConn,
+  reader: BufferedReader,
+  config: ServeConfig,
+): Promise<{ target: Address; identity: ClientIdentity } | null> {
+  const identity = await authenticated(client, reader, config);
+  if (identity === null) return null;
+  const [ver, cmd, , atyp] = await reader.readFull(4);
   const refused = (rep: number) => client.write(reply(rep)).then(() => null);
   if (ver !== 0x05) return await refused(REP.FAILED);
   if (cmd !== 0x01) return await refused(REP.BAD_COMMAND);
-  const hostname = await host(inbox, atyp!);
+  const hostname = await host(reader, atyp!);
   if (hostname === null) return await refused(REP.BAD_ADDRESS_TYPE);
-  const [high, low] = await inbox.exactly(2);
+  const [high, low] = await reader.readFull(2);
   try {
-    return { target: parseTarget({ hostname, port: high! << 8 | low! }), pass };
+    return { target: parseTarget({ hostname, port: high! << 8 | low! }), identity };
   } catch {
     return await refused(REP.FAILED);
   }
 }
 
-async function authenticated(client: Accepted, inbox: Inbox, { gate }: Plan): Promise<Pass | null> {
-  const [, nmethods] = await inbox.exactly(2);
-  const methods = await inbox.exactly(nmethods!);
-  const method = gate.asks ? 0x02 : 0x00;
+async function authenticated(
+  client: ClientConn,
+  reader: BufferedReader,
+  { auth }: ServeConfig,
+): Promise<ClientIdentity | null> {
+  const [, nmethods] = await reader.readFull(2);
+  const methods = await reader.readFull(nmethods!);
+  const method = auth.isRequired ? 0x02 : 0x00;
   if (!methods.includes(method)) {
     await client.write(Uint8Array.of(0x05, 0xff));
     return null;
   }
   await client.write(Uint8Array.of(0x05, method));
-  if (!gate.asks) return gate.admit(null);
-  const [ver, ulen] = await inbox.exactly(2);
-  const username = utf8(await inbox.exactly(ulen!));
-  const [plen] = await inbox.exactly(1);
-  const password = utf8(await inbox.exactly(plen!));
+  if (!auth.isRequired) return auth.authenticate(null);
+  const [ver, ulen] = await reader.readFull(2);
+  const username = decodeUtf8(await reader.readFull(ulen!));
+  const [plen] = await reader.readFull(1);
+  const password = decodeUtf8(await reader.readFull(plen!));
   const given = ver === 0x01 && username !== null && password !== null ? { username, password } : null;
-  const pass = given && gate.admit(given);
-  if (pass === null) await client.pause(WRONG_PASSWORD);
-  await client.write(Uint8Array.of(0x01, pass === null ? 0x01 : 0x00));
-  return pass;
+  const identity = given && auth.authenticate(given);
+  if (identity === null) await client.pause(WRONG_PASSWORD_DELAY);
+  await client.write(Uint8Array.of(0x01, identity === null ? 0x01 : 0x00));
+  return identity;
 }
 
-async function host(inbox: Inbox, atyp: number): Promise<string | null> {
-  if (atyp === ATYP.IPV4) return decodeHost(atyp, await inbox.exactly(4));
-  if (atyp === ATYP.IPV6) return decodeHost(atyp, await inbox.exactly(16));
+async function host(reader: BufferedReader, atyp: number): Promise<string | null> {
+  if (atyp === ATYP.IPV4) return decodeHost(atyp, await reader.readFull(4));
+  if (atyp === ATYP.IPV6) return decodeHost(atyp, await reader.readFull(16));
   if (atyp !== ATYP.DOMAIN) return null;
-  const [length] = await inbox.exactly(1);
-  return utf8(await inbox.exactly(length!)) ?? "";
+  const [length] = await reader.readFull(1);
+  return decodeUtf8(await reader.readFull(length!)) ?? "";
 }
 
-async function refuse(client: Accepted, rep: number): Promise<void> {
+async function refuse(client: ClientConn, rep: number): Promise<void> {
   await client.write(reply(rep));
   await client.linger();
 }

@@ -1,21 +1,21 @@
 import type { Conn } from "../src/transport.ts";
-import type { Accepted } from "./client_conn.ts";
+import type { ClientConn } from "./client_conn.ts";
 import type { Source } from "./buffered_reader.ts";
 
 /**
- * Carries bytes, ends and breaks both ways until both are over, and closes both: nothing is held but one chunk for each
- * way. `up` is what the client sends, `down` what the target does.
+ * Carries bytes, ends and resets both ways until both have ended, and closes both. It holds one chunk for each way. `up` is
+ * what the client sends, `down` what the target sends.
  */
-export async function relay(client: Accepted, up: Source, conn: Conn, down: Source): Promise<void> {
-  client.carriesEnd = true;
-  client.patience = Infinity;
+export async function tunnel(client: ClientConn, up: Source, conn: Conn, down: Source): Promise<void> {
+  client.halfOpen = true;
+  client.readTimeout = Infinity;
   const hangUp = () => conn.close();
   client.gone.addEventListener("abort", hangUp);
   if (client.gone.aborted) hangUp();
   try {
     // a target that takes nothing more may have answered before
-    const sending = pump(up, conn).then(() => conn.closeWrite()).catch(() => {});
-    const receiving = pump(down, client).then(() => client.end()).catch(() => client.reset());
+    const sending = copy(up, conn).then(() => conn.closeWrite()).catch(() => {});
+    const receiving = copy(down, client).then(() => client.end()).catch(() => client.reset());
     await Promise.all([sending, receiving]);
   } finally {
     client.gone.removeEventListener("abort", hangUp);
@@ -24,6 +24,6 @@ export async function relay(client: Accepted, up: Source, conn: Conn, down: Sour
   }
 }
 
-async function pump(from: Source, to: { write(bytes: Uint8Array): Promise<unknown> }): Promise<void> {
+async function copy(from: Source, to: { write(bytes: Uint8Array): Promise<unknown> }): Promise<void> {
   for (let chunk = await from.next(); chunk !== null; chunk = await from.next()) await to.write(chunk);
 }

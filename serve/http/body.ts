@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { type Field, type Framing, parseFields, parseLenientFields } from "./head.ts";
-import { type Inbox, Malformed } from "../buffered_reader.ts";
+import { type BufferedReader, Malformed } from "../buffered_reader.ts";
 import { forwarded } from "./hop_by_hop.ts";
 
 /** Takes bytes; resolves once they may be overwritten. */
@@ -10,7 +10,7 @@ export interface Sink {
 
 /** Carries a body from one framing to another, chunk by chunk, with its trailers where both are chunked. */
 export async function carryBody(
-  from: Inbox,
+  from: BufferedReader,
   framing: Framing,
   to: Sink,
   as: Framing,
@@ -33,7 +33,7 @@ export function text(characters: string): Uint8Array {
   return Buffer.from(characters, "latin1");
 }
 
-async function carryBytes(from: Inbox, length: number, write: Sink["write"]): Promise<Field[]> {
+async function carryBytes(from: BufferedReader, length: number, write: Sink["write"]): Promise<Field[]> {
   for (let left = length; left > 0;) {
     const bytes = await from.next(left);
     if (bytes === null && length === Infinity) break;
@@ -48,17 +48,17 @@ const SIZE = /^([\da-f]{1,12})(?:[\t ]*;[\t\x20-\x7e\x80-\xff]*)?$/i;
 const PADDED_SIZE = /^([\da-f]{1,12})[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?$/i;
 
 /** RFC 9112 section 7.1; extensions are dropped, since nobody needs to know them. */
-async function carryChunks(from: Inbox, write: Sink["write"], maxTrailers: number): Promise<Field[]> {
+async function carryChunks(from: BufferedReader, write: Sink["write"], maxTrailers: number): Promise<Field[]> {
   for (;;) {
-    const line = await from.line(4_096);
+    const line = await from.readLine(4_096);
     const [, digits] = (from.isLenient ? PADDED_SIZE : SIZE).exec(line ?? "") ?? [];
     if (digits === undefined) throw new Malformed("the size of a chunk is malformed");
     const size = Number.parseInt(digits, 16);
     if (size === 0) break;
     await carryBytes(from, size, write);
-    if (await from.line(0) !== "") throw new Malformed("a chunk is longer than its size");
+    if (await from.readLine(0) !== "") throw new Malformed("a chunk is longer than its size");
   }
-  const trailers = await from.section(maxTrailers);
+  const trailers = await from.readHead(maxTrailers);
   if (trailers === null) throw new Malformed("the body ends too early");
   return forwarded(from.isLenient ? parseLenientFields(trailers) : parseFields(trailers));
 }

@@ -1,43 +1,43 @@
-import { Late } from "../client_conn.ts";
+import { ClientTimeout } from "../client_conn.ts";
 import { lines, text } from "./body.ts";
-import { type Field, Unserved } from "./head.ts";
+import { type Field, Unsupported } from "./head.ts";
 import { Malformed, TooLong } from "../buffered_reader.ts";
 
-/** What the front answers itself, in place of a target; the connection ends with it. */
-export interface Refusal {
+/** A response of the local proxy itself, in place of the target's. The connection ends with it. */
+export interface ErrorResponse {
   readonly status: number;
   readonly text: string;
   /** The type of error of RFC 9209. */
   readonly type?: string;
-  /** Where no connection could be opened to. */
+  /** The target that was not reached. */
   readonly target?: string;
   readonly fields?: readonly Field[];
 }
 
-/** Asks for user name and password. */
-export const UNAUTHORIZED: Refusal = {
+/** The response that asks for user name and password. */
+export const AUTH_REQUIRED: ErrorResponse = {
   status: 407,
   text: "User name and password, please",
   type: "http_request_denied",
   fields: [["Proxy-Authenticate", 'Basic realm="socks5", charset="UTF-8"']],
 };
 
-/** What is wrong with a request that was not understood; throws what is no fault of it. */
-export function refusalOf(error: unknown): Refusal {
+/** The response to a request that is malformed, unsupported or late; throws any other error. */
+export function errorResponseOf(error: unknown): ErrorResponse {
   if (error instanceof TooLong) return { status: 431, text: `The head of the request is too long: ${error.message}` };
   if (error instanceof Malformed) return { status: 400, text: `Bad request: ${error.message}` };
-  if (error instanceof Unserved) return { status: error.status, text: error.message };
-  if (error instanceof Late) return { status: 408, text: "The request did not come in time" };
+  if (error instanceof Unsupported) return { status: error.status, text: error.message };
+  if (error instanceof ClientTimeout) return { status: 408, text: "The request did not come in time" };
   throw error;
 }
 
-/** The answer as it is sent. */
-export function refusalBytes(refusal: Refusal, method: string): Uint8Array {
-  const { status, text: what, type = "http_protocol_error", target, fields = [] } = refusal;
+/** The bytes of a response. */
+export function encodeErrorResponse(response: ErrorResponse, method: string): Uint8Array {
+  const { status, text: what, type = "http_protocol_error", target, fields = [] } = response;
   const body = `${what}\n`;
   const head = lines([
     ...fields,
-    // RFC 9209: who says it is the front and not the target
+    // RFC 9209: this is from the local proxy and not from the target
     ["Proxy-Status", `socks5; error=${type}${target === undefined ? "" : `; next-hop=${quoted(target)}`}`],
     ["Content-Type", "text/plain"],
     ["Content-Length", String(body.length)],

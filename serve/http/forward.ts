@@ -1,68 +1,71 @@
-import { type Accepted, Late } from "../client_conn.ts";
+import { type ClientConn, ClientTimeout } from "../client_conn.ts";
 import { carryBody, lines, text } from "./body.ts";
-import { answerFields, persists, requestFields, upgrades } from "./hop_by_hop.ts";
-import { type AnswerHead, type Framing, parseAnswer, type RequestHead } from "./head.ts";
-import { type Inbox, Malformed } from "../buffered_reader.ts";
-import type { Plan } from "../options.ts";
-import { type Refusal, refusalOf } from "./error_response.ts";
-import { relay } from "../tunnel.ts";
+import { persists, requestFields, responseFields, upgrades } from "./hop_by_hop.ts";
+import { type Framing, parseResponse, type RequestHead, type ResponseHead } from "./head.ts";
+import { type BufferedReader, Malformed } from "../buffered_reader.ts";
+import type { ServeConfig } from "../options.ts";
+import { type ErrorResponse, errorResponseOf } from "./error_response.ts";
+import { tunnel } from "../tunnel.ts";
 import type { Upstream } from "./upstream.ts";
 
-/** What became of a request: the client may ask again, or not; or the target hung up, or erred, before it answered. */
-export type Outcome = "kept" | "over" | "hung up" | Refusal;
+/** What became of a request: the client may send another one, or not; the target hung up, or failed, before a response. */
+export type Outcome = "kept" | "over" | "hung up" | ErrorResponse;
 
 /**
- * Carries a request to its target and the answer back, both at once: a target may answer before it has the body. The
- * target's connection then rests or is closed.
+ * Forwards a request to its target and the response back, both at once: a target may respond before it has the body. The
+ * connection to the target is then idle, or closed.
  */
-export async function exchange(
-  client: Accepted,
-  inbox: Inbox,
+export async function forward(
+  client: ClientConn,
+  reader: BufferedReader,
   request: RequestHead,
   upstream: Upstream,
-  { maxHead }: Plan,
+  { maxHead }: ServeConfig,
   keeps: () => boolean,
 ): Promise<Outcome> {
-  const { conn, answers } = upstream;
+  const { conn, responses } = upstream;
   const hangUp = () => upstream.close();
   client.gone.addEventListener("abort", hangUp);
   let sent = false;
-  let fault: Malformed | Late | undefined;
+  let fault: Malformed | ClientTimeout | undefined;
   let begun = false;
-  send(inbox, request, upstream, maxHead, keeps()).then(() => sent = true).catch((error) => {
-    if (!(error instanceof Malformed || error instanceof Late)) return; // a target that takes nothing more may have answered before
+  sendRequest(reader, request, upstream, maxHead, keeps()).then(() => sent = true).catch((error) => {
+    if (!(error instanceof Malformed || error instanceof ClientTimeout)) return; // a target that takes nothing more may have answered before
     fault = error;
     hangUp();
   });
   try {
-    if (!await upstream.begins() && fault === undefined) return client.gone.aborted ? "over" : "hung up";
-    const answer = await finalAnswer(client, answers, request, maxHead);
+    if (!await upstream.responds() && fault === undefined) return client.gone.aborted ? "over" : "hung up";
+    const response = await readResponseHead(client, responses, request, maxHead);
     begun = true;
-    if (answer.status === 101) {
-      await client.write(headOf(answer, 0, false));
-      await relay(client, inbox, conn, answers);
+    if (response.status === 101) {
+      await client.write(headOf(response, 0, false));
+      await tunnel(client, reader, conn, responses);
       return "over";
     }
-    const as = framingFor(answer, request);
+    const as = framingFor(response, request);
     const kept = keeps() && sent && as !== "close";
-    await client.write(headOf(answer, as, kept));
-    await carryBody(answers, answer.body, client, as, maxHead);
-    if (kept && answer.body !== "close" && persists(answer) && answers.empty) upstream.rest();
+    await client.write(headOf(response, as, kept));
+    await carryBody(responses, response.body, client, as, maxHead);
+    if (kept && response.body !== "close" && persists(response) && responses.isEmpty) upstream.markIdle();
     return kept ? "kept" : "over";
   } catch (error) {
     if (begun) client.reset(); // or it would take what it has for the whole
     client.gone.throwIfAborted();
-    if (fault instanceof Late) return refusalOf(fault);
+    if (fault instanceof ClientTimeout) return errorResponseOf(fault);
     if (fault !== undefined) return { status: 400, text: `Bad request: ${fault.message}` };
-    return { status: 502, text: `Bad answer: ${error instanceof Malformed ? error.message : "the connection broke"}` };
+    return {
+      status: 502,
+      text: `Bad response: ${error instanceof Malformed ? error.message : "the connection broke"}`,
+    };
   } finally {
     client.gone.removeEventListener("abort", hangUp);
-    if (!upstream.resting) upstream.close();
+    if (!upstream.idle) upstream.close();
   }
 }
 
-async function send(
-  inbox: Inbox,
+async function sendRequest(
+  reader: BufferedReader,
   request: RequestHead,
   { conn }: Upstream,
   maxHead: number,
@@ -70,32 +73,32 @@ async function send(
 ): Promise<void> {
   const { method, path, body } = request;
   await conn.write(text(`${method} ${path} HTTP/1.1\r\n${lines(requestFields(request, keeps))}\r\n`));
-  if (body !== 0) await carryBody(inbox, body, conn, body, maxHead);
+  if (body !== 0) await carryBody(reader, body, conn, body, maxHead);
 }
 
-/** Passes on what comes before the answer (100, 103), where the client understands it. */
-async function finalAnswer(
-  client: Accepted,
-  answers: Inbox,
+/** Passes on interim responses (100, 103) to a client that understands them, and gives the final one. */
+async function readResponseHead(
+  client: ClientConn,
+  responses: BufferedReader,
   request: RequestHead,
   maxHead: number,
-): Promise<AnswerHead> {
+): Promise<ResponseHead> {
   for (;;) {
-    const section = await answers.section(maxHead);
-    if (section === null) throw new Malformed("the target hung up");
-    const answer = parseAnswer(section, request.method);
-    if (answer.status >= 200) return answer;
-    if (answer.status === 101 && upgrades(request)) return answer;
-    if (answer.status === 101) throw new Malformed("nobody asked for an upgrade");
-    if (request.minor === 1) await client.write(headOf(answer, 0, true));
+    const lines = await responses.readHead(maxHead);
+    if (lines === null) throw new Malformed("the target hung up");
+    const response = parseResponse(lines, request.method);
+    if (response.status >= 200) return response;
+    if (response.status === 101 && upgrades(request)) return response;
+    if (response.status === 101) throw new Malformed("nobody asked for an upgrade");
+    if (request.minor === 1) await client.write(headOf(response, 0, true));
   }
 }
 
-function framingFor({ body }: AnswerHead, { minor }: RequestHead): Framing {
+function framingFor({ body }: ResponseHead, { minor }: RequestHead): Framing {
   if (typeof body === "number") return body;
   return minor === 1 ? "chunked" : "close";
 }
 
-function headOf(answer: AnswerHead, as: Framing, keeps: boolean): Uint8Array {
-  return text(`HTTP/1.1 ${answer.status} ${answer.reason}\r\n${lines(answerFields(answer, as, keeps))}\r\n`);
+function headOf(response: ResponseHead, as: Framing, keeps: boolean): Uint8Array {
+  return text(`HTTP/1.1 ${response.status} ${response.reason}\r\n${lines(responseFields(response, as, keeps))}\r\n`);
 }

@@ -7,7 +7,7 @@ export type Field = readonly [name: string, value: string];
 /** How the end of a body is known: so many bytes, chunked, or the end of the connection. */
 export type Framing = number | "chunked" | "close";
 
-/** What a client asks for. */
+/** The head of a request. */
 export interface RequestHead {
   readonly method: string;
   readonly target: Address;
@@ -18,8 +18,8 @@ export interface RequestHead {
   readonly body: Framing;
 }
 
-/** What a target answers. */
-export interface AnswerHead {
+/** The head of a response. */
+export interface ResponseHead {
   readonly status: number;
   readonly reason: string;
   readonly minor: 0 | 1;
@@ -27,8 +27,8 @@ export interface AnswerHead {
   readonly body: Framing;
 }
 
-/** A head that is well formed and that the front does not serve. */
-export class Unserved extends Error {
+/** A head that is well formed and that the local proxy does not serve. */
+export class Unsupported extends Error {
   readonly status: number;
 
   constructor(status: number, message: string) {
@@ -37,12 +37,12 @@ export class Unserved extends Error {
   }
 }
 
-/** Reads the head of a request; throws {@linkcode Malformed} or {@linkcode Unserved}. RFC 9112 sections 3 and 6. */
+/** Reads the head of a request; throws {@linkcode Malformed} or {@linkcode Unsupported}. RFC 9112 sections 3 and 6. */
 export function parseRequest([line = "", ...rest]: readonly string[]): RequestHead {
   // bytes above 7F are no part of a URL, and many clients send them all the same
   const [, method, form, version] = /^([!#$%&'*+.^_`|~\w-]+) ([\x21-\x7e\x80-\xff]+) (HTTP\/\d\.\d)$/.exec(line) ?? [];
   if (method === undefined) throw new Malformed("the request line is malformed");
-  if (version !== "HTTP/1.1" && version !== "HTTP/1.0") throw new Unserved(505, `${version} is not spoken here`);
+  if (version !== "HTTP/1.1" && version !== "HTTP/1.0") throw new Unsupported(505, `${version} is not spoken here`);
   const minor = version === "HTTP/1.1" ? 1 : 0;
   const fields = parseFields(rest);
   const hosts = valuesOf(fields, "host");
@@ -56,16 +56,16 @@ export function parseRequest([line = "", ...rest]: readonly string[]): RequestHe
 }
 
 /**
- * Reads the head of an answer to a request of a method, as tolerant as RFC 9112 lets a proxy be and as curl is; throws
+ * Reads the head of a response to a request of a method, as tolerant as RFC 9112 lets a proxy be and as curl is; throws
  * {@linkcode Malformed}.
  */
-export function parseAnswer([line = "", ...rest]: readonly string[], method: string): AnswerHead {
+export function parseResponse([line = "", ...rest]: readonly string[], method: string): ResponseHead {
   const [, digit, code, reason = ""] = /^HTTP\/1\.([01])[\t ]+([1-9]\d\d)(?:[\t ]+([^\r\0]*))?$/.exec(line) ?? [];
   if (digit === undefined) throw new Malformed("the status line is malformed");
   const minor = digit === "1" ? 1 : 0;
   const status = Number(code);
   const fields = parseLenientFields(rest);
-  const framing = answerFramingOf(fields) ?? "close";
+  const framing = responseFramingOf(fields) ?? "close";
   const body = method === "HEAD" || status < 200 || status === 204 || status === 304 ? 0 : framing;
   return { status, reason, minor, fields, body };
 }
@@ -81,7 +81,7 @@ export function parseFields(lines: readonly string[]): Field[] {
 }
 
 /**
- * Reads field lines of an answer: a folded line is joined (RFC 9112 section 5.2), spaces before the colon go (section
+ * Reads field lines of a response: a folded line is joined (RFC 9112 section 5.2), spaces before the colon go (section
  * 5.1), and so does a field whose name is none. Other control characters than CR and NUL stay (RFC 9110 section 5.5).
  */
 export function parseLenientFields(lines: readonly string[]): Field[] {
@@ -120,14 +120,14 @@ function framingOf(fields: readonly Field[], minor: 0 | 1): Framing | undefined 
   if (valuesOf(fields, "transfer-encoding").length > 0) {
     if (length !== undefined) throw new Malformed(BOTH);
     if (minor === 0) throw new Malformed("HTTP/1.0 has no Transfer-Encoding");
-    if (codings !== "chunked") throw new Unserved(501, "the only Transfer-Encoding is chunked");
+    if (codings !== "chunked") throw new Unsupported(501, "the only Transfer-Encoding is chunked");
     return "chunked";
   }
   return length;
 }
 
-/** The same of an answer. `identity` is no coding (RFC 2616 section 3.6), and HTTP/1.0 may have one as its last. */
-function answerFramingOf(fields: readonly Field[]): Framing | undefined {
+/** The same of a response. `identity` is no coding (RFC 2616 section 3.6), and HTTP/1.0 may have one as its last. */
+function responseFramingOf(fields: readonly Field[]): Framing | undefined {
   const codings = tokensOf(fields, "transfer-encoding").filter((it) => it !== "identity");
   const length = lengthOf(fields);
   if (codings.length === 0) return length;

@@ -1,7 +1,7 @@
-import { type AnswerHead, type Field, type Framing, hostOf, type RequestHead, tokensOf } from "./head.ts";
+import { type Field, type Framing, hostOf, type RequestHead, type ResponseHead, tokensOf } from "./head.ts";
 
-// what counts for one connection (RFC 9110 section 7.6.1), and what the front says itself
-const OWN = new Set([
+// what is for one connection alone (RFC 9110 section 7.6.1), and what the local proxy sets itself
+const HOP_BY_HOP = new Set([
   "connection",
   "proxy-connection",
   "keep-alive",
@@ -15,20 +15,20 @@ const OWN = new Set([
   "proxy-authentication-info",
 ]);
 
-/** The fields that go on, without those that count for one connection. */
+/** The fields that are forwarded: without those for one connection alone. */
 export function forwarded(fields: readonly Field[]): Field[] {
   const named = new Set(tokensOf(fields, "connection"));
-  return fields.filter(([name]) => !OWN.has(name.toLowerCase()) && !named.has(name.toLowerCase()));
+  return fields.filter(([name]) => !HOP_BY_HOP.has(name.toLowerCase()) && !named.has(name.toLowerCase()));
 }
 
-/** Whether a request wants to go over to WebSocket, the one protocol that browsers upgrade to. */
+/** Whether a request asks for an upgrade to WebSocket, the one protocol that browsers upgrade to. */
 export function upgrades({ fields, minor, body }: RequestHead): boolean {
   return minor === 1 && body === 0 && tokensOf(fields, "connection").includes("upgrade") &&
     tokensOf(fields, "upgrade").join() === "websocket";
 }
 
-/** Whether who sent a head wants the connection to stay. */
-export function persists({ fields, minor }: RequestHead | AnswerHead): boolean {
+/** Whether the sender of a head keeps the connection open. */
+export function persists({ fields, minor }: RequestHead | ResponseHead): boolean {
   const options = [...tokensOf(fields, "connection"), ...tokensOf(fields, "proxy-connection")];
   return minor === 1 && !options.includes("close");
 }
@@ -43,9 +43,9 @@ export function requestFields(request: RequestHead, keeps: boolean): Field[] {
   ];
 }
 
-/** The fields of an answer as the client gets them. */
-export function answerFields(answer: AnswerHead, as: Framing, keeps: boolean): Field[] {
-  const { status, fields } = answer;
+/** The fields of a response as the client gets them. */
+export function responseFields(response: ResponseHead, as: Framing, keeps: boolean): Field[] {
+  const { status, fields } = response;
   const lengths = tokensOf(fields, "content-length").slice(0, status < 200 || status === 204 ? 0 : 1);
   return [
     ...forwarded(fields),

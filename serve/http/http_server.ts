@@ -1,51 +1,57 @@
-import type { Accepted } from "../client_conn.ts";
+import type { ClientConn } from "../client_conn.ts";
 import { text } from "./body.ts";
-import { exchange } from "./forward.ts";
-import { failureOf } from "../error_mapping.ts";
+import { forward } from "./forward.ts";
+import { mapError } from "../error_mapping.ts";
 import { persists } from "./hop_by_hop.ts";
-import { basic, type Pass, WRONG_PASSWORD } from "../auth.ts";
+import { type ClientIdentity, parseBasic, WRONG_PASSWORD_DELAY } from "../auth.ts";
 import { parseRequest, type RequestHead, valuesOf } from "./head.ts";
-import { type Inbox, Malformed, sourceOf } from "../buffered_reader.ts";
-import type { Plan } from "../options.ts";
-import { type Refusal, refusalBytes, refusalOf, UNAUTHORIZED } from "./error_response.ts";
-import { relay } from "../tunnel.ts";
-import type { Route } from "../connector.ts";
+import { type BufferedReader, Malformed, sourceOf } from "../buffered_reader.ts";
+import type { ServeConfig } from "../options.ts";
+import { AUTH_REQUIRED, encodeErrorResponse, type ErrorResponse, errorResponseOf } from "./error_response.ts";
+import { tunnel } from "../tunnel.ts";
+import type { Connector } from "../connector.ts";
 import { Upstream } from "./upstream.ts";
 
 const CR = 0x0d;
 
 /** Speaks HTTP/1.1 with a client as its proxy: CONNECT, and requests for whole URLs, one after another. */
-export class HttpSession {
-  readonly #client: Accepted;
-  readonly #inbox: Inbox;
-  readonly #route: Route;
-  readonly #plan: Plan;
+export class HttpServer {
+  readonly #client: ClientConn;
+  readonly #reader: BufferedReader;
+  readonly #connector: Connector;
+  readonly #config: ServeConfig;
   readonly #isClosing: () => boolean;
   #upstream: Upstream | undefined;
 
-  constructor(client: Accepted, inbox: Inbox, route: Route, plan: Plan, isClosing: () => boolean) {
+  constructor(
+    client: ClientConn,
+    reader: BufferedReader,
+    connector: Connector,
+    config: ServeConfig,
+    isClosing: () => boolean,
+  ) {
     this.#client = client;
-    this.#inbox = inbox;
-    this.#route = route;
-    this.#plan = plan;
+    this.#reader = reader;
+    this.#connector = connector;
+    this.#config = config;
     this.#isClosing = isClosing;
   }
 
   /** Serves requests until the last one. */
   async serve(): Promise<void> {
     const client = this.#client;
-    client.patience = this.#plan.idleTimeout;
+    client.readTimeout = this.#config.idleTimeout;
     try {
       for (;;) {
-        const request = await client.within(this.#plan.headTimeout, this.#request()).catch(refusalOf);
+        const request = await client.withTimeout(this.#config.headTimeout, this.#readRequest()).catch(errorResponseOf);
         if (request === null) return;
-        const outcome = "text" in request ? request : await this.#answer(request);
+        const outcome = "text" in request ? request : await this.#respond(request);
         if (typeof outcome === "object") {
-          await client.write(refusalBytes(outcome, "method" in request ? request.method : ""));
+          await client.write(encodeErrorResponse(outcome, "method" in request ? request.method : ""));
         }
         if (outcome !== "kept") return await client.linger();
         client.idle = true;
-        if (this.#isClosing() || await this.#inbox.peek() === null) return;
+        if (this.#isClosing() || await this.#reader.peek() === null) return;
         client.idle = false;
       }
     } finally {
@@ -53,62 +59,64 @@ export class HttpSession {
     }
   }
 
-  async #request(): Promise<RequestHead | null> {
-    const { maxHead } = this.#plan;
-    const first = await this.#inbox.peek();
+  async #readRequest(): Promise<RequestHead | null> {
+    const { maxHead } = this.#config;
+    const first = await this.#reader.peek();
     // TLS, or SOCKS4: no line might ever end
     if (first !== null && first !== CR && !(first > 0x20 && first < 0x7f)) throw new Malformed("it is no HTTP");
-    let section = await this.#inbox.section(maxHead);
-    if (section?.length === 0) section = await this.#inbox.section(maxHead); // RFC 9112 section 2.2: one may be too much
+    let section = await this.#reader.readHead(maxHead);
+    if (section?.length === 0) section = await this.#reader.readHead(maxHead); // RFC 9112 section 2.2: one may be too much
     return section && parseRequest(section);
   }
 
-  /** What is given back is said to the client before the end. */
-  async #answer(request: RequestHead): Promise<"kept" | "over" | Refusal> {
+  /** Serves one request; an error response is still to be sent. */
+  async #respond(request: RequestHead): Promise<"kept" | "over" | ErrorResponse> {
     const authorizations = valuesOf(request.fields, "proxy-authorization");
-    const given = authorizations.length === 1 ? basic(authorizations[0]) : null;
-    const pass = this.#plan.gate.admit(given);
-    if (pass === null && given !== null) await this.#client.pause(WRONG_PASSWORD);
-    if (pass === null) return UNAUTHORIZED;
+    const given = authorizations.length === 1 ? parseBasic(authorizations[0]) : null;
+    const identity = this.#config.auth.authenticate(given);
+    if (identity === null && given !== null) await this.#client.pause(WRONG_PASSWORD_DELAY);
+    if (identity === null) return AUTH_REQUIRED;
     try {
-      return request.method === "CONNECT" ? await this.#tunnel(request, pass) : await this.#forward(request, pass);
+      return request.method === "CONNECT"
+        ? await this.#tunnel(request, identity)
+        : await this.#forward(request, identity);
     } catch (error) {
       this.#client.gone.throwIfAborted();
-      const { status, type, text, auth } = failureOf(error);
-      if (auth && pass.credentials !== undefined) return UNAUTHORIZED;
+      const { status, type, text, auth } = mapError(error);
+      if (auth && identity.credentials !== undefined) return AUTH_REQUIRED;
       return { status, text, type, target: request.target.name };
     }
   }
 
-  async #tunnel({ target }: RequestHead, pass: Pass): Promise<"over"> {
-    const conn = await this.#route.connect(target, pass, this.#client);
+  async #tunnel({ target }: RequestHead, identity: ClientIdentity): Promise<"over"> {
+    const conn = await this.#connector.connect(target, identity, this.#client);
     try {
       await this.#client.write(text("HTTP/1.1 200 Connection established\r\n\r\n"));
-      await relay(this.#client, this.#inbox, conn, sourceOf(conn));
+      await tunnel(this.#client, this.#reader, conn, sourceOf(conn));
       return "over";
     } finally {
       conn.close();
     }
   }
 
-  async #forward(request: RequestHead, pass: Pass): Promise<"kept" | "over" | Refusal> {
+  async #forward(request: RequestHead, identity: ClientIdentity): Promise<"kept" | "over" | ErrorResponse> {
     const client = this.#client;
     const { target } = request;
     const keeps = () => persists(request) && !this.#isClosing();
     for (;;) {
-      const upstream = this.#upstream?.take(target, pass)
+      const upstream = this.#upstream?.reuse(target, identity)
         ? this.#upstream
-        : new Upstream(await this.#route.connect(target, pass, client), target, pass);
+        : new Upstream(await this.#connector.connect(target, identity, client), target, identity);
       this.#upstream = upstream;
-      const outcome = await exchange(client, this.#inbox, request, upstream, this.#plan, keeps);
+      const outcome = await forward(client, this.#reader, request, upstream, this.#config, keeps);
       if (outcome !== "hung up") return outcome;
       this.#upstream = undefined;
-      if (!upstream.reused) return { status: 502, text: "Bad answer: the target hung up" };
+      if (!upstream.reused) return { status: 502, text: "Bad response: the target hung up" };
       if (!isRepeatable(request)) return this.#hangUp();
     }
   }
 
-  /** As the target did: a client knows what that means on a connection that was used before. */
+  /** Resets the connection as the target did, which a client expects of a connection that it has used before. */
   #hangUp(): "over" {
     this.#client.reset();
     return "over";

@@ -1,58 +1,58 @@
 import { clearTimeout, setTimeout } from "node:timers";
 import type { Address } from "../../src/protocol/address.ts";
 import type { Socks5Conn } from "../../src/tunnel/socks5_conn.ts";
-import type { Pass } from "../auth.ts";
-import { Inbox, sourceOf } from "../buffered_reader.ts";
+import type { ClientIdentity } from "../auth.ts";
+import { BufferedReader, sourceOf } from "../buffered_reader.ts";
 
-const LONGEST_REST = 5_000; // it holds a place of the pool until somebody waits for one
+const IDLE_TIMEOUT = 5_000; // it holds a place of the pool until somebody waits for one
 
-/** A connection to a target for plain requests, which one client of the front may use for several. */
+/** A connection to a target for plain requests, which serves one client of the local proxy for several. */
 export class Upstream {
   readonly conn: Socks5Conn;
-  readonly answers: Inbox;
+  readonly responses: BufferedReader;
   /** Whether it was used before: a target may hang up while the next request is on its way. */
   reused = false;
-  /** Whether nothing is asked. */
-  resting = false;
+  /** Whether it waits for the next request. */
+  idle = false;
   readonly #target: Address;
-  readonly #pass: Pass;
+  readonly #identity: ClientIdentity;
   #first: Promise<number | null> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
 
-  constructor(conn: Socks5Conn, target: Address, pass: Pass) {
+  constructor(conn: Socks5Conn, target: Address, identity: ClientIdentity) {
     this.conn = conn;
-    this.answers = new Inbox(sourceOf(conn), true);
+    this.responses = new BufferedReader(sourceOf(conn), true);
     this.#target = target;
-    this.#pass = pass;
+    this.#identity = identity;
   }
 
-  /** Stays for the next request, unless the target says anything before or hangs up. */
-  rest(): void {
-    this.resting = true;
-    this.#timer = setTimeout(() => this.close(), LONGEST_REST).unref();
-    this.#first = this.answers.peek();
-    const heard = () => this.resting && this.close();
+  /** Keeps the connection for the next request; closes it if the target sends anything before, or hangs up. */
+  markIdle(): void {
+    this.idle = true;
+    this.#timer = setTimeout(() => this.close(), IDLE_TIMEOUT).unref();
+    this.#first = this.responses.peek();
+    const heard = () => this.idle && this.close();
     this.#first.then(heard, heard);
     this.conn.markIdle?.(() => this.close());
   }
 
-  /** Whether it serves for a request; if not, it is closed. */
-  take(target: Address, pass: Pass): boolean {
+  /** Whether it can serve a request; if not, it is closed. */
+  reuse(target: Address, identity: ClientIdentity): boolean {
     clearTimeout(this.#timer);
-    const { username, password } = pass.credentials ?? {};
-    const own = this.#pass.credentials;
+    const { username, password } = identity.credentials ?? {};
+    const own = this.#identity.credentials;
     if (target.name !== this.#target.name || username !== own?.username || password !== own?.password) this.close();
     if (this.conn.markInUse?.() === false) this.close();
-    this.resting = false;
+    this.idle = false;
     this.reused = true;
     return !this.#closed;
   }
 
-  /** Whether an answer begins; `false` if the target hangs up instead. */
-  async begins(): Promise<boolean> {
+  /** Waits for the first byte of a response; `false` if the target hangs up instead. */
+  async responds(): Promise<boolean> {
     try {
-      return await (this.#first ?? this.answers.peek()) !== null;
+      return await (this.#first ?? this.responses.peek()) !== null;
     } catch {
       return false;
     } finally {

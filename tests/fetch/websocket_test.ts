@@ -14,7 +14,7 @@ import { test } from "../support/test.ts";
 
 const runtime = "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node";
 const require = createRequire(import.meta.url);
-const credentials = { username: "me", password: "a password of the front" };
+const credentials = { username: "me", password: "a password of the local proxy" };
 
 type Opener = { open(url: string): WebSocket; close(): Promise<void> };
 type Options = { dispatcher?: unknown; client?: unknown; proxy?: unknown };
@@ -29,22 +29,22 @@ async function openerFor(client: Socks5Client, whose: string): Promise<Opener> {
     const Socket = whose === "undici" ? WebSocket : Standard;
     return { open: (url) => new Socket(url, { dispatcher }), close: () => dispatcher.destroy() };
   }
-  for (const name of ["NO_PROXY", "no_proxy"]) delete process.env[name]; // both would go past the front
-  const front = await serve(client, { credentials });
+  for (const name of ["NO_PROXY", "no_proxy"]) delete process.env[name]; // both would go past the local proxy
+  const localProxy = await serve(client, { credentials });
   const { username, password } = credentials;
   if (runtime === "bun") {
-    const proxy = Object.assign(new URL(front.url), { username, password }).href;
-    return { open: (url) => new Standard(url, { proxy }), close: () => front.close() };
+    const proxy = Object.assign(new URL(localProxy.url), { username, password }).href;
+    return { open: (url) => new Standard(url, { proxy }), close: () => localProxy.close() };
   }
   const { Deno } = globalThis as unknown as { Deno: { createHttpClient(options: object): { close(): void } } };
   const http = Deno.createHttpClient({
-    proxy: { transport: "socks5", url: `socks5h://${front.hostname}:${front.port}`, basicAuth: credentials },
+    proxy: { transport: "socks5", url: `socks5h://${localProxy.hostname}:${localProxy.port}`, basicAuth: credentials },
   });
   return {
     open: (url) => new Standard(url, { client: http }),
     async close() {
       http.close();
-      await front.close();
+      await localProxy.close();
     },
   };
 }

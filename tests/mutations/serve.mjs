@@ -5,7 +5,7 @@ export const serve = [
   {
     promise: "a client that sends more than its target takes has to wait",
     file: "serve/client_conn.ts",
-    find: "if (this.#ahead >= AHEAD) this.#socket.pause();",
+    find: "if (this.#ahead >= READ_AHEAD) this.#socket.pause();",
     replace: "",
     tests: "tests/serve/tunnel_test.ts",
     name: " from a client to a target that reads slowly",
@@ -13,7 +13,7 @@ export const serve = [
   {
     promise: "a client that sent something and left is seen before anybody reads",
     file: "serve/client_conn.ts",
-    find: "if (this.#ahead >= AHEAD)",
+    find: "if (this.#ahead >= READ_AHEAD)",
     replace: "if (this.#ahead > 0)",
     tests: "tests/serve/tunnel_test.ts",
     name: ": a client that ends behind early bytes while the connect waits is gone",
@@ -21,7 +21,7 @@ export const serve = [
   {
     promise: "the end of a client is carried through a tunnel",
     file: "serve/client_conn.ts",
-    find: "else if (!this.carriesEnd) this.close();",
+    find: "else if (!this.halfOpen) this.close();",
     replace: "else this.close();",
     tests: "tests/serve/tunnel_test.ts",
     name: "an end that comes while the target takes nothing is carried, too",
@@ -29,7 +29,7 @@ export const serve = [
   {
     promise: "a client that was refused gets the answer, whatever it still sends",
     file: "serve/client_conn.ts",
-    find: "    this.#discards = true;",
+    find: "    this.#discarding = true;",
     replace: "",
     tests: "tests/serve/hostile_test.ts",
     name: "what is behind a request that was refused is thrown away,",
@@ -85,7 +85,7 @@ export const serve = [
   {
     promise: "Deno: a port serves again after files ran out",
     file: "serve/listener.ts",
-    find: "versions.deno ? setInterval(wake, WAKE).unref() : undefined",
+    find: "versions.deno ? setInterval(wake, WAKE_INTERVAL).unref() : undefined",
     replace: "undefined",
     tests: "tests/serve/files_test.ts",
     name: " whose files ran out serves again:",

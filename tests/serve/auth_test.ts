@@ -2,7 +2,7 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { serve, type ServeOptions } from "../../serve/mod.ts";
 import { Socks5Client } from "../../mod.ts";
 import { text } from "../support/contract.ts";
-import { basicOf, readHead, socksRequest, withFront } from "../support/serve_stage.ts";
+import { basicOf, readHead, socksRequest, withLocalProxy } from "../support/serve_stage.ts";
 import { withTarget } from "../support/stage.ts";
 import { startEcho, startTarget } from "../support/targets.ts";
 import { test } from "../support/test.ts";
@@ -40,8 +40,8 @@ const refused: Record<string, string | undefined> = {
 };
 
 for (const [name, authorization] of Object.entries(refused)) {
-  test(`the front with a password of its own refuses ${name} with 407`, () =>
-    withFront({ front: { credentials: ALICE } }, async ({ dial, proxy }) => {
+  test(`the local proxy with a password of its own refuses ${name} with 407`, () =>
+    withLocalProxy({ serve: { credentials: ALICE } }, async ({ dial, proxy }) => {
       const raw = await dial(connect(authorization));
       const head = await readHead(raw);
       assertMatch(head, /^HTTP\/1.1 407 Proxy Authentication Required\r\n/);
@@ -52,11 +52,11 @@ for (const [name, authorization] of Object.entries(refused)) {
     }));
 }
 
-test("the front with a password of its own lets in who knows it, and keeps it to itself", () =>
+test("the local proxy with a password of its own lets in who knows it, and keeps it to itself", () =>
   withTarget(startWeb(), (web) =>
-    withFront({
+    withLocalProxy({
       proxy: { credentials: { username: "upstream", password: "p" }, rules: () => web },
-      front: { credentials: ALICE },
+      serve: { credentials: ALICE },
     }, async ({ dial, ask, proxy }) => {
       const tunnel = await dial(connect(basicOf(ALICE.username, ALICE.password).replace("Basic ", "BASIC  ")));
       assertMatch(await readHead(tunnel), /^HTTP\/1.1 200 /);
@@ -84,8 +84,8 @@ const socksRefused: Record<string, [said: Uint8Array, answer: number[]]> = {
 };
 
 for (const [name, [said, answer]] of Object.entries(socksRefused)) {
-  test(`the front with a password of its own refuses over SOCKS5 ${name}`, () =>
-    withFront({ front: { credentials: ALICE } }, async ({ dial, proxy }) => {
+  test(`the local proxy with a password of its own refuses over SOCKS5 ${name}`, () =>
+    withLocalProxy({ serve: { credentials: ALICE } }, async ({ dial, proxy }) => {
       const raw = await dial(said);
       assertEquals([...await raw.read(answer.length)], answer);
       raw.end();
@@ -96,8 +96,8 @@ for (const [name, [said, answer]] of Object.entries(socksRefused)) {
 
 test('credentials: "forward" gives each its identity at the proxy, and never shares a connection', () =>
   withTarget(startWeb(), (web) =>
-    withFront(
-      { proxy: { credentials: () => 0, rules: () => web }, front: { credentials: "forward" } },
+    withLocalProxy(
+      { proxy: { credentials: () => 0, rules: () => web }, serve: { credentials: "forward" } },
       async ({ dial, ask, proxy }) => {
         assertMatch(await ask(`GET http://web.test/ HTTP/1.1\r\nHost: web.test${LAST}`), /^HTTP\/1.1 407 /);
         assertMatch(await ask(connect(basicOf("", "x")) + ""), /^HTTP\/1.1 407 /);
@@ -124,8 +124,8 @@ test('credentials: "forward" gives two identities on one connection of a client 
       socket.on("data", () => socket.write("HTTP/1.1 204 No Content\r\n\r\n")).on("end", () => socket.end());
     }),
     (web) =>
-      withFront(
-        { proxy: { credentials: () => 0, rules: () => web }, front: { credentials: "forward" } },
+      withLocalProxy(
+        { proxy: { credentials: () => 0, rules: () => web }, serve: { credentials: "forward" } },
         async ({ dial, proxy }) => {
           const raw = await dial();
           for (const user of ["ann", "ann", "bob", "ann"]) {
@@ -143,8 +143,8 @@ test('credentials: "forward" gives two identities on one connection of a client 
   ));
 
 test('credentials: "forward" asks again when the proxy refuses them', () =>
-  withFront(
-    { proxy: { credentials: () => 1 }, front: { credentials: "forward" } },
+  withLocalProxy(
+    { proxy: { credentials: () => 1 }, serve: { credentials: "forward" } },
     async ({ ask, dial }) => {
       assertMatch(
         await (await dial(connect(basicOf("ann", "x")))).finish().then((it) => text(it.bytes)),
@@ -156,7 +156,7 @@ test('credentials: "forward" asks again when the proxy refuses them', () =>
   ));
 
 test("a client's own credentials that the proxy refuses are a 502", () =>
-  withFront({ proxy: { credentials: () => 1 } }, async ({ ask }) => {
+  withLocalProxy({ proxy: { credentials: () => 1 } }, async ({ ask }) => {
     assertMatch(await ask(connect()), /^HTTP\/1.1 502 [^]*\(SOCKS5_AUTH_[A-Z_]+\)\n$/);
   }));
 
@@ -206,14 +206,14 @@ for (const [options, type, message] of wrong) {
   });
 }
 
-test("a front with a password of its own may listen beyond loopback", () =>
+test("a local proxy with a password of its own may listen beyond loopback", () =>
   withTarget(
     startEcho(),
     (echo) =>
-      withFront(
-        { front: { hostname: "0.0.0.0", credentials: { username: "a", password: "b" } } },
-        async ({ dial, front }) => {
-          assertEquals(front.url, `http://0.0.0.0:${front.port}`);
+      withLocalProxy(
+        { serve: { hostname: "0.0.0.0", credentials: { username: "a", password: "b" } } },
+        async ({ dial, localProxy }) => {
+          assertEquals(localProxy.url, `http://0.0.0.0:${localProxy.port}`);
           const raw = await dial(connect(basicOf("a", "b"), echo.address));
           assertMatch(await readHead(raw), /^HTTP\/1.1 200 /);
           raw.end();

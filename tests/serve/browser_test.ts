@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { serve } from "../../serve/mod.ts";
 import { missing, runClient, withDirectory } from "../support/client_program.ts";
 import { bitmap, type Page, startSite } from "../support/serve_site.ts";
-import { withFront } from "../support/serve_stage.ts";
+import { withLocalProxy } from "../support/serve_stage.ts";
 import { createTestProxy } from "../../testing/mod.ts";
 import { findProgram } from "../support/real_process.ts";
 import { danteWithAccount } from "../support/real_proxies.ts";
@@ -53,21 +53,21 @@ const page: Page = ({ path, body }) => {
 };
 
 test(
-  "Chromium loads a page, a picture of 5 MiB and a WebSocket through the front and dante with a password",
+  "Chromium loads a page, a picture of 5 MiB and a WebSocket through the local proxy and dante with a password",
   () =>
     withTarget(
       startSite(page),
       (site) =>
         withRealProxy(danteWithAccount, (proxy) =>
           withClient(proxy.url, {}, async (client) => {
-            const front = await serve(client);
+            const localProxy = await serve(client);
             try {
               const url = `http://${site.address}/`;
-              for (const proxy of [front.url, front.url.replace("http", "socks5")]) {
+              for (const proxy of [localProxy.url, localProxy.url.replace("http", "socks5")]) {
                 assertEquals(await browse(proxy, [{ url }]), [`done ${width},hello,100000`], proxy);
               }
             } finally {
-              await front.close();
+              await localProxy.close();
             }
           })),
     ),
@@ -78,14 +78,14 @@ test(
   "Playwright gives each context an identity of its own at the proxy",
   () =>
     withTarget(startSite(page), (site) =>
-      withFront(
-        { proxy: { credentials: () => 0, rules: () => site }, front: { credentials: "forward" } },
-        async ({ front, proxy }) => {
+      withLocalProxy(
+        { proxy: { credentials: () => 0, rules: () => site }, serve: { credentials: "forward" } },
+        async ({ localProxy, proxy }) => {
           const visits = ["ann", "bob"].map((username) => ({
             url: `http://${username}.test/`,
             credentials: { username, password: `${username}: pässword` },
           }));
-          const titles = await browse(front.url, visits);
+          const titles = await browse(localProxy.url, visits);
           assertEquals(titles, visits.map(() => `done ${width},hello,100000`));
           const seen = proxy.connections.map((it) => `${it.request?.hostname} ${it.credentials?.username}`);
           assertEquals(new Set(seen), new Set(["ann.test ann", "bob.test bob"]));

@@ -25,13 +25,13 @@ const PROGRAM = [
 
 interface Stage {
   dial(said?: string): Promise<RawClient>;
-  /** How many files the front has open. */
+  /** How many files the local proxy has open. */
   files(): number;
   out(): string;
   until(condition: () => boolean): Promise<void>;
 }
 
-/** Runs a front in a process that may have 120 files. */
+/** Runs a local proxy in a process that may have 120 files. */
 async function withFewFiles(options: object, use: (stage: Stage) => Promise<void>): Promise<void> {
   await using proxy = await createTestProxy({ rules: () => "echo" });
   const command = `ulimit -n ${FILES}; exec "$@"`;
@@ -90,7 +90,7 @@ const skip = process.platform !== "linux" && "the files of a process are counted
 
 for (const [name, said] of [["say nothing", ""], ["want a tunnel", CONNECT]] as const) {
   test(
-    `a front whose files ran out serves again: ${CLIENTS} clients that ${name}`,
+    `a local proxy whose files ran out serves again: ${CLIENTS} clients that ${name}`,
     () =>
       withFewFiles({ headTimeout: 60_000 }, async (stage) => {
         assert(await serves(stage));

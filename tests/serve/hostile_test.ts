@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { nodeTransport } from "../../adapters/node/mod.ts";
 import { readAll, text } from "../support/contract.ts";
-import { latin1, readHead, scripted, withFront } from "../support/serve_stage.ts";
+import { latin1, readHead, scripted, withLocalProxy } from "../support/serve_stage.ts";
 import { eventually } from "../support/real_process.ts";
 import { withTarget } from "../support/stage.ts";
 import { startTarget } from "../support/targets.ts";
@@ -106,7 +106,7 @@ const requests: Record<string, [said: string, status: number]> = {
 
 for (const [name, [said, status]] of Object.entries(requests)) {
   test(`hostile request: ${name} is answered ${status}`, () =>
-    withFront({ front: { maxHead: 1_024 } }, async ({ dial, proxy }) => {
+    withLocalProxy({ serve: { maxHead: 1_024 } }, async ({ dial, proxy }) => {
       const raw = await dial(said);
       assertMatch(await readHead(raw), new RegExp(`^HTTP/1.1 ${status} [A-Z].*\r\n[^]*\r\nConnection: close\r\n`));
       raw.end();
@@ -116,7 +116,7 @@ for (const [name, [said, status]] of Object.entries(requests)) {
 }
 
 test("hostile request: user and password in the URL are called by their name", () =>
-  withFront({}, async ({ ask }) => {
+  withLocalProxy({}, async ({ ask }) => {
     assertMatch(await ask(get("http://user:pass@web.test/")), /the URL must have no user name and password\n$/);
   }));
 
@@ -149,7 +149,7 @@ for (const [name, body] of Object.entries(bodies)) {
     withTarget(
       scripted("\r\n0\r\n\r\n", ""),
       (target) =>
-        withFront({ proxy: { rules: () => target }, front: { maxHead: 1_024 } }, async ({ dial }) => {
+        withLocalProxy({ proxy: { rules: () => target }, serve: { maxHead: 1_024 } }, async ({ dial }) => {
           const raw = await dial(post("Transfer-Encoding: chunked\r\n", body));
           assertMatch(await readHead(raw), /^HTTP\/1.1 400 /);
           raw.end();
@@ -164,7 +164,7 @@ test("a client that ends within a body is gone, and its request with it", () =>
   withTarget(
     scripted("\r\n\r\nabcde", ""),
     (target) =>
-      withFront({ proxy: { rules: () => target } }, async ({ dial }) => {
+      withLocalProxy({ proxy: { rules: () => target } }, async ({ dial }) => {
         const raw = await dial(post("Content-Length: 5\r\n", "abc"));
         assert(await eventually(() => target.received.endsWith("abc")));
         raw.end();
@@ -214,7 +214,7 @@ for (const [name, answer] of Object.entries(answers)) {
     withTarget(
       startTarget((socket) => socket.once("data", () => socket.end(latin1(answer)))),
       (target) =>
-        withFront({ proxy: { rules: () => target }, front: { maxHead: 1_024 } }, async ({ dial }) => {
+        withLocalProxy({ proxy: { rules: () => target }, serve: { maxHead: 1_024 } }, async ({ dial }) => {
           const raw = await dial(get("http://web.test/"));
           assertMatch(await readHead(raw), /^HTTP\/1.1 502 /);
           raw.end();
@@ -240,7 +240,7 @@ for (const [name, answer] of Object.entries(torn)) {
     withTarget(
       startTarget((socket) => socket.once("data", () => socket.end(`${OK}${answer}`))),
       (target) =>
-        withFront({ proxy: { rules: () => target } }, async ({ dial }) => {
+        withLocalProxy({ proxy: { rules: () => target } }, async ({ dial }) => {
           assertEquals((await (await dial(get("http://web.test/"))).finish()).ending, "reset");
         }),
     ));
@@ -255,7 +255,7 @@ test("an answer until the end that breaks off resets the client", () =>
       );
     }),
     (target) =>
-      withFront({ proxy: { rules: () => target } }, async ({ dial }) => {
+      withLocalProxy({ proxy: { rules: () => target } }, async ({ dial }) => {
         const raw = await dial(post("Content-Length: 6\r\n", "abc"));
         await readHead(raw);
         await raw.write(latin1("def"));
@@ -264,7 +264,7 @@ test("an answer until the end that breaks off resets the client", () =>
   ));
 
 test("a head that does not come in time is a 408, and who says nothing is hung up on", () =>
-  withFront({ front: { headTimeout: 50 } }, async ({ dial }) => {
+  withLocalProxy({ serve: { headTimeout: 50 } }, async ({ dial }) => {
     const [silent, slow, socks] = [
       await dial(),
       await dial("GET http://web.test/ HTTP/1.1\r\n"),
@@ -276,8 +276,8 @@ test("a head that does not come in time is a 408, and who says nothing is hung u
   }));
 
 test("what is behind a request that was refused is thrown away, however much it is", () =>
-  withFront({}, async ({ front, proxy }) => {
-    const conn = await nodeTransport.connect({ hostname: front.hostname, port: front.port });
+  withLocalProxy({}, async ({ localProxy, proxy }) => {
+    const conn = await nodeTransport.connect({ hostname: localProxy.hostname, port: localProxy.port });
     await conn.write(latin1(get("/") + get("http://web.test/")));
     for (let i = 0; i < 256; i++) await conn.write(new Uint8Array(65_536));
     await conn.closeWrite();

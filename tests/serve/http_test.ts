@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { bytes, text } from "../support/contract.ts";
-import { characters, readHead, scripted, withFront } from "../support/serve_stage.ts";
+import { characters, readHead, scripted, withLocalProxy } from "../support/serve_stage.ts";
 import { withTarget } from "../support/stage.ts";
 import { startEcho, startSilent, startTarget } from "../support/targets.ts";
 import { test } from "../support/test.ts";
@@ -146,7 +146,7 @@ for (const [name, it] of Object.entries(cases)) {
     withTarget(
       scripted(sent, answer, { ends }),
       (target) =>
-        withFront({ proxy: { rules: () => target } }, async ({ dial }) => {
+        withLocalProxy({ proxy: { rules: () => target } }, async ({ dial }) => {
           const raw = await dial(said);
           assertEquals(characters(await raw.read(told.length)), told);
           if (then !== "end") raw.end();
@@ -160,7 +160,7 @@ test("plain HTTP, cut at each byte", () =>
   withTarget(
     scripted(cases["chunks with extensions and trailers, both ways"]!.sent!, OK),
     (target) =>
-      withFront({ proxy: { rules: () => target } }, async ({ dial }) => {
+      withLocalProxy({ proxy: { rules: () => target } }, async ({ dial }) => {
         const raw = await dial();
         for (const byte of cases["chunks with extensions and trailers, both ways"]!.said!) await raw.write(bytes(byte));
         assertEquals(text(await raw.read(OK.length)), OK);
@@ -203,7 +203,7 @@ async function readAnswer(raw: Parameters<typeof readHead>[0]): Promise<string> 
 
 test("requests that are sent in one go are answered in their order, on one connection to the target", () =>
   withTarget(numbering(), (target) =>
-    withFront({ proxy: { rules: () => target } }, async ({ dial, proxy }) => {
+    withLocalProxy({ proxy: { rules: () => target } }, async ({ dial, proxy }) => {
       const raw = await dial(get("/a") + get("/b") + get("/c") + get("/d", "other.test") + get("/e"));
       const answers = [];
       for (let i = 0; i < 5; i++) answers.push(await readAnswer(raw));
@@ -223,7 +223,7 @@ test("answers without a body are followed by the next, whatever length they spea
     socket.on("end", () => socket.end());
   });
   return withTarget(web, (target) =>
-    withFront({ proxy: { rules: () => target } }, async ({ dial, proxy }) => {
+    withLocalProxy({ proxy: { rules: () => target } }, async ({ dial, proxy }) => {
       const raw = await dial();
       for (const [method, status] of [["GET", 204], ["GET", 304], ["HEAD", 200], ["GET", 200]]) {
         await raw.write(bytes(get("/", "web.test", String(method))));
@@ -237,7 +237,7 @@ test("answers without a body are followed by the next, whatever length they spea
 
 test("a target that hung up in between, or said what nobody asked for, is connected to anew", () =>
   withTarget(numbering(), (target) =>
-    withFront({ proxy: { rules: () => target } }, async ({ dial, proxy }) => {
+    withLocalProxy({ proxy: { rules: () => target } }, async ({ dial, proxy }) => {
       const raw = await dial(get("/a?close"));
       assertEquals(await readAnswer(raw), "1.1 /a?close");
       await proxy.until(() => proxy.open === 0);
@@ -252,7 +252,7 @@ test("a target that hung up in between, or said what nobody asked for, is connec
 
 test("a target that rests makes room for who waits, and is connected to anew", () =>
   withTarget(numbering(), (target) =>
-    withFront(
+    withLocalProxy(
       { proxy: { rules: () => target }, client: { timeout: 3_000, pool: { maxOpen: 1 } } },
       async ({ dial, client }) => {
         const [one, two] = [await dial(get("/a")), await dial()];
@@ -273,7 +273,7 @@ test("a target that rests makes room for who waits, and is connected to anew", (
 
 test("a target that says more than it was asked, or that this is the last, is not asked again", () =>
   withTarget(numbering(), (target) =>
-    withFront({ proxy: { rules: () => target } }, async ({ dial, proxy }) => {
+    withLocalProxy({ proxy: { rules: () => target } }, async ({ dial, proxy }) => {
       const raw = await dial(get("/a?more") + get("/b?last") + get("/c"));
       for (const answer of ["1.1 /a?more", "2.1 /b?last", "3.1 /c"]) assertEquals(await readAnswer(raw), answer);
       assertEquals(proxy.connections.length, 3);
@@ -283,7 +283,7 @@ test("a target that says more than it was asked, or that this is the last, is no
 
 test("a target that hangs up on the second request is asked again, but for what may not be repeated", () =>
   withTarget(numbering(), (target) =>
-    withFront({ proxy: { rules: () => target } }, async ({ dial }) => {
+    withLocalProxy({ proxy: { rules: () => target } }, async ({ dial }) => {
       const raw = await dial(get("/a") + get("/b?stale") + get("/c?stale", "web.test", "POST"));
       assertEquals(await readAnswer(raw), "1.1 /a");
       assertEquals(await readAnswer(raw), "2.1 /b?stale");
@@ -303,7 +303,7 @@ test("Expect: 100-continue goes to the target, and its answer comes back before 
       });
     }),
     (target) =>
-      withFront({ proxy: { rules: () => target } }, async ({ dial }) => {
+      withLocalProxy({ proxy: { rules: () => target } }, async ({ dial }) => {
         const raw = await dial(
           "PUT http://web.test/ HTTP/1.1\r\nHost: web.test\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n",
         );
@@ -321,7 +321,7 @@ test("an answer that comes before the body ends the connection after it, and is 
       socket.once("data", () => socket.end("HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno"))
     ),
     (target) =>
-      withFront({ proxy: { rules: () => target } }, async ({ dial }) => {
+      withLocalProxy({ proxy: { rules: () => target } }, async ({ dial }) => {
         const raw = await dial(
           `PUT http://web.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999\r\n\r\n${"x".repeat(9_999)}`,
         );
@@ -342,7 +342,7 @@ test("a WebSocket opens by a plain upgrade, and bytes go both ways from then on"
       "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Accept: a\r\n\r\ndown",
     ),
     (target) =>
-      withFront({ proxy: { rules: () => target } }, async ({ dial }) => {
+      withLocalProxy({ proxy: { rules: () => target } }, async ({ dial }) => {
         const raw = await dial(
           "GET http://web.test/ws HTTP/1.1\r\nHost: web.test\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n" +
             "Sec-WebSocket-Key: k\r\n\r\n",
@@ -361,7 +361,7 @@ test("a WebSocket opens by a plain upgrade, and bytes go both ways from then on"
 
 test("a client that goes before its answer is there takes the connection to the target with it", () =>
   withTarget(startSilent(), (target) =>
-    withFront({ proxy: { rules: () => target } }, async ({ dial, proxy }) => {
+    withLocalProxy({ proxy: { rules: () => target } }, async ({ dial, proxy }) => {
       const [ends, resets] = [await dial(GET), await dial(GET)];
       await target.until(() => target.open === 2);
       ends.end();
@@ -376,10 +376,10 @@ test("close({ drain }) lets an answer come, and says that it is the last", () =>
   return withTarget(
     startTarget((socket) => socket.once("data", () => asked.resolve(() => socket.end(OK)))),
     (target) =>
-      withFront({ proxy: { rules: () => target } }, async ({ dial, front }) => {
+      withLocalProxy({ proxy: { rules: () => target } }, async ({ dial, localProxy }) => {
         const raw = await dial(GET);
         const answer = await asked.promise;
-        const closing = front.close({ drain: 10_000 });
+        const closing = localProxy.close({ drain: 10_000 });
         answer();
         assertEquals(await readHead(raw), "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n");
         assertEquals(text(await raw.read(2)), "ok");
@@ -392,9 +392,9 @@ test("close({ drain }) lets an answer come, and says that it is the last", () =>
 
 test("an echo is no answer", () =>
   withTarget(startEcho(), (target) =>
-    withFront({ proxy: { rules: () => target } }, async ({ ask }) => {
+    withLocalProxy({ proxy: { rules: () => target } }, async ({ ask }) => {
       assertMatch(
         await ask(GET),
-        /^HTTP\/1.1 502 Bad Gateway\r\n[^]*\r\n\r\nBad answer: the status line is malformed\n$/,
+        /^HTTP\/1.1 502 Bad Gateway\r\n[^]*\r\n\r\nBad response: the status line is malformed\n$/,
       );
     })));

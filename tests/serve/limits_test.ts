@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
-import { Accepted, Late } from "../../serve/client_conn.ts";
+import { ClientConn, ClientTimeout } from "../../serve/client_conn.ts";
 import { bytes, text } from "../support/contract.ts";
-import { basicOf, readHead, scripted, socksRequest, withFront } from "../support/serve_stage.ts";
+import { basicOf, readHead, scripted, socksRequest, withLocalProxy } from "../support/serve_stage.ts";
 import type { RawClient } from "../support/raw_client.ts";
 import { eventually, freePort } from "../support/real_process.ts";
 import { withTarget } from "../support/stage.ts";
@@ -32,11 +32,11 @@ test("maxClients: the next one is reset, onError is told once, and again after h
       told.push(error.message);
       throw new Error("which is ignored");
     };
-    const front = { target: target.address, maxClients: 2, onError };
-    return withFront({ front }, async ({ dial, proxy }) => {
+    const options = { target: target.address, maxClients: 2, onError };
+    return withLocalProxy({ serve: options }, async ({ dial, proxy }) => {
       for (let round = 1; round <= 2; round++) {
         const served: RawClient[] = [];
-        // the front may still be closing those of the round before
+        // the local proxy may still be closing those of the round before
         const isServed = async () => {
           const raw = await dial("a").catch(() => null);
           const answer = await raw?.read(1).catch(() => raw.finish());
@@ -56,7 +56,7 @@ test("maxClients: the next one is reset, onError is told once, and again after h
 test("maxClients: a client that rests makes room, one that has a tunnel does not", () =>
   withTarget(scripted(GET_SENT, OK), (web) => {
     const rules = { "web.test:80": web, "echo.test:7": "echo" } as const;
-    return withFront({ proxy: { rules }, front: { maxClients: 2 } }, async ({ dial }) => {
+    return withLocalProxy({ proxy: { rules }, serve: { maxClients: 2 } }, async ({ dial }) => {
       const first = await dial(CONNECT);
       await readHead(first);
       const rests = await dial(GET);
@@ -78,7 +78,7 @@ test("idleTimeout: who rests between two requests is hung up on, and its connect
   withTarget(
     scripted(GET_SENT, OK),
     (target) =>
-      withFront({ proxy: { rules: () => target }, front: { idleTimeout: 50 } }, async ({ dial, proxy }) => {
+      withLocalProxy({ proxy: { rules: () => target }, serve: { idleTimeout: 50 } }, async ({ dial, proxy }) => {
         const raw = await dial(GET);
         assertEquals([text((await raw.finish()).bytes), proxy.connections.length], [OK, 1]);
         await target.until(() => target.open === 0);
@@ -96,7 +96,7 @@ for (
     withTarget(
       startSilent(),
       (target) =>
-        withFront({ proxy: { rules: () => target }, front: { idleTimeout: 50 } }, async ({ dial }) => {
+        withLocalProxy({ proxy: { rules: () => target }, serve: { idleTimeout: 50 } }, async ({ dial }) => {
           const raw = await dial(`POST http://web.test/ HTTP/1.1\r\nHost: web.test\r\n${fields}\r\n\r\n${body}`);
           assertMatch(await readHead(raw), /^HTTP\/1.1 408 /);
           await target.until(() => target.open === 0);
@@ -109,7 +109,7 @@ for (
 test("idleTimeout: a tunnel may be silent, and a client that waits for its answer", () =>
   withTarget(scripted(GET_SENT, ""), (slow) => {
     const rules = { "slow.test:80": slow, "web.test:80": slow, "echo.test:7": "echo" } as const;
-    return withFront({ proxy: { rules }, front: { idleTimeout: 50 } }, async ({ dial }) => {
+    return withLocalProxy({ proxy: { rules }, serve: { idleTimeout: 50 } }, async ({ dial }) => {
       const tunnel = await dial(CONNECT);
       await readHead(tunnel);
       const waits = await dial(GET);
@@ -126,22 +126,22 @@ test("idleTimeout: a tunnel may be silent, and a client that waits for its answe
   }));
 
 /** The connection of a client that takes nothing of what it is sent. */
-function stalled(): Accepted {
+function stalled(): ClientConn {
   const socket = new Duplex({ read() {}, write() {}, highWaterMark: 1 });
   Object.assign(socket, { setNoDelay() {} });
-  return new Accepted(socket as unknown as Socket);
+  return new ClientConn(socket as unknown as Socket);
 }
 
 test("a time limit counts while a write is pending", async () => {
   const client = stalled();
-  await assertRejects(() => client.within(20, client.write(bytes("x"))), Late);
+  await assertRejects(() => client.withTimeout(20, client.write(bytes("x"))), ClientTimeout);
   client.close();
 });
 
 const ALICE = { username: "alice", password: "open sesame" };
 
 test("a wrong password is answered after a second, and a missing one at once", () =>
-  withFront({ front: { credentials: ALICE } }, async ({ dial }) => {
+  withLocalProxy({ serve: { credentials: ALICE } }, async ({ dial }) => {
     const begun = performance.now();
     const none = await dial(CONNECT);
     assertMatch(await readHead(none), /^HTTP\/1.1 407 /);
@@ -170,7 +170,7 @@ test("more than 500 fields are a 431, or in an answer a 502", () => {
   return withTarget(
     scripted("GET / HTTP/1.1\r\n", answer),
     (target) =>
-      withFront({ proxy: { rules: () => target } }, async ({ dial, proxy }) => {
+      withLocalProxy({ proxy: { rules: () => target } }, async ({ dial, proxy }) => {
         for (const [fields, status] of [[501, 431], [15_900, 431], [500, 502]] as const) {
           const raw = await dial(request(fields));
           assertMatch(await readHead(raw), new RegExp(`^HTTP/1.1 ${status} `));
@@ -183,15 +183,15 @@ test("more than 500 fields are a 431, or in an answer a 502", () => {
 });
 
 test("next-hop is a string of RFC 8941", () =>
-  withFront({ proxy: { rules: () => ({ rep: 5 }) } }, async ({ ask }) => {
+  withLocalProxy({ proxy: { rules: () => ({ rep: 5 }) } }, async ({ ask }) => {
     assertMatch(await ask('CONNECT a"b;c=d:80 HTTP/1.1\r\n\r\n'), /; next-hop="a\\"b;c=d:80"\r\n/);
   }));
 
 test("a fixed target may be the same port of the proxy's own machine", async () => {
   const port = await freePort();
   const echo = await startEcho();
-  await withFront(
-    { proxy: { rules: () => echo }, front: { port, target: `localhost:${port}` } },
+  await withLocalProxy(
+    { proxy: { rules: () => echo }, serve: { port, target: `localhost:${port}` } },
     async ({ dial, proxy }) => {
       const client = await dial("hello");
       assertEquals(text(await client.read(5)), "hello");
@@ -206,8 +206,8 @@ test("a fixed target may be the same port of the proxy's own machine", async () 
 test("a fixed target that leads back by a name is found out, and onError told", async () => {
   const port = await freePort();
   const told: string[] = [];
-  const front = { port, target: `me.test:${port}`, onError: (error: Error) => void told.push(error.message) };
-  await withFront({ proxy: { rules: () => ({ port }) }, front }, async ({ dial, proxy }) => {
+  const options = { port, target: `me.test:${port}`, onError: (error: Error) => void told.push(error.message) };
+  await withLocalProxy({ proxy: { rules: () => ({ port }) }, serve: options }, async ({ dial, proxy }) => {
     assertEquals((await (await dial("hello")).finish()).ending, "reset");
     await proxy.until(() => proxy.open === 0);
     assert(proxy.connections.length <= 5, `${proxy.connections.length} connections`);
@@ -217,7 +217,7 @@ test("a fixed target that leads back by a name is found out, and onError told", 
 
 test("a name that leads back is a loop for CONNECT and SOCKS5", async () => {
   const port = await freePort();
-  await withFront({ proxy: { rules: () => ({ port }) }, front: { port } }, async ({ ask, dial }) => {
+  await withLocalProxy({ proxy: { rules: () => ({ port }) }, serve: { port } }, async ({ ask, dial }) => {
     assertMatch(await ask(`CONNECT me.test:${port} HTTP/1.1\r\n\r\n`), /^HTTP\/1.1 502 [^]*error=proxy_loop_detected/);
     const socks = await dial(Uint8Array.of(5, 1, 0, ...socksRequest("me.test", port)));
     assertEquals([...await socks.read(4)], [5, 0, 5, 2]);
@@ -230,8 +230,8 @@ test("another server at the same port of another host is no loop", () =>
   withTarget(
     startEcho(),
     (target) =>
-      withFront({ proxy: { rules: () => target }, front: {} }, async ({ dial, front }) => {
-        const raw = await dial(`CONNECT other.test:${front.port} HTTP/1.1\r\n\r\nping`);
+      withLocalProxy({ proxy: { rules: () => target }, serve: {} }, async ({ dial, localProxy }) => {
+        const raw = await dial(`CONNECT other.test:${localProxy.port} HTTP/1.1\r\n\r\nping`);
         assertMatch(await readHead(raw), /^HTTP\/1.1 200 /);
         assertEquals(text(await raw.read(4)), "ping");
         raw.close();
@@ -242,8 +242,8 @@ test("another server at the same port of another host is no loop", () =>
 test("a loop through a proxy that does not say from where it connects ends at maxClients", async () => {
   const port = await freePort();
   const faults = { fault: "bound-domain", length: 3 } as const;
-  const front = { port, target: `me.test:${port}`, maxClients: 10 };
-  await withFront({ proxy: { rules: () => ({ port }), faults }, front }, async ({ dial, proxy }) => {
+  const options = { port, target: `me.test:${port}`, maxClients: 10 };
+  await withLocalProxy({ proxy: { rules: () => ({ port }), faults }, serve: options }, async ({ dial, proxy }) => {
     const raw = await dial("hello");
     await proxy.until(() => proxy.connections.length >= 10);
     raw.close();

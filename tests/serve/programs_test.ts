@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { createServer as createTlsServer } from "node:tls";
 import type { LocalProxy } from "../../serve/mod.ts";
 import { missing, runClient, withDirectory } from "../support/client_program.ts";
-import { type FrontStage, latin1, withFront } from "../support/serve_stage.ts";
+import { latin1, type ServeStage, withLocalProxy } from "../support/serve_stage.ts";
 import { type Page, serveSite, startSite } from "../support/serve_site.ts";
 import { runRecipe } from "../support/recipes.ts";
 import { createTestProxy } from "../../testing/mod.ts";
@@ -22,25 +22,31 @@ const mirror: Page = ({ method, path, fields, body }) => ({
   body: `${method} ${path} ${fields["host"]} ${body.length}`,
 });
 
-// how curl is told of the front, with a password of its own or without
-const curls: Record<string, [front: { credentials?: typeof ALICE }, args: (stage: FrontStage) => string[]]> = {
-  "-x http://": [{}, ({ front }) => ["-x", front.url]],
-  "-p": [{}, ({ front }) => ["-p", "-x", front.url]],
-  "--socks5-hostname": [{}, ({ front }) => ["--socks5-hostname", `127.0.0.1:${front.port}`]],
-  "-x http:// with a password": [{ credentials: ALICE }, ({ front }) => ["-x", front.url, "--proxy-user", USER]],
-  "-p with a password": [{ credentials: ALICE }, ({ front }) => ["-p", "-x", front.url, "--proxy-user", USER]],
+// how curl is told of the local proxy, with a password of its own or without
+const curls: Record<string, [serve: { credentials?: typeof ALICE }, args: (stage: ServeStage) => string[]]> = {
+  "-x http://": [{}, ({ localProxy }) => ["-x", localProxy.url]],
+  "-p": [{}, ({ localProxy }) => ["-p", "-x", localProxy.url]],
+  "--socks5-hostname": [{}, ({ localProxy }) => ["--socks5-hostname", `127.0.0.1:${localProxy.port}`]],
+  "-x http:// with a password": [
+    { credentials: ALICE },
+    ({ localProxy }) => ["-x", localProxy.url, "--proxy-user", USER],
+  ],
+  "-p with a password": [
+    { credentials: ALICE },
+    ({ localProxy }) => ["-p", "-x", localProxy.url, "--proxy-user", USER],
+  ],
   "-p with a password, any scheme": [
     { credentials: ALICE },
-    ({ front }) => ["--proxy-anyauth", "-p", "-x", front.url, "--proxy-user", USER],
+    ({ localProxy }) => ["--proxy-anyauth", "-p", "-x", localProxy.url, "--proxy-user", USER],
   ],
   "--socks5-hostname with a password": [
     { credentials: ALICE },
-    ({ front }) => ["--socks5-hostname", `127.0.0.1:${front.port}`, "--proxy-user", USER],
+    ({ localProxy }) => ["--socks5-hostname", `127.0.0.1:${localProxy.port}`, "--proxy-user", USER],
   ],
-  "HTTP/1.0": [{}, ({ front }) => ["-0", "-x", front.url]],
+  "HTTP/1.0": [{}, ({ localProxy }) => ["-0", "-x", localProxy.url]],
 };
 
-for (const [name, [front, args]] of Object.entries(curls)) {
+for (const [name, [options, args]] of Object.entries(curls)) {
   test(
     `curl ${name}: several requests, with and without a body`,
     () =>
@@ -48,7 +54,7 @@ for (const [name, [front, args]] of Object.entries(curls)) {
         withTarget(
           startSite(mirror),
           (site) =>
-            withFront({ proxy: { rules: { "web.test:80": site } }, front }, async (stage) => {
+            withLocalProxy({ proxy: { rules: { "web.test:80": site } }, serve: options }, async (stage) => {
               writeFileSync(join(directory, "body"), new Uint8Array(2_000_000));
               const common = ["-sS", "-m", "10", "-w", "\\n", ...args(stage)];
               const each = [
@@ -78,11 +84,18 @@ test(
   "curl is told why there is no connection",
   () =>
     withDirectory((directory) =>
-      withFront({ proxy: { rules: () => ({ rep: 5 }) } }, async ({ front }) => {
-        const tunnel = await runClient(directory, "curl", ["-q", "-sS", "-p", "-x", front.url, "http://web.test/"]);
+      withLocalProxy({ proxy: { rules: () => ({ rep: 5 }) } }, async ({ localProxy }) => {
+        const tunnel = await runClient(directory, "curl", [
+          "-q",
+          "-sS",
+          "-p",
+          "-x",
+          localProxy.url,
+          "http://web.test/",
+        ]);
         assertEquals(tunnel.code, 56);
         assertMatch(tunnel.err, /502/);
-        const socks = ["-q", "-sS", "--socks5-hostname", `127.0.0.1:${front.port}`, "http://web.test/"];
+        const socks = ["-q", "-sS", "--socks5-hostname", `127.0.0.1:${localProxy.port}`, "http://web.test/"];
         assertMatch((await runClient(directory, "curl", socks)).err, /\(5\)/);
       })
     ),
@@ -115,19 +128,19 @@ const careless: Record<string, string> = {
 
 for (const [name, answer] of Object.entries(careless)) {
   test(
-    `curl gets the same answer with the front as without: ${name}`,
+    `curl gets the same answer with the local proxy as without: ${name}`,
     () =>
       withDirectory((directory) =>
         withTarget(
           startTarget((socket) => socket.once("data", () => socket.end(latin1(answer)))),
           (target) =>
-            withFront({}, async ({ front }) => {
+            withLocalProxy({}, async ({ localProxy }) => {
               const url = `http://${target.address}/\xe9`;
               const curl = (...args: string[]) =>
                 runClient(directory, "curl", ["-q", "-sS", "-m", "10", "-w", " %{http_code}", ...args, url]);
               const direct = await curl();
               assertMatch(direct.out, /^ok \d{3}$/);
-              assertEquals(await curl("-x", front.url), direct);
+              assertEquals(await curl("-x", localProxy.url), direct);
             }),
         )
       ),
@@ -165,7 +178,7 @@ const gits: Record<string, { scheme: string; args(url: string): string[]; env(ur
   };
 
 for (const [name, { scheme, args, env }] of Object.entries(gits)) {
-  test(`git clones through the front by ${name}`, () =>
+  test(`git clones through the local proxy by ${name}`, () =>
     withDirectory(async (directory) => {
       await makeRepository(directory);
       const tls = scheme === "https" ? await makeCertificate(directory) : undefined;
@@ -173,12 +186,12 @@ for (const [name, { scheme, args, env }] of Object.entries(gits)) {
         const secure = tls && await startSecureSite(tls, files(directory));
         try {
           const rules = { "git.test:80": site, "git.test:443": { port: secure?.port ?? 0 } };
-          await withFront({ proxy: { rules } }, async ({ front, proxy }) => {
-            const clone = [...args(front.url), "clone", "--quiet", `${scheme}://git.test/bare.git`, "clone"];
+          await withLocalProxy({ proxy: { rules } }, async ({ localProxy, proxy }) => {
+            const clone = [...args(localProxy.url), "clone", "--quiet", `${scheme}://git.test/bare.git`, "clone"];
             const { code, err } = await runClient(directory, "git", clone, {
               GIT_CONFIG_NOSYSTEM: "1",
               GIT_SSL_CAINFO: join(directory, "cert.pem"),
-              ...env(front.url),
+              ...env(localProxy.url),
             });
             assertEquals(code, 0, err);
             assertEquals(readdirSync(join(directory, "clone")).sort(), [".git", "file"]);
@@ -211,15 +224,15 @@ test("the example for child processes works with git", () =>
     });
   }), { skip: missing("git") });
 
-// how the runtime's own fetch is told of the front
-const fetches: Record<string, (front: LocalProxy, ca: string) => { init: RequestInit; end?(): void }> = {
-  deno: (front, ca) => {
+// how the runtime's own fetch is told of the local proxy
+const fetches: Record<string, (localProxy: LocalProxy, ca: string) => { init: RequestInit; end?(): void }> = {
+  deno: (localProxy, ca) => {
     const basicAuth = { username: ALICE.username, password: ALICE.password };
-    const client = deno!.createHttpClient({ proxy: { url: front.url, basicAuth }, caCerts: [ca] });
+    const client = deno!.createHttpClient({ proxy: { url: localProxy.url, basicAuth }, caCerts: [ca] });
     return { init: { client } as RequestInit, end: () => client.close() };
   },
-  bun: (front, ca) => {
-    const proxy = front.url.replace("//", `//${ALICE.username}:${encodeURIComponent(ALICE.password)}@`);
+  bun: (localProxy, ca) => {
+    const proxy = localProxy.url.replace("//", `//${ALICE.username}:${encodeURIComponent(ALICE.password)}@`);
     return { init: { proxy, tls: { ca }, keepalive: false } as RequestInit };
   },
 };
@@ -229,36 +242,36 @@ const deno = (globalThis as { Deno?: { createHttpClient(options: unknown): Clien
 const runtime = deno ? "deno" : "Bun" in globalThis ? "bun" : "node";
 
 test(
-  "the runtime's own fetch goes through the front, plain and with TLS",
+  "the runtime's own fetch goes through the local proxy, plain and with TLS",
   () =>
     withSites(({ directory, rules }) =>
-      withFront({ proxy: { rules }, front: { credentials: ALICE } }, async ({ front, proxy }) => {
-        const { init, end } = fetches[runtime]!(front, readFileSync(join(directory, "cert.pem"), "utf8"));
+      withLocalProxy({ proxy: { rules }, serve: { credentials: ALICE } }, async ({ localProxy, proxy }) => {
+        const { init, end } = fetches[runtime]!(localProxy, readFileSync(join(directory, "cert.pem"), "utf8"));
         for (const scheme of ["http", "https"]) {
           const response = await fetch(`${scheme}://git.test/a`, { ...init, method: "POST", body: "body" });
           assertEquals(await response.text(), "POST /a git.test 4");
         }
         assertEquals(proxy.connections.map((it) => it.request!.port), [80, 443]);
         end?.();
-        await front.close();
+        await localProxy.close();
       })
     ),
   { skip: runtime in fetches ? missing("openssl") : "its fetch knows no proxy" },
 );
 
 test(
-  "Node's own fetch goes through the front by HTTP_PROXY and HTTPS_PROXY",
+  "Node's own fetch goes through the local proxy by HTTP_PROXY and HTTPS_PROXY",
   () =>
     withSites(({ directory, rules }) =>
-      withFront({ proxy: { rules } }, async ({ front, proxy }) => {
+      withLocalProxy({ proxy: { rules } }, async ({ localProxy, proxy }) => {
         const code = `for (const scheme of ["http", "https"]) {
         console.log(await (await fetch(scheme + "://git.test/a", { method: "POST", body: "body" })).text());
       }`;
         const { out, err } = await runClient(directory, "node", ["--input-type=module", "-e", code], {
           NODE_USE_ENV_PROXY: "1",
           NODE_EXTRA_CA_CERTS: join(directory, "cert.pem"),
-          HTTP_PROXY: front.url,
-          HTTPS_PROXY: front.url,
+          HTTP_PROXY: localProxy.url,
+          HTTPS_PROXY: localProxy.url,
         });
         assertEquals(out, "POST /a git.test 4\nPOST /a git.test 4\n", err);
         assertEquals(proxy.connections.map((it) => it.request!.port), [80, 443]);

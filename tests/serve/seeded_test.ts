@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { Socks5Agent } from "../../agent/mod.ts";
 import { Socks5Client } from "../../mod.ts";
-import { basicOf, latin1, readHead, socksRequest, withFront } from "../support/serve_stage.ts";
+import { basicOf, latin1, readHead, socksRequest, withLocalProxy } from "../support/serve_stage.ts";
 import { type Chance, seeded } from "../support/seeded.ts";
 import { withProxy, withTarget } from "../support/stage.ts";
 import { startTarget } from "../support/targets.ts";
@@ -118,7 +118,7 @@ seeded(
       socket.on("end", () => socket.end());
     });
     await withTarget(starting, (target) =>
-      withFront({ proxy: { rules: () => target } }, async ({ dial }) => {
+      withLocalProxy({ proxy: { rules: () => target } }, async ({ dial }) => {
         for (let i = 0; i < 400; i++) {
           const frames = Array.from({ length: 1 + chance.below(2) }, () => chance.pick(FRAMES));
           const head = ["POST http://web.test/outer HTTP/1.1", "Host: web.test", ...frames, "", ""].join("\r\n");
@@ -170,33 +170,36 @@ function scene(chance: Chance): Uint8Array {
 }
 
 seeded(
-  "whatever is said to it and however it is left, a front goes on to serve, and nothing stays open",
+  "whatever is said to it and however it is left, a local proxy goes on to serve, and nothing stays open",
   async (chance) => {
     await withTarget(
       startTarget((socket) => socket.on("data", (chunk) => socket.write(chunk)).on("end", () => socket.end())),
       (target) =>
-        withFront({ proxy: { rules: () => target }, front: { headTimeout: 1_000 } }, async ({ dial, front }) => {
-          for (let i = 0; i < 15; i++) {
-            await Promise.all(Array.from({ length: 10 }, async () => {
-              const [said, leaves] = [scene(chance), chance.pick(["end", "close", "reset"] as const)];
-              const raw = await dial(said.subarray(0, chance.below(said.length + 1)));
-              raw[leaves]();
-              await raw.finish();
-            }));
-          }
-          const raw = await dial(`CONNECT web.test:80 HTTP/1.1\r\nHost: web.test\r\n\r\n`);
-          assertMatch(await readHead(raw), /^HTTP\/1.1 200 /);
-          await raw.write(latin1("ping"));
-          assertEquals(await raw.read(4), latin1("ping"));
-          raw.close();
-          assert(front.port > 0);
-        }),
+        withLocalProxy(
+          { proxy: { rules: () => target }, serve: { headTimeout: 1_000 } },
+          async ({ dial, localProxy }) => {
+            for (let i = 0; i < 15; i++) {
+              await Promise.all(Array.from({ length: 10 }, async () => {
+                const [said, leaves] = [scene(chance), chance.pick(["end", "close", "reset"] as const)];
+                const raw = await dial(said.subarray(0, chance.below(said.length + 1)));
+                raw[leaves]();
+                await raw.finish();
+              }));
+            }
+            const raw = await dial(`CONNECT web.test:80 HTTP/1.1\r\nHost: web.test\r\n\r\n`);
+            assertMatch(await readHead(raw), /^HTTP\/1.1 200 /);
+            await raw.write(latin1("ping"));
+            assertEquals(await raw.read(4), latin1("ping"));
+            raw.close();
+            assert(localProxy.port > 0);
+          },
+        ),
     );
   },
 );
 
 seeded(
-  "no answer and no connection of one identity ever serves another, through agents and through a front",
+  "no answer and no connection of one identity ever serves another, through agents and through a local proxy",
   async (chance) => {
     const seen = new WeakMap<object, Set<unknown>>(); // by connection to the target
     const site = createServer(async ({ socket, headers, url }, response) => {
@@ -213,7 +216,7 @@ seeded(
     await withProxy(
       proxy,
       ({ hostname, port }) =>
-        withFront({ proxy, front: { credentials: "forward" } }, async ({ front }) => {
+        withLocalProxy({ proxy, serve: { credentials: "forward" } }, async ({ localProxy }) => {
           const clients = names.map((username) =>
             new Socks5Client({ hostname, port, credentials: { username, password: "x" } })
           );
@@ -233,8 +236,8 @@ seeded(
               }
               const through = { ...headers, Host: "web.test", "Proxy-Authorization": basicOf(who, "x") };
               const to = {
-                host: front.hostname,
-                port: front.port,
+                host: localProxy.hostname,
+                port: localProxy.port,
                 path: `http://web.test${path}`,
                 headers: through,
                 agent: shared,

@@ -1,11 +1,11 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { TargetError } from "../../mod.ts";
-import { failureOf } from "../../serve/error_mapping.ts";
+import { mapError } from "../../serve/error_mapping.ts";
 import { serve } from "../../serve/mod.ts";
 import { socks5Error, type Socks5ErrorCode } from "../../src/errors.ts";
 import { POLICY } from "../../src/proxies/policy.ts";
 import { bytes, text } from "../support/contract.ts";
-import { readHead, socksRequest, withFront } from "../support/serve_stage.ts";
+import { readHead, socksRequest, withLocalProxy } from "../support/serve_stage.ts";
 import { connectRaw } from "../support/raw_client.ts";
 import { withTarget } from "../support/stage.ts";
 import { noIpv6, startEcho } from "../support/targets.ts";
@@ -14,7 +14,7 @@ import { test } from "../support/test.ts";
 const request = (...rest: number[]) => Uint8Array.of(5, 1, 0, 5, ...rest);
 const reply = (rep: number) => [5, 0, 5, rep, 0, 1, 0, 0, 0, 0, 0, 0];
 
-// RFC 1928 sections 3 to 6; the front ends the connection behind its answer, or at once if the client ends before
+// RFC 1928 sections 3 to 6; the local proxy ends the connection behind its answer, or at once if the client ends before
 const hostile: Record<string, [said: Uint8Array, answer: number[]]> = {
   "no method": [Uint8Array.of(5, 0), [5, 0xff]],
   "no method that it takes": [Uint8Array.of(5, 2, 1, 2), [5, 0xff]],
@@ -32,7 +32,7 @@ const hostile: Record<string, [said: Uint8Array, answer: number[]]> = {
 
 for (const [name, [said, answer]] of Object.entries(hostile)) {
   test(`SOCKS5: ${name} is refused`, () =>
-    withFront({}, async ({ dial, proxy }) => {
+    withLocalProxy({}, async ({ dial, proxy }) => {
       const raw = await dial(said);
       assertEquals([...await raw.read(answer.length)], answer);
       raw.end();
@@ -42,7 +42,7 @@ for (const [name, [said, answer]] of Object.entries(hostile)) {
 }
 
 test("SOCKS5: a handshake that is cut off anywhere is hung up on", () =>
-  withFront({}, async ({ dial, proxy }) => {
+  withLocalProxy({}, async ({ dial, proxy }) => {
     const whole = request(1, 0, 3, 3, ...bytes("a.b"), 0, 80);
     for (let length = 1; length < whole.length; length++) {
       const raw = await dial(whole.subarray(0, length));
@@ -55,7 +55,7 @@ test("SOCKS5: a handshake that is cut off anywhere is hung up on", () =>
 test(
   "SOCKS5: names, IPv4 and IPv6 go as what they are",
   () =>
-    withFront({ proxy: { rules: () => ({ rep: 5 }) } }, async ({ dial, proxy }) => {
+    withLocalProxy({ proxy: { rules: () => ({ rep: 5 }) } }, async ({ dial, proxy }) => {
       const v6 = [0x20, 1, 0xd, 0xb8, ...new Array<number>(11).fill(0), 1];
       const addresses = [
         [3, 8, ...bytes("WEB.test")],
@@ -82,8 +82,8 @@ test(
 );
 
 for (const rep of [1, 2, 3, 4, 5, 6, 7, 8, 9, 0xf4, 0xff]) {
-  test(`SOCKS5: REP ${rep} of the proxy is that of the front; over HTTP it is a 502`, () =>
-    withFront({ proxy: { rules: () => ({ rep }) } }, async ({ dial, ask }) => {
+  test(`SOCKS5: REP ${rep} of the proxy is that of the local proxy; over HTTP it is a 502`, () =>
+    withLocalProxy({ proxy: { rules: () => ({ rep }) } }, async ({ dial, ask }) => {
       const raw = await dial(Uint8Array.of(5, 1, 0, ...socksRequest("web.test", 80)));
       assertEquals([...await raw.read(12)], reply(rep));
       raw.end();
@@ -97,7 +97,7 @@ for (const rep of [1, 2, 3, 4, 5, 6, 7, 8, 9, 0xf4, 0xff]) {
 }
 
 test("a connect that takes too long is a 504, and REP 06", () =>
-  withFront({ proxy: { rules: () => "silence" }, client: { timeout: 100 } }, async ({ dial, ask }) => {
+  withLocalProxy({ proxy: { rules: () => "silence" }, client: { timeout: 100 } }, async ({ dial, ask }) => {
     const socks = await dial(Uint8Array.of(5, 1, 0, ...socksRequest("web.test", 80)));
     assertMatch(
       await ask("CONNECT web.test:80 HTTP/1.1\r\n\r\n"),
@@ -109,7 +109,7 @@ test("a connect that takes too long is a 504, and REP 06", () =>
   }));
 
 test("a proxy that is down is a 502, and REP 01; nothing that is said names it", () =>
-  withFront({}, async ({ dial, ask, proxy }) => {
+  withLocalProxy({}, async ({ dial, ask, proxy }) => {
     await proxy.stop();
     const answer = await ask("GET http://web.test/ HTTP/1.1\r\nHost: web.test\r\nConnection: close\r\n\r\n");
     assertMatch(answer, /^HTTP\/1.1 502 [^]*\(SOCKS5_PROXY_UNREACHABLE\)\n$/);
@@ -124,11 +124,11 @@ test("a proxy that is down is a 502, and REP 01; nothing that is said names it",
 const told: Record<Socks5ErrorCode, [status: number, rep: number, type: string, text: RegExp]> = {
   SOCKS5_PROXY_UNREACHABLE: [502, 1, "proxy_internal_error", /^The SOCKS5 proxy was not reached$/],
   SOCKS5_PROXY_HUNG_UP: [502, 1, "proxy_internal_error", /^The SOCKS5 proxy hung up$/],
-  SOCKS5_PROXY_NOT_SOCKS5: [502, 1, "proxy_configuration_error", /in the place of the SOCKS5 proxy is none$/],
+  SOCKS5_PROXY_NOT_SOCKS5: [502, 1, "proxy_configuration_error", /^The SOCKS5 proxy does not speak SOCKS5$/],
   SOCKS5_PROXY_BAD_METHOD: [502, 1, "proxy_internal_error", /^The SOCKS5 proxy answered wrongly$/],
   SOCKS5_PROXY_BAD_REPLY: [502, 1, "proxy_internal_error", /^The SOCKS5 proxy answered wrongly$/],
-  SOCKS5_LOCAL_NOT_PERMITTED: [502, 1, "proxy_configuration_error", /^The front may not open connections$/],
-  SOCKS5_LOCAL_FAILED: [502, 1, "proxy_internal_error", /^The front cannot open a connection$/],
+  SOCKS5_LOCAL_NOT_PERMITTED: [502, 1, "proxy_configuration_error", /^The local proxy may not open connections$/],
+  SOCKS5_LOCAL_FAILED: [502, 1, "proxy_internal_error", /^The local proxy cannot open a connection$/],
   SOCKS5_AUTH_NO_METHOD: [502, 2, "proxy_configuration_error", /^The SOCKS5 proxy wants another authentication$/],
   SOCKS5_AUTH_REFUSED: [502, 2, "proxy_configuration_error", /^The SOCKS5 proxy refused the credentials$/],
   SOCKS5_AUTH_FAILED: [502, 2, "proxy_configuration_error", /^The authentication with the SOCKS5 proxy failed$/],
@@ -161,7 +161,7 @@ const told: Record<Socks5ErrorCode, [status: number, rep: number, type: string, 
   SOCKS5_TLS_FAILED: [502, 1, "tls_protocol_error", /^TLS with the SOCKS5 proxy failed$/],
   SOCKS5_TIMEOUT: [504, 6, "connection_timeout", /^There was no connection in time$/],
   SOCKS5_ATTEMPT_TIMEOUT: [504, 6, "connection_timeout", /^There was no connection in time$/],
-  SOCKS5_CLIENT_CLOSED: [503, 1, "proxy_internal_error", /^The front is closing$/],
+  SOCKS5_CLIENT_CLOSED: [503, 1, "proxy_internal_error", /^The local proxy is closing$/],
   SOCKS5_CONN_CLOSED: [502, 1, "connection_terminated", /^The connection was closed$/],
   SOCKS5_CONN_RESET: [502, 1, "connection_terminated", /^The connection was reset$/],
 };
@@ -169,18 +169,18 @@ const told: Record<Socks5ErrorCode, [status: number, rep: number, type: string, 
 test("every code has a status, a REP, a type of RFC 9209 and a text", async () => {
   let code: Socks5ErrorCode;
   const connect = () => Promise.reject(socks5Error(code, "secret", { phase: "dial" }));
-  await using front = await serve({ connect });
+  await using localProxy = await serve({ connect });
   for (code of Object.keys(POLICY) as Socks5ErrorCode[]) {
     const [status, rep, type, what] = told[code] ?? [];
     assert(what, `${code} is not told`);
-    const http = await connectRaw(front);
+    const http = await connectRaw(localProxy);
     await http.write(bytes("CONNECT web.test:80 HTTP/1.1\r\n\r\n"));
     const [, ...answer] = /^HTTP\/1.1 (\d+) [^]*?error=([a-z_]+)[^]*\r\n\r\n(.*) \((\w+)\)\n$/.exec(
       text((await http.finish()).bytes),
     ) ?? [];
     assertEquals(answer, [String(status), type, answer[2], code]);
     assertMatch(answer[2]!, what);
-    const socks = await connectRaw(front);
+    const socks = await connectRaw(localProxy);
     await socks.write(Uint8Array.of(5, 1, 0, ...socksRequest("web.test", 80)));
     assertEquals([...await socks.read(12)], reply(rep!));
     socks.close();
@@ -190,8 +190,8 @@ test("every code has a status, a REP, a type of RFC 9209 and a text", async () =
 
 test("a REP that the proxy sent is passed on, and of other errors nothing", () => {
   const error = new TargetError("SOCKS5_TARGET_ONION_NOT_FOUND", "message", { phase: "request", rep: 0xf0 });
-  assertEquals(failureOf(error).rep, 0xf0);
-  assertEquals(failureOf(new Error("secret")).text, "The connection failed");
+  assertEquals(mapError(error).rep, 0xf0);
+  assertEquals(mapError(new Error("secret")).text, "The connection failed");
 });
 
 const own = [
@@ -207,15 +207,15 @@ const own = [
 ];
 
 for (const hostname of own) {
-  test(`the front does not connect to itself as ${hostname}`, () =>
-    withFront({}, async ({ ask, dial, front, proxy }) => {
-      const answer = await ask(`CONNECT ${hostname}:${front.port} HTTP/1.1\r\n\r\n`);
+  test(`the local proxy does not connect to itself as ${hostname}`, () =>
+    withLocalProxy({}, async ({ ask, dial, localProxy, proxy }) => {
+      const answer = await ask(`CONNECT ${hostname}:${localProxy.port} HTTP/1.1\r\n\r\n`);
       assertMatch(answer, /^HTTP\/1.1 502 [^]*error=proxy_loop_detected; next-hop="[^"]+"\r\n/);
       assertMatch(
-        await ask(`GET http://${hostname}:${front.port}/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`),
+        await ask(`GET http://${hostname}:${localProxy.port}/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`),
         /^HTTP\/1.1 502 /,
       );
-      const socks = await dial(Uint8Array.of(5, 1, 0, ...socksRequest(hostname, front.port)));
+      const socks = await dial(Uint8Array.of(5, 1, 0, ...socksRequest(hostname, localProxy.port)));
       assertEquals([...await socks.read(12)], reply(2));
       socks.close();
       await socks.finish();
@@ -223,9 +223,9 @@ for (const hostname of own) {
     }));
 }
 
-test("the front connects to another port of loopback", () =>
+test("the local proxy connects to another port of loopback", () =>
   withTarget(startEcho(), (echo) =>
-    withFront({}, async ({ dial }) => {
+    withLocalProxy({}, async ({ dial }) => {
       const raw = await dial(`CONNECT ${echo.address} HTTP/1.1\r\n\r\nping`);
       assertMatch(await readHead(raw), /^HTTP\/1.1 200 /);
       assertEquals(text(await raw.read(4)), "ping");

@@ -4,7 +4,7 @@ import type { Conn, Socks5Conn } from "../../mod.ts";
 import { nodeTransport } from "../../adapters/node/mod.ts";
 import { bytes, readAll, readFull, text } from "../support/contract.ts";
 import { connectRaw } from "../support/raw_client.ts";
-import { socksRequest, withFront } from "../support/serve_stage.ts";
+import { socksRequest, withLocalProxy } from "../support/serve_stage.ts";
 import { withTarget } from "../support/stage.ts";
 import {
   digestOf,
@@ -22,20 +22,20 @@ import { test } from "../support/test.ts";
 const MiB = 2 ** 20;
 
 // the three ways in
-const ways: Record<string, (address: string) => { front?: { target: string }; said: Uint8Array; answer: number }> = {
+const ways: Record<string, (address: string) => { serve?: { target: string }; said: Uint8Array; answer: number }> = {
   CONNECT: (address) => ({ said: bytes(`CONNECT ${address} HTTP/1.1\r\n\r\n`), answer: 39 }),
   SOCKS5: (address) => {
     const [hostname, port] = address.split(":");
     return { said: Uint8Array.of(5, 1, 0, ...socksRequest(hostname!, Number(port))), answer: 12 };
   },
-  "a fixed port": (target) => ({ front: { target }, said: new Uint8Array(), answer: 0 }),
+  "a fixed port": (target) => ({ serve: { target }, said: new Uint8Array(), answer: 0 }),
 };
 
 for (const [way, to] of Object.entries(ways)) {
   test(`${way}: the client's end reaches the target, whose answer comes back`, () =>
     withTarget(startDigest(), (target) => {
       const { said, answer, ...options } = to(target.address);
-      return withFront(options, async ({ dial }) => {
+      return withLocalProxy(options, async ({ dial }) => {
         const raw = await dial(said);
         await raw.read(answer);
         await raw.write(payload(MiB));
@@ -54,8 +54,8 @@ for (const [way, to] of Object.entries(ways)) {
     });
     return withTarget(startsWithEnd, (target) => {
       const { said, answer, ...options } = to(target.address);
-      return withFront(options, async ({ front }) => {
-        const conn = await nodeTransport.connect({ hostname: front.hostname, port: front.port });
+      return withLocalProxy(options, async ({ localProxy }) => {
+        const conn = await nodeTransport.connect({ hostname: localProxy.hostname, port: localProxy.port });
         if (said.length > 0) await conn.write(said);
         await readFull(conn, answer);
         assertEquals(text(await readAll(conn, 100)), "bye");
@@ -70,7 +70,7 @@ for (const [way, to] of Object.entries(ways)) {
   test(`${way}: a reset of the target resets the client`, () =>
     withTarget(startReset(4), (target) => {
       const { said, answer, ...options } = to(target.address);
-      return withFront(options, async ({ dial }) => {
+      return withLocalProxy(options, async ({ dial }) => {
         const raw = await dial(said);
         await raw.read(answer);
         await raw.write(bytes("ping"));
@@ -81,7 +81,7 @@ for (const [way, to] of Object.entries(ways)) {
   test(`${way}: a reset of the client ends the target's connection`, () =>
     withTarget(startSilent(), (target) => {
       const { said, answer, ...options } = to(target.address);
-      return withFront(options, async ({ dial, proxy }) => {
+      return withLocalProxy(options, async ({ dial, proxy }) => {
         const raw = await dial(said);
         await raw.read(answer);
         await target.until(() => target.open === 1);
@@ -95,8 +95,8 @@ for (const [way, to] of Object.entries(ways)) {
   test(`${way}: much goes both ways at once, whole`, () =>
     withTarget(startExchange(4 * MiB), (target) => {
       const { said, answer, ...options } = to(target.address);
-      return withFront(options, async ({ front }) => {
-        const conn = await nodeTransport.connect({ hostname: front.hostname, port: front.port });
+      return withLocalProxy(options, async ({ localProxy }) => {
+        const conn = await nodeTransport.connect({ hostname: localProxy.hostname, port: localProxy.port });
         if (said.length > 0) await conn.write(said);
         await readFull(conn, answer);
         const writing = conn.write(payload(4 * MiB));
@@ -109,7 +109,7 @@ for (const [way, to] of Object.entries(ways)) {
 
   test(`${way}: a client that goes while the connect waits takes it with it`, () => {
     const { said, answer: _, ...options } = to("127.0.0.1:9");
-    return withFront({ proxy: { rules: () => "silence" }, ...options }, async ({ dial, proxy, client }) => {
+    return withLocalProxy({ proxy: { rules: () => "silence" }, ...options }, async ({ dial, proxy, client }) => {
       const raw = await dial(said);
       await proxy.until(() => proxy.connections[0]?.request != null);
       raw.reset();
@@ -123,7 +123,7 @@ for (const [way, to] of Object.entries(ways)) {
 for (const way of ["CONNECT", "SOCKS5"]) {
   test(`${way}: a client that ends while the connect waits is gone`, () => {
     const { said } = ways[way]!("127.0.0.1:9");
-    return withFront({ proxy: { rules: () => "silence" } }, async ({ dial, proxy }) => {
+    return withLocalProxy({ proxy: { rules: () => "silence" } }, async ({ dial, proxy }) => {
       const raw = await dial(said);
       await proxy.until(() => proxy.connections[0]?.request != null);
       raw.end();
@@ -136,7 +136,7 @@ for (const way of ["CONNECT", "SOCKS5"]) {
 for (const way of ["CONNECT", "SOCKS5"]) {
   test(`${way}: a client that ends behind early bytes while the connect waits is gone`, () => {
     const { said } = ways[way]!("127.0.0.1:9");
-    return withFront({ proxy: { rules: () => "silence" } }, async ({ ask, dial, proxy }) => {
+    return withLocalProxy({ proxy: { rules: () => "silence" } }, async ({ ask, dial, proxy }) => {
       const raw = await dial(said);
       await proxy.until(() => proxy.connections[0]?.request != null);
       for (const part of ["early", "bytes"]) {
@@ -154,7 +154,7 @@ test("a fixed port: a client that ends while the connect waits still hears the t
   withTarget(
     startTarget((socket) => socket.on("end", () => socket.end("220 hello\r\n")).resume()),
     (target) =>
-      withFront({ front: { target: target.address } }, async ({ dial }) => {
+      withLocalProxy({ serve: { target: target.address } }, async ({ dial }) => {
         const raw = await dial();
         raw.end();
         assertEquals(text((await raw.finish()).bytes), "220 hello\r\n");
@@ -162,10 +162,10 @@ test("a fixed port: a client that ends while the connect waits still hears the t
   ));
 
 test("close() ends connects that wait", () =>
-  withFront({ proxy: { rules: () => "silence" } }, async ({ dial, proxy, front }) => {
+  withLocalProxy({ proxy: { rules: () => "silence" } }, async ({ dial, proxy, localProxy }) => {
     const raws = await Promise.all(Object.values(ways).slice(0, 2).map((to) => dial(to("127.0.0.1:9").said)));
     await proxy.until(() => proxy.connections.filter((it) => it.request).length === 2);
-    await front.close();
+    await localProxy.close();
     await proxy.until(() => proxy.open === 0);
     for (const raw of raws) await raw.finish();
   }));
@@ -185,17 +185,17 @@ test("close() ends transfers to a client and to a target that take nothing more"
     startSource(LARGE),
     (source) =>
       withTarget(startStalled(), (stalled) =>
-        withFront({}, async ({ front, proxy, client }) => {
+        withLocalProxy({}, async ({ localProxy, proxy, client }) => {
           const conns = [];
           for (const { address } of [source, stalled]) {
-            const conn = await nodeTransport.connect({ hostname: front.hostname, port: front.port });
+            const conn = await nodeTransport.connect({ hostname: localProxy.hostname, port: localProxy.port });
             await conn.write(ways.CONNECT!(address).said);
             await readFull(conn, 39);
             conns.push(conn);
           }
           const writing = conns[1]!.write(payload(LARGE)).then(() => "written", () => "broken");
           await settled(() => proxy.connections[0]!.delivered);
-          await front.close();
+          await localProxy.close();
           assertEquals(await writing, "broken");
           assertEquals(client.stats().inUse, 0);
           for (const conn of conns) conn.close();
@@ -205,11 +205,11 @@ test("close() ends transfers to a client and to a target that take nothing more"
 
 test("64 MiB to a client that reads slowly are not held in between", () =>
   withTarget(startSource(LARGE), (target) =>
-    withFront({}, async ({ front, proxy }) => {
-      const conn = await nodeTransport.connect({ hostname: front.hostname, port: front.port });
+    withLocalProxy({}, async ({ localProxy, proxy }) => {
+      const conn = await nodeTransport.connect({ hostname: localProxy.hostname, port: localProxy.port });
       await conn.write(ways.CONNECT!(target.address).said);
       await readFull(conn, 39);
-      // what the kernel holds between target, proxy, front and client
+      // what the kernel holds between target, proxy, local proxy and client
       const held = await settled(() => proxy.connections[0]!.delivered);
       assert(held < LARGE / 2, `${held} bytes went to a client that reads none`);
       const first = await readFull(conn, 8 * MiB);
@@ -229,8 +229,8 @@ test("64 MiB from a client to a target that reads slowly are not held in between
     socket.on("data", (chunk) => received += chunk.length).on("end", () => socket.end());
   });
   return withTarget(slow, (target) =>
-    withFront({}, async ({ front }) => {
-      const conn = await nodeTransport.connect({ hostname: front.hostname, port: front.port });
+    withLocalProxy({}, async ({ localProxy }) => {
+      const conn = await nodeTransport.connect({ hostname: localProxy.hostname, port: localProxy.port });
       await conn.write(ways.CONNECT!(target.address).said);
       await readFull(conn, 39);
       let taken = 0;
@@ -255,17 +255,20 @@ test("a plain answer of 64 MiB to a client that reads slowly is not held in betw
   const web = startTarget((socket) => {
     socket.once("data", () => socket.write(head, () => socket.write(payload(LARGE)))).on("end", () => socket.end());
   });
-  return withTarget(web, (target) =>
-    withFront({ proxy: { rules: () => target } }, async ({ front, proxy }) => {
-      const conn = await nodeTransport.connect({ hostname: front.hostname, port: front.port });
-      await conn.write(bytes("GET http://web.test/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
-      await readFull(conn, 10);
-      const held = await settled(() => proxy.connections[0]!.delivered);
-      assert(held < LARGE / 2, `${held} bytes went to a client that reads none`);
-      const all = await readAll(conn, 65_536);
-      assertEquals(all.length > LARGE, true);
-      conn.close();
-    }));
+  return withTarget(
+    web,
+    (target) =>
+      withLocalProxy({ proxy: { rules: () => target } }, async ({ localProxy, proxy }) => {
+        const conn = await nodeTransport.connect({ hostname: localProxy.hostname, port: localProxy.port });
+        await conn.write(bytes("GET http://web.test/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+        await readFull(conn, 10);
+        const held = await settled(() => proxy.connections[0]!.delivered);
+        assert(held < LARGE / 2, `${held} bytes went to a client that reads none`);
+        const all = await readAll(conn, 65_536);
+        assertEquals(all.length > LARGE, true);
+        conn.close();
+      }),
+  );
 });
 
 test("an end that comes while the target takes nothing is carried, too", async () => {
@@ -281,8 +284,8 @@ test("an end that comes while the target takes nothing is carried, too", async (
     closeWrite: () => Promise.resolve(ended!.resolve()),
     close: () => void (closed = true),
   };
-  const front = await serve({ connect: () => Promise.resolve(target as Socks5Conn) });
-  const at = { hostname: front.hostname, port: front.port };
+  const localProxy = await serve({ connect: () => Promise.resolve(target as Socks5Conn) });
+  const at = { hostname: localProxy.hostname, port: localProxy.port };
   const raw = await connectRaw(at);
   await raw.write(bytes("CONNECT web.test:80 HTTP/1.1\r\n\r\nbody"));
   await started!.promise;
@@ -294,6 +297,6 @@ test("an end that comes while the target takes nothing is carried, too", async (
   assertEquals(closed, false);
   taken!.resolve();
   assertEquals((await raw.finish()).ending, "end");
-  await front.close();
+  await localProxy.close();
   assertEquals(closed, true);
 });

@@ -1,4 +1,4 @@
-// Run by front_files_test.ts in a process of its own: serves a front until it is killed, and says what it is told.
+// Run by files_test.ts in a process of its own: serves a local proxy until it is killed, and says what it is told.
 import process from "node:process";
 import { serve, type ServeOptions } from "../../serve/mod.ts";
 import { Socks5Client } from "../../mod.ts";
@@ -8,5 +8,5 @@ process.on("SIGINT", () => process.exit());
 const [proxy = "", options = "{}"] = process.argv.slice(2);
 const client = new Socks5Client(proxy, { retry: 0, pool: { maxOpen: Infinity } });
 const onError = (error: Error) => console.log(`told: ${error.message}`);
-const front = await serve(client, { ...JSON.parse(options) as ServeOptions, onError });
-console.log(`port: ${front.port}`);
+const localProxy = await serve(client, { ...JSON.parse(options) as ServeOptions, onError });
+console.log(`port: ${localProxy.port}`);

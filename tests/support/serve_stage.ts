@@ -5,36 +5,36 @@ import { connectRaw, type RawClient } from "./raw_client.ts";
 import { startTarget, type Target } from "./targets.ts";
 import { createTestProxy, type TestProxy, type TestProxyOptions } from "../../testing/mod.ts";
 
-/** What a front is tried with. */
-export interface FrontStage {
-  front: LocalProxy;
+/** What a local proxy is tried with. */
+export interface ServeStage {
+  localProxy: LocalProxy;
   proxy: TestProxy;
   client: Socks5Client;
-  /** Connects to the front and says something. */
+  /** Connects to the local proxy and says something. */
   dial(said?: string | Uint8Array): Promise<RawClient>;
-  /** Connects, says something and gives all that is answered until the front ends. */
+  /** Connects, says something and gives all that is answered until the local proxy ends. */
   ask(said: string | Uint8Array): Promise<string>;
 }
 
-/** Runs `use` with a front of a client of a mock proxy; nothing may be open at the proxy in the end. */
-export async function withFront(
-  options: { proxy?: TestProxyOptions; front?: ServeOptions; client?: Socks5Options },
-  use: (stage: FrontStage) => Promise<void>,
+/** Runs `use` with a local proxy of a client of a mock proxy; nothing may be open at the proxy in the end. */
+export async function withLocalProxy(
+  options: { proxy?: TestProxyOptions; serve?: ServeOptions; client?: Socks5Options },
+  use: (stage: ServeStage) => Promise<void>,
 ): Promise<void> {
   const proxy = await createTestProxy(options.proxy);
   const client = new Socks5Client(proxy.url, { retry: 0, ...options.client });
-  const front = await serve(client, options.front);
+  const localProxy = await serve(client, options.serve);
   const dial = async (said: string | Uint8Array = "") => {
-    const raw = await connectRaw({ hostname: front.hostname, port: front.port });
+    const raw = await connectRaw({ hostname: localProxy.hostname, port: localProxy.port });
     if (said.length > 0) await raw.write(typeof said === "string" ? latin1(said) : said);
     return raw;
   };
   const ask = async (said: string | Uint8Array) => characters((await (await dial(said)).finish()).bytes);
   try {
-    await use({ front, proxy, client, dial, ask });
+    await use({ localProxy, proxy, client, dial, ask });
     await proxy.until(() => proxy.open === 0);
   } finally {
-    await front.close();
+    await localProxy.close();
     await client.close();
     await proxy.close();
   }

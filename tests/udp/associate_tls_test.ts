@@ -38,24 +38,24 @@ for (const [name, transport] of transports) {
   test(`${name}: with TLS to the proxy, 0.0.0.0 is where the proxy was connected, and closing ends it`, async () => {
     await using echo = await startUdpEcho();
     await withProxy({ udp: {}, faults: [unspecified] }, async (proxy) => {
-      const front = await startTls({}, (socket) => {
+      const tlsProxy = await startTls({}, (socket) => {
         const behind = connect(proxy.port, "127.0.0.1");
         socket.pipe(behind).pipe(socket);
         behind.on("error", () => socket.destroy());
         socket.on("close", () => behind.destroy());
       });
       const tls = { caCerts: [certificates().authority.cert] };
-      const client = new Socks5Client({ hostname: "localhost", port: front.port, tls }, { retry: 0, transport });
+      const client = new Socks5Client({ hostname: "localhost", port: tlsProxy.port, tls }, { retry: 0, transport });
       try {
         const association = await client.associate();
         assertEquals(association.relay.hostname, "127.0.0.1");
         await association.send(bytes("in the clear"), echo.address);
         assertEquals(text((await association.receive())!.data), "in the clear");
         association.close();
-        await front.until(() => front.open === 0);
+        await tlsProxy.until(() => tlsProxy.open === 0);
       } finally {
         await client.close();
-        await front.close();
+        await tlsProxy.close();
       }
     });
   });
