@@ -7,7 +7,7 @@ import { basename, join } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { mutations, staleness } from "./mutations/all.mjs";
+import { mutations, patternOf, staleness } from "./mutations/all.mjs";
 import { reachesStd, root, run, runtimes, testArgs } from "./support/tools.mjs";
 
 const TIMEOUT = 120; // seconds, of tests as they are
@@ -93,14 +93,14 @@ function groupOf({ tests, on = "node" }) {
 }
 
 function runTests(tree, tests, names, on = "node", timeout, env) {
-  // each name as it is written
-  const pattern = names.map((name) => name.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")).join("|");
+  const pattern = names.map(patternOf).join("|");
   return run(runtimes[on], [...args[on], ...filters[on](pattern), `./${tests}`], { cwd: tree, timeout, env });
 }
 
-/** How the tests ended that have `name` in their names, by what the runners print. */
+/** How the tests of that name ended, as the runners print it. */
 function resultsOf(output, name) {
-  const lines = output.split("\n").filter((line) => line.includes(name));
+  const pattern = new RegExp(patternOf(name));
+  const lines = output.split("\n").filter((line) => pattern.test(line));
   return lines.map((line) =>
     /^\s*✖ |^\(fail\) |\.\.\. .*FAILED/.test(line)
       ? "failed"

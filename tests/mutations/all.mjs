@@ -20,12 +20,23 @@ import { udp } from "./udp.mjs";
  * @property {string} find What is there now, exactly once.
  * @property {string} replace What to write instead.
  * @property {string} tests The test file.
- * @property {string} name The name of the test that fails then, or a part of it as it is written in the test file.
+ * @property {string} name The name of the test that fails then, or a part of it as it is written in the test file; "…"
+ * stands for what is put in.
  * @property {"node" | "deno" | "bun"} [on] The runtime to run it on; `"node"` if left out.
  */
 
 /** @type {Mutation[]} */
-export const mutations = [...protocol, ...udp, ...agent, ...fetch, ...env, ...cli, ...adapters, ...serve, ...testing];
+export const mutations = [
+  ...protocol,
+  ...udp,
+  ...adapters,
+  ...agent,
+  ...fetch,
+  ...serve,
+  ...env,
+  ...cli,
+  ...testing,
+];
 
 /**
  * Why a mutation cannot be applied to this tree, or `undefined` if it can.
@@ -44,8 +55,15 @@ export function staleness({ promise, file, find, replace, tests, name }, root) {
     const times = source.split(find).length - 1;
     if (times !== 1) return `${file} has this ${times} times, which should be there once:\n${find}`;
     if (find === replace) return "it changes nothing";
-    if (!sources(root, tests).some((text) => text.includes(name))) return `no test of ${tests} has this name:\n${name}`;
+    const texts = sources(root, tests);
+    const isThere = name.split("…").every((part) => texts.some((text) => text.includes(part)));
+    if (!isThere) return `no test of ${tests} has this name:\n${name}`;
   }
+}
+
+/** A pattern for the name of a test as the runtime prints it. */
+export function patternOf(name) {
+  return name.split("…").map((part) => part.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")).join(".*");
 }
 
 /** A test file and what it imports from beside it or from tests/support, where some tests get their names. */
