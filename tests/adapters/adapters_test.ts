@@ -1,21 +1,19 @@
 import { assert, assertEquals, assertInstanceOf, assertLess, assertRejects, assertStrictEquals } from "@std/assert";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { Socket } from "node:net";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
-import { setImmediate as turn, setTimeout as delay } from "node:timers/promises";
+import { setImmediate as turn } from "node:timers/promises";
 import { bunTransport } from "../../adapters/bun/mod.ts";
 import { denoTransport } from "../../adapters/deno/mod.ts";
 import { nodeTransport } from "../../adapters/node/mod.ts";
 import { runtimeTransport } from "../../adapters/runtime.ts";
 import type { Endpoint, OwnedTransport, Transport } from "../../src/transport.ts";
 import { bytes, contract, readFull, text } from "../support/contract.ts";
-import { blackHole, evaluate, listen, type Listener, pairOf } from "../support/peer.ts";
-import { test } from "../support/test.ts";
+import { blackHole, listen, type Listener, pairOf } from "../support/peer.ts";
+import { quick, test } from "../support/test.ts";
+import { startModule } from "../support/child.ts";
 
 const adapters: [name: string, transport: OwnedTransport][] = [["nodeTransport", nodeTransport as OwnedTransport]];
 if ("Deno" in globalThis) adapters.push(["denoTransport", denoTransport as OwnedTransport]);
@@ -239,22 +237,22 @@ for (const [name, transport] of adapters) {
   }, { skip: noProc });
 
   for (const again of [false, true]) {
-    test(`${name}: ${again ? "ref() undoes unref()" : "unref() lets a program end although a read waits"}`, async () => {
-      const server = await listen();
-      const child = spawn(process.execPath, evaluate(program(name, server.endpoint, again)), {
-        stdio: ["ignore", "pipe", "inherit"],
-      });
-      let said = "";
-      child.stdout.on("data", (chunk) => said += chunk);
-      const exited = once(child, "close");
-      const peer = await server.accepted();
-      await peer.received(5);
-      if (again) await delay(200); // the time to end in, were it not for ref()
-      if (again) peer.end();
-      assertEquals((await exited)[0], 0);
-      assertEquals(said, again ? "read null\n" : "");
-      await server.close();
-    });
+    test(
+      `${name}: ${again ? "ref() undoes unref()" : "unref() lets a program end although a read waits"}`,
+      async () => {
+        const server = await listen();
+        const child = startModule(program(name, server.endpoint, again));
+        const peer = await child.meanwhile(server.accepted());
+        if (again) {
+          assertEquals(await child.says(), "alive\n");
+          peer.end();
+        }
+        assertEquals(await child.ended, { code: 0, written: again ? "alive\nread null\n" : "" });
+        assertEquals(text(await peer.received(5)), "hello");
+        await server.close();
+      },
+      { skip: quick },
+    );
   }
 }
 
@@ -303,7 +301,7 @@ class Owner {
 
 /** Waits until the other side has closed all that a server has accepted, and what is still to be accepted. */
 async function gone(server: Listener): Promise<void> {
-  await delay(20);
+  await server.settled();
   for (let i = server.count(); i > 0; i--) {
     await (await server.accepted()).fin().catch(() => {}); // a reset is an end, too
   }
@@ -359,16 +357,18 @@ function keepAliveTimer(port: number): number {
   return kind === "02" ? parseInt(when!, 16) / 100 : 0;
 }
 
-/** A program that has nothing to do but to read. */
+/** A program that has nothing to do but to read; what it says shows that it does not end, whoever waits for it. */
 function program(name: string, to: Endpoint, again: boolean): string {
   const adapter = import.meta.resolve(`../../adapters/${name.replace("Transport", "/mod.ts")}`);
   return `
+    import { setTimeout } from "node:timers";
     import { ${name} } from ${JSON.stringify(adapter)};
     const conn = await ${name}.connect(${JSON.stringify(to)});
     await conn.write(new TextEncoder().encode("hello"));
     conn.read(new Uint8Array(1)).then((n) => { console.log("read " + n); conn.close(); });
     conn.unref();
-    ${again ? "conn.ref();" : ""}`;
+    ${again ? "conn.ref();" : ""}
+    setTimeout(() => console.log("alive"), 50).unref();`;
 }
 
 /** Says hello both ways. */

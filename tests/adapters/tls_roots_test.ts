@@ -6,7 +6,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { promisify } from "node:util";
 import { certificates } from "../support/certificates.ts";
-import { evaluate } from "../support/peer.ts";
+import { evaluate } from "../support/child.ts";
 import { test } from "../support/test.ts";
 import { startTls } from "../support/tls_targets.ts";
 

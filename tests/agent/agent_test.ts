@@ -12,10 +12,10 @@ import { Socks5Agent, type Socks5AgentOptions } from "../../agent/mod.ts";
 import { Socks5Client, Socks5Error } from "../../mod.ts";
 import { certificates } from "../support/certificates.ts";
 import type { TestFault, TestProxyOptions, TestStep } from "../../testing/mod.ts";
-import { eventually } from "../support/real_process.ts";
 import { digestOf, payload, startSilent } from "../support/targets.ts";
 import { test } from "../support/test.ts";
 import { answer, errorOf, response, type Web, withWeb } from "../support/web.ts";
+import { until } from "../support/wait.ts";
 
 const { authority, otherAuthority, ips, stranger, client: clientCertificate } = certificates();
 const kinds = { "http:": get, "https:": getSecure };
@@ -197,7 +197,7 @@ for (const [protocol, get] of Object.entries(kinds)) {
       assertMatch((await errorOf(get(url, { agent }).destroy())).message, /hang up/);
       await proxy.until(() => proxy.open === 0);
       assertEquals(client.stats().inUse, 0);
-      assertEquals(await eventually(() => Object.keys(agent.sockets).length === 0), true);
+      await until(() => Object.keys(agent.sockets).length === 0);
     });
   });
 

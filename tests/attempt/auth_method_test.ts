@@ -15,6 +15,7 @@ import { FramedConn, GSSAPI, gssapi, SIGNED, signed, startMethodProxy } from "..
 import { assertEchoes, failure } from "../support/stage.ts";
 import { test } from "../support/test.ts";
 import { startTls } from "../support/tls_targets.ts";
+import { until } from "../support/wait.ts";
 
 const TARGET = "192.0.2.1:80";
 
@@ -368,7 +369,7 @@ test("a challenge of the proxy is signed and checked by a real server, and warm 
   const { socket } = conn.detach(); // a method that wraps nothing leaves the runtime's own
   const { close, destroy } = socket as { close?(): void; destroy?(): void };
   (close ?? destroy)!.call(socket);
-  while (client.stats().warm === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  await until(() => client.stats().warm === 1);
   assertEquals(proxy.greetings.length, 2);
   const second = await client.connect(TARGET);
   await assertEchoes(second);
@@ -422,7 +423,7 @@ test("sessions that are kept ready, and check(), go through what a method return
   const proxy = await startMethodProxy({ method: GSSAPI });
   const client = new Socks5Client(`socks5h://${proxy.host}`, { methods: [gssapi], pool: { warm: 1 } });
   (await client.connect(TARGET)).close();
-  while (client.stats().warm === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  await until(() => client.stats().warm === 1);
   const events = proxy.greetings.length;
   const conn = await client.connect(TARGET);
   await assertEchoes(conn);

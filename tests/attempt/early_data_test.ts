@@ -13,11 +13,11 @@ import type { FakeConn, Script } from "../support/fake.ts";
 import { fakeProxies, stream } from "../support/fake_stream.ts";
 import type * as testing from "../../testing/mod.ts";
 import type { TestFault } from "../../testing/mod.ts";
-import { evaluate } from "../support/peer.ts";
-import { eventually } from "../support/real_process.ts";
+import { evaluate } from "../support/child.ts";
 import { failure, TRANSPORTS, withProxy, withTarget } from "../support/stage.ts";
 import * as targets from "../support/targets.ts";
 import { test } from "../support/test.ts";
+import { until } from "../support/wait.ts";
 
 const TARGET = "example.test:80";
 const EARLY = bytes("early");
@@ -171,7 +171,7 @@ for (const [via, options] of Object.entries(TRANSPORTS)) {
         withMock({}, { ...options, pool: { warm: 1 } }, async ({ proxy, client }) => {
           (await client.connect(echo.address)).close();
           await proxy.until(() => proxy.connections[1]?.step === "negotiate");
-          assert(await eventually(() => client.stats().warm === 1));
+          await until(() => client.stats().warm === 1);
           const conn = await client.connect(echo.address, { data: EARLY });
           assertEquals(text(await readFull(conn, 5)), "early");
           const { received } = proxy.connections[1]!;
@@ -383,7 +383,7 @@ test("a session that ended long ago in the kernel, of which the runtime has not 
       const events: Socks5Event[] = [];
       const client = new Socks5Client(far.url, { pool: { warm: 1 }, onEvent: (event) => events.push(event) });
       (await client.connect(far.target)).close();
-      assert(await eventually(() => client.stats().warm === 1));
+      await until(() => client.stats().warm === 1);
       events.length = 0;
       far.restart();
       assertEquals(client.stats().warm, 1, "nobody has been told");

@@ -15,10 +15,10 @@ import type { FakeConn, Script } from "../support/fake.ts";
 import { fakeProxies, stream } from "../support/fake_stream.ts";
 import type * as testing from "../../testing/mod.ts";
 import type { TestFault, TestFaults } from "../../testing/mod.ts";
-import { eventually } from "../support/real_process.ts";
 import { assertEchoes, failure, TRANSPORTS, withProxy, withTarget } from "../support/stage.ts";
 import { startEcho, type Target } from "../support/targets.ts";
 import { test } from "../support/test.ts";
+import { until } from "../support/wait.ts";
 
 const ALICE = { username: "alice", password: "secret" };
 const BOB = { username: "bob", password: "hunter2" };
@@ -551,7 +551,7 @@ test("data after a fallback leaves once, with the request", () =>
 test("a session is spent in place of one write, and filled in sequence", () =>
   withMock({ credentials: ALICE }, { pool: { warm: 1 } }, async ({ proxy, echo, client }) => {
     (await client.connect(echo.address)).close();
-    assert(await eventually(() => client.stats().warm === 1));
+    await until(() => client.stats().warm === 1);
     const conn = await client.connect(echo.address);
     await assertEchoes(conn);
     conn.close();

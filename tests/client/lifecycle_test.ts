@@ -17,7 +17,7 @@ import { plan } from "../../src/config/arguments_of.ts";
 import type { Transport } from "../../src/transport.ts";
 import { withClock } from "../support/clock.ts";
 import { type FakeConn, FakeTransport, socks5 } from "../support/fake.ts";
-import { evaluate } from "../support/peer.ts";
+import { evaluate } from "../support/child.ts";
 import { withProxy } from "../support/stage.ts";
 import { test } from "../support/test.ts";
 

@@ -1,11 +1,8 @@
 import { assertEquals } from "@std/assert";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import process from "node:process";
 import { Socks5Client } from "../../mod.ts";
-import { evaluate } from "../support/peer.ts";
 import { withEcho, withProxy } from "../support/stage.ts";
 import { test } from "../support/test.ts";
+import { startModule } from "../support/child.ts";
 
 const ALICE = { username: "alice", password: "secret" };
 const MOD = JSON.stringify(new URL("../../mod.ts", import.meta.url).href);
@@ -28,7 +25,7 @@ test("a client that is never used starts no timer and dials nothing", async () =
 });
 
 test("importing the library opens nothing and says nothing, and neither does an unused client", async () => {
-  const { code, written } = await program(`
+  const { code, written } = await startModule(`
     import { readdirSync, readlinkSync } from "node:fs";
     const sockets = () => {
       try {
@@ -42,7 +39,7 @@ test("importing the library opens nothing and says nothing, and neither does an 
     const { Socks5Client } = await import(${MOD});
     new Socks5Client("socks5h://user:password@127.0.0.1:1").stats();
     if (sockets() !== before) throw new Error("a socket was opened");
-  `);
+  `).ended;
   assertEquals([code, written], [0, ""]);
 });
 
@@ -52,7 +49,7 @@ test("nothing is written to stdout or stderr, whatever happens", () =>
     (http) =>
       withProxy({ faults: { fault: "silence", at: "negotiate" } }, (silent) =>
         withEcho({ credentials: ALICE }, async (proxy, echo) => {
-          const { code, written } = await program(`
+          const { code, written } = await startModule(`
           import { Socks5Client } from ${MOD};
           const settled = (promises) => Promise.allSettled(promises);
           const target = ${JSON.stringify(echo.address)};
@@ -80,16 +77,7 @@ test("nothing is written to stdout or stderr, whatever happens", () =>
           const closed = late.connect(target).catch(() => {});
           await settled([client.close(), bad.close(), late.close()]);
           await settled([reading, closed, held.write(new Uint8Array(1)), client.connect(target)]);
-        `);
+        `).ended;
           assertEquals([code, written], [0, ""]);
         })),
   ));
-
-/** Runs a module with the running runtime, to its end; gives what it wrote to stdout and stderr. */
-async function program(code: string): Promise<{ code: number | null; written: string }> {
-  const child = spawn(process.execPath, evaluate(code), { stdio: ["ignore", "pipe", "pipe"] });
-  let written = "";
-  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => written += chunk);
-  const [exit] = await once(child, "close");
-  return { code: exit, written };
-}

@@ -15,9 +15,10 @@ import { createTestProxy } from "../../testing/mod.ts";
 import { certificates } from "../support/certificates.ts";
 import { causeOf, withFetch } from "../support/fetch_stage.ts";
 import { type Answer, startWeb } from "../support/fetch_web.ts";
-import { evaluate } from "../support/peer.ts";
+import { evaluate } from "../support/child.ts";
 import { startTarget } from "../support/targets.ts";
 import { test } from "../support/test.ts";
+import { atRest } from "../support/wait.ts";
 
 const MIB = 2 ** 20;
 const run = promisify(execFile);
@@ -151,7 +152,7 @@ test("what is uploaded waits for the target, and what is downloaded for its read
     const up = fetch("http://a.test/", { method: "POST", body, signal: abort.signal, ...half }).catch((error) => error);
     await web.until(() => web.seen.length === 1);
     const response = await fetch("http://a.test/");
-    await rested(() => pulled + written);
+    await atRest(() => pulled + written);
     assertLess(pulled, 64 * MIB);
     assertLess(written, 64 * MIB);
     await response.body!.cancel();
@@ -160,14 +161,6 @@ test("what is uploaded waits for the target, and what is downloaded for its read
     posted!.destroy();
   });
 });
-
-/** Waits until a count rests for a while. */
-async function rested(count: () => number): Promise<void> {
-  for (let before = -1; before !== count();) {
-    before = count();
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
-}
 
 for (const length of [3, 5]) {
   test(`a stream with ${length} bytes is no body of Content-Length 4`, async () => {

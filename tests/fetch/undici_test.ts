@@ -7,6 +7,7 @@ import { withFetch } from "../support/fetch_stage.ts";
 import { runRecipe } from "../support/recipes.ts";
 import { test } from "../support/test.ts";
 import type { Answer } from "../support/fetch_web.ts";
+import { setImmediate as turn } from "node:timers/promises";
 
 /** What of undici is used. */
 interface Undici {
@@ -43,9 +44,9 @@ for (const version of [6, 7, 8]) {
       const dispatcher = new Agent({ connect: createConnector(client) });
       for (let i = 0; i < 3; i++) {
         assertEquals(await (await fetch("http://a.test:81/", { dispatcher })).text(), "hello");
-        await settled();
+        await seen();
         assertEquals(await (await request("http://a.test:81/", { dispatcher })).body.text(), "hello");
-        await settled();
+        await seen();
       }
       assertEquals(web.seen.map(({ connection }) => connection), [0, 0, 0, 0, 0, 0]);
       assertEquals(proxy.connections.map(({ request }) => `${request?.hostname}:${request?.port}`), ["a.test:81"]);
@@ -168,8 +169,8 @@ test("createConnector() refuses what are no options, and Bun", () => {
 });
 
 /** Lets undici see that a connection is free, for which it waits a turn. */
-function settled(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 10));
+async function seen(): Promise<void> {
+  for (let i = 0; i < 2; i++) await turn();
 }
 
 /** The error of the socket, which is that of a request and the cause of what a fetch is rejected with. */

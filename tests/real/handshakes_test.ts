@@ -1,7 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { runtimeTransport } from "../../adapters/runtime.ts";
 import {
-  type Conn,
   type Socks5Client,
   type Socks5ErrorCode,
   type Socks5Event,
@@ -11,13 +10,13 @@ import {
   type Transport,
 } from "../../mod.ts";
 import { bytes, readAll, readFull, text } from "../support/contract.ts";
-import { eventually } from "../support/real_process.ts";
 import type { RealProgram, RealProxy } from "../support/real_program.ts";
 import { withClient, withRealProxy } from "../support/real_stage.ts";
 import * as real from "../support/real_proxies.ts";
 import { assertEchoes } from "../support/stage.ts";
 import * as targets from "../support/targets.ts";
 import { test } from "../support/test.ts";
+import { until } from "../support/wait.ts";
 
 interface Kind {
   program: RealProgram;
@@ -165,7 +164,7 @@ for (const { program, refused, pipelines, carriesData } of kinds) {
       const conn = await client.connect(echo.address, { data: EARLY, timeout: 5_000 });
       const { writes } = dials[1]!;
       assertEquals(writes.at(-1), 10 + EARLY.length, "one write with the request");
-      await settledWrite(conn);
+      await conn.write(bytes("later")); // in a segment of its own, behind data that may be lost
       assertEquals(text(await readFull(conn, carriesData ? 10 : 5)), carriesData ? "earlylater" : "later");
       conn.close();
     });
@@ -197,7 +196,7 @@ for (const { program, refused, pipelines, carriesData } of kinds) {
     const echo = await start(targets.startEcho());
     (await client.connect(echo.address)).close();
     const conn = await client.connect(echo.address, { data: EARLY, timeout: 5_000 });
-    await settledWrite(conn);
+    await conn.write(bytes("later")); // in a segment of its own, behind data that may be lost
     const whole = pipelines || carriesData;
     assertEquals(text(await readFull(conn, whole ? 10 : 5)), whole ? "earlylater" : "later");
     conn.close();
@@ -280,17 +279,12 @@ testWith(real.microsocks, "keeps sessions behind another proxy", warm(1), async 
 
 const types = (events: Socks5Event[]) => events.map((it) => "attempt" in it ? `${it.type} ${it.attempt}` : it.type);
 
-/** Writes what belongs into a segment of its own, behind data that may be lost. */
-async function settledWrite(conn: Conn): Promise<void> {
-  await conn.write(bytes("later"));
-}
-
 function warm(sessions: number, maxOpen = 100): Socks5Options {
   return { pool: { warm: sessions, maxOpen } };
 }
 
 async function ready(client: Socks5Client, sessions: number): Promise<void> {
-  assert(await eventually(() => client.stats().warm === sessions), JSON.stringify(client.stats()));
+  await until(() => client.stats().warm === sessions, () => JSON.stringify(client.stats()));
 }
 
 /** A connection to the proxy: the length of each write on it. */

@@ -9,6 +9,7 @@ import { withClient, withRealProxy } from "../support/real_stage.ts";
 import { failure, withProxy } from "../support/stage.ts";
 import { HOSTILE_NAMES } from "../support/hostile_names.ts";
 import { test } from "../support/test.ts";
+import { until } from "../support/wait.ts";
 
 type Bound = { address: { hostname: string; port: number } };
 
@@ -137,7 +138,7 @@ test("bind() fails over as connect() does, and spends a session that is ready", 
   await withBinder({}, async (client, proxy) => {
     (await client.connect(`127.0.0.1:${proxy.port}`)).close();
     await proxy.until(() => proxy.connections.some((it) => it.step === "negotiate" && it.open));
-    while (client.stats().warm === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    await until(() => client.stats().warm === 1);
     const before = proxy.connections.length;
     const binding = await client.bind(PEER);
     assertEquals(proxy.connections.slice(0, before).filter((it) => it.request?.cmd === 2).length, 1);

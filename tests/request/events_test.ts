@@ -56,7 +56,7 @@ const refuses = (rep: number): Script => {
 
 const stillOpen = ({ conns }: FakeTransport) => conns.filter((conn) => !conn.closed && !conn.detached).length;
 
-const settled = (promise: Promise<unknown>) => promise.then(() => null, (error: unknown) => error);
+const errorOf = (promise: Promise<unknown>) => promise.then(() => null, (error: unknown) => error);
 
 test("a connect tells of its attempt, its tunnel and its end, with one id", async () => {
   const { client, events, told } = setUp();
@@ -70,7 +70,7 @@ test("attempts count through failover and rounds, and each failure says what is 
     const { client, told } = setUp({ a: refused(), b: hangsUp, c: refuses(4) }, {
       retry: { retries: 1, minDelay: 10 },
     });
-    assertEquals(((await clock.settle(settled(client.connect(TARGET)))) as Error).name, "TargetError");
+    assertEquals(((await clock.settle(errorOf(client.connect(TARGET)))) as Error).name, "TargetError");
     assertEquals(told(), [
       "1 attempt a 1",
       "1 failed a 1 SOCKS5_PROXY_UNREACHABLE failover",
@@ -88,7 +88,7 @@ test("attempts count through failover and rounds, and each failure says what is 
 test("the delay of a failure is the pause until the next attempt, and 0 if there is none", () =>
   withClock(async (clock) => {
     const { client, events } = setUp({ a: refused(), b: hangsUp }, { retry: { retries: 4, minDelay: 100 } });
-    await clock.settle(settled(client.connect(TARGET)));
+    await clock.settle(errorOf(client.connect(TARGET)));
     assertEquals(events.length, 20);
     for (const [i, event] of events.entries()) {
       if (event.type !== "failed") continue;
@@ -151,14 +151,14 @@ test("a reused tunnel is told without an attempt, and its end under the id of it
 test("wrong arguments, an abort, a wait without a place and a closed client tell nothing more", () =>
   withClock(async (clock) => {
     const { client, transport, told } = setUp({ a: socks5() }, { pool: { maxOpen: 1 } });
-    await settled(client.connect("no port"));
-    await settled(client.connect(TARGET, { signal: AbortSignal.abort(REASON) }));
+    await errorOf(client.connect("no port"));
+    await errorOf(client.connect(TARGET, { signal: AbortSignal.abort(REASON) }));
     const conn = await clock.settle(client.connect(TARGET));
-    const waiting = settled(client.connect(TARGET, { timeout: 10 }));
+    const waiting = errorOf(client.connect(TARGET, { timeout: 10 }));
     await clock.tick(20);
     assertEquals((await waiting as Error).name, "TimeoutError");
     const controller = new AbortController();
-    const leaving = settled(client.connect(TARGET, { signal: controller.signal }));
+    const leaving = errorOf(client.connect(TARGET, { signal: controller.signal }));
     controller.abort(REASON);
     assertStrictEquals(await leaving, REASON);
     const [id] = told();
@@ -166,12 +166,12 @@ test("wrong arguments, an abort, a wait without a place and a closed client tell
     told();
     transport.onConnect = () => new Promise(() => {});
     const aborted = new AbortController();
-    const dialling = settled(client.connect(TARGET, { signal: aborted.signal }));
+    const dialling = errorOf(client.connect(TARGET, { signal: aborted.signal }));
     await clock.tick(1);
     aborted.abort(REASON);
     assertStrictEquals(await dialling, REASON);
     await client.close();
-    await settled(client.connect(TARGET));
+    await errorOf(client.connect(TARGET));
     const [attempt, ...rest] = told();
     assert(id!.endsWith(" attempt a 1") && attempt!.endsWith(" attempt a 1"));
     assertEquals(rest, []);
@@ -181,14 +181,14 @@ test("timeouts and close() are told as failures with nothing next", () =>
   withClock(async (clock) => {
     const silent: Script = () => {};
     const { client, told } = setUp({ a: silent, b: silent }, { timeout: 700, attemptTimeout: 500 });
-    await clock.settle(settled(client.connect(TARGET)));
+    await clock.settle(errorOf(client.connect(TARGET)));
     assertEquals(told(), [
       "1 attempt a 1",
       "1 failed a 1 SOCKS5_ATTEMPT_TIMEOUT failover",
       "1 attempt b 2",
       "1 failed b 2 SOCKS5_TIMEOUT ",
     ]);
-    const closing = settled(client.connect(TARGET));
+    const closing = errorOf(client.connect(TARGET));
     await clock.tick(1);
     await client.close();
     await closing;
@@ -225,7 +225,7 @@ const ENDS: Record<string, {
     reason: "peer",
     act: async (conn, fake) => {
       fake.reset();
-      await settled(conn.read(new Uint8Array(1)));
+      await errorOf(conn.read(new Uint8Array(1)));
     },
   },
   "its peer ends it while idle": { reason: "peer", act: (conn, fake) => (conn.release(), fake.end()) },
@@ -255,7 +255,7 @@ const ENDS: Record<string, {
     options: { pool: { maxOpen: 1 } },
     act: async (conn, _fake, client) => {
       conn.release();
-      await settled(client.connect("other.test:80", { signal: AbortSignal.timeout(0) }));
+      await errorOf(client.connect("other.test:80", { signal: AbortSignal.timeout(0) }));
     },
   },
   "the client closes while it is in use": { reason: "client", act: (_conn, _fake, client) => client.close() },
@@ -337,7 +337,7 @@ test("a listener that closes the client ends the connect that tells it, without 
       const { client, transport, told } = setUp({ a: hangsUp, b: socks5() }, {
         onEvent: (event) => event.type === type && void client.close(),
       });
-      const error = await clock.settle(settled(client.connect(TARGET)));
+      const error = await clock.settle(errorOf(client.connect(TARGET)));
       assertEquals((error as { code?: string }).code, "SOCKS5_CLIENT_CLOSED");
       assertEquals([transport.conns.length, transport.open], [type === "attempt" ? 0 : 1, 0]);
       assertEquals(told().filter((line) => line.includes("attempt")), ["1 attempt a 1"]);
@@ -353,7 +353,7 @@ test("a listener that aborts the connect after a failure stops it: nothing more 
         retry,
         onEvent: ({ type }) => type === "failed" && controller.abort(REASON),
       });
-      assertStrictEquals(await clock.settle(settled(client.connect(TARGET, { signal: controller.signal }))), REASON);
+      assertStrictEquals(await clock.settle(errorOf(client.connect(TARGET, { signal: controller.signal }))), REASON);
       assertEquals([told().length, transport.conns.length, transport.open], [2, 1, 0]);
     }
   }));

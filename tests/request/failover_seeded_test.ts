@@ -1,8 +1,8 @@
 import { assert } from "@std/assert";
 import { type Credentials, Socks5Client } from "../../mod.ts";
 import { createTestProxy, type TestFaults } from "../../testing/mod.ts";
-import { eventually } from "../support/real_process.ts";
 import { seeded } from "../support/seeded.ts";
+import { until } from "../support/wait.ts";
 
 const FAULTS: TestFaults[] = [
   undefined,
@@ -57,7 +57,7 @@ seeded(
         Array.from({ length: 2 }, async () => (await client.connect("web.test:80", tell).catch(() => {}))?.close()),
       );
       await client.close();
-      assert(await eventually(() => proxies.every(({ open }) => open === 0)));
+      await until(() => proxies.every(({ open }) => open === 0));
       for (const [i, { connections }] of proxies.entries()) {
         for (const { received } of connections.slice(looked[i])) {
           const said = new TextDecoder("latin1").decode(Uint8Array.from(received.flatMap((it) => [...it])));

@@ -1,4 +1,3 @@
-import { assert } from "@std/assert";
 import {
   type ConnectOptions,
   type PoolOptions,
@@ -10,9 +9,9 @@ import type { Clock } from "../support/clock.ts";
 import type { FakeConn, Script } from "../support/fake.ts";
 import { type FakeProxies, fakeProxies, type Message, stream } from "../support/fake_stream.ts";
 import type * as testing from "../../testing/mod.ts";
-import { eventually } from "../support/real_process.ts";
 import { withProxy, withTarget } from "../support/stage.ts";
 import { startEcho, type Target } from "../support/targets.ts";
+import { until } from "../support/wait.ts";
 
 const TARGET = "example.test:80";
 
@@ -87,7 +86,7 @@ export async function withWarm(
 
 /** Waits until so many sessions are there. */
 export async function ready(client: Socks5Client, sessions = 1): Promise<void> {
-  assert(await eventually(() => client.stats().warm === sessions), `${JSON.stringify(client.stats())}`);
+  await until(() => client.stats().warm === sessions, () => JSON.stringify(client.stats()));
 }
 
 export function requestTo(port: number): Uint8Array {

@@ -169,3 +169,15 @@ test("close() ends a connect that is on a session", () =>
     assertEquals([error.code, error.phase], ["SOCKS5_CLIENT_CLOSED", "request"]);
     assertEquals(transport.open, 0);
   }));
+
+test("a client with sessions keeps no connection and no timer behind after close()", () =>
+  withClock(async (clock) => {
+    for (const moment of [0, 100, 5_000, 19_000, 61_000]) {
+      const { client, transport } = await filled(clock, { warm: 2 });
+      await clock.pass(moment);
+      await clock.settle(client.close());
+      await client.close();
+      assertEquals(transport.open, 0);
+      assert(!clock.next(), "a timer is left");
+    }
+  }));

@@ -9,8 +9,8 @@ import { Watch } from "../../testing/changes.ts";
 import { text } from "../support/contract.ts";
 import { readHead } from "../support/serve_stage.ts";
 import { connectRaw, type RawClient } from "../support/raw_client.ts";
-import { eventually } from "../support/real_process.ts";
 import { test } from "../support/test.ts";
+import { until } from "../support/wait.ts";
 
 const FILES = 120;
 const CLIENTS = 400;
@@ -95,9 +95,9 @@ for (const [name, said] of [["say nothing", ""], ["want a tunnel", CONNECT]] as 
       withFewFiles({ headTimeout: 60_000 }, async (stage) => {
         assert(await serves(stage));
         const clients = await dialMany(stage, said);
-        assert(await eventually(() => stage.files() >= FILES - 2), `${stage.files()} files`);
+        await until(() => stage.files() >= FILES - 2, () => `${stage.files()} files`);
         await closeAll(clients);
-        assert(await eventually(() => serves(stage)), stage.out());
+        await until(() => serves(stage), () => stage.out());
       }),
     { skip },
   );

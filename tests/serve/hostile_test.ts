@@ -2,10 +2,10 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { nodeTransport } from "../../adapters/node/mod.ts";
 import { readAll, text } from "../support/contract.ts";
 import { latin1, readHead, scripted, withLocalProxy } from "../support/serve_stage.ts";
-import { eventually } from "../support/real_process.ts";
 import { withTarget } from "../support/stage.ts";
 import { startTarget } from "../support/targets.ts";
 import { test } from "../support/test.ts";
+import { until } from "../support/wait.ts";
 
 const H = "Host: web.test\r\n";
 const post = (fields: string, body = "") => `POST http://web.test/ HTTP/1.1\r\n${H}${fields}\r\n${body}`;
@@ -166,7 +166,7 @@ test("a client that ends within a body is gone, and its request with it", () =>
     (target) =>
       withLocalProxy({ proxy: { rules: () => target } }, async ({ dial }) => {
         const raw = await dial(post("Content-Length: 5\r\n", "abc"));
-        assert(await eventually(() => target.received.endsWith("abc")));
+        await until(() => target.received.endsWith("abc"));
         raw.end();
         await target.until(() => target.open === 0);
         await raw.finish();

@@ -5,10 +5,11 @@ import { ClientConn, ClientTimeout } from "../../serve/client_conn.ts";
 import { bytes, text } from "../support/contract.ts";
 import { basicOf, readHead, scripted, socksRequest, withLocalProxy } from "../support/serve_stage.ts";
 import type { RawClient } from "../support/raw_client.ts";
-import { eventually, freePort } from "../support/real_process.ts";
+import { freePort } from "../support/real_process.ts";
 import { withTarget } from "../support/stage.ts";
 import { startEcho, startSilent } from "../support/targets.ts";
 import { test } from "../support/test.ts";
+import { until } from "../support/wait.ts";
 
 const GET = "GET http://web.test/ HTTP/1.1\r\nHost: web.test\r\n\r\n";
 const GET_SENT = "GET / HTTP/1.1\r\nHost: web.test\r\n\r\n";
@@ -42,7 +43,7 @@ test("maxClients: the next one is reset, onError is told once, and again after h
           const answer = await raw?.read(1).catch(() => raw.finish());
           return answer instanceof Uint8Array && served.push(raw!) === 2;
         };
-        assert(await eventually(isServed));
+        await until(isServed);
         for (let i = 0; i < 2; i++) assertEquals(await endingOf(dial("x")), "reset");
         assertEquals(told.length, round);
         assertEquals(told[0], "There are 2 clients, which is maxClients: further ones are refused");
@@ -113,7 +114,7 @@ test("idleTimeout: a tunnel may be silent, and a client that waits for its answe
       const tunnel = await dial(CONNECT);
       await readHead(tunnel);
       const waits = await dial(GET);
-      assert(await eventually(() => slow.received === GET_SENT));
+      await until(() => slow.received === GET_SENT);
       const rests = await dial();
       await rests.write(bytes("GET http://web.test/ HTTP/1.1\r\n"));
       await rests.until(1); // as long as idleTimeout after the others

@@ -18,6 +18,7 @@ import {
   startTarget,
 } from "../support/targets.ts";
 import { test } from "../support/test.ts";
+import { atRest } from "../support/wait.ts";
 
 const MiB = 2 ** 20;
 
@@ -170,14 +171,6 @@ test("close() ends connects that wait", () =>
     for (const raw of raws) await raw.finish();
   }));
 
-/** The value, once it has not changed for a fifth of a second. */
-async function settled(value: () => number): Promise<number> {
-  for (let before = -1, now = value();; before = now, now = value()) {
-    if (now === before && now > 0) return now;
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
-}
-
 const LARGE = 64 * MiB;
 
 test("close() ends transfers to a client and to a target that take nothing more", () =>
@@ -194,7 +187,7 @@ test("close() ends transfers to a client and to a target that take nothing more"
             conns.push(conn);
           }
           const writing = conns[1]!.write(payload(LARGE)).then(() => "written", () => "broken");
-          await settled(() => proxy.connections[0]!.delivered);
+          await atRest(() => proxy.connections[0]!.delivered);
           await localProxy.close();
           assertEquals(await writing, "broken");
           assertEquals(client.stats().inUse, 0);
@@ -210,10 +203,10 @@ test("64 MiB to a client that reads slowly are not held in between", () =>
       await conn.write(ways.CONNECT!(target.address).said);
       await readFull(conn, 39);
       // what the kernel holds between target, proxy, local proxy and client
-      const held = await settled(() => proxy.connections[0]!.delivered);
+      const held = await atRest(() => proxy.connections[0]!.delivered);
       assert(held < LARGE / 2, `${held} bytes went to a client that reads none`);
       const first = await readFull(conn, 8 * MiB);
-      const then = await settled(() => proxy.connections[0]!.delivered);
+      const then = await atRest(() => proxy.connections[0]!.delivered);
       assert(then < 8 * MiB + LARGE / 2, `${then} bytes went to a client that has read 8 MiB`);
       const rest = await readAll(conn, 65_536);
       assertEquals(first.length + rest.length, LARGE);
@@ -240,7 +233,7 @@ test("64 MiB from a client to a target that reads slowly are not held in between
         await conn.closeWrite();
       };
       const writing = write();
-      const held = await settled(() => taken);
+      const held = await atRest(() => taken);
       assert(held < LARGE / 2, `${held} bytes were taken for a target that reads none`);
       resume();
       await writing;
@@ -262,7 +255,7 @@ test("a plain answer of 64 MiB to a client that reads slowly is not held in betw
         const conn = await nodeTransport.connect({ hostname: localProxy.hostname, port: localProxy.port });
         await conn.write(bytes("GET http://web.test/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
         await readFull(conn, 10);
-        const held = await settled(() => proxy.connections[0]!.delivered);
+        const held = await atRest(() => proxy.connections[0]!.delivered);
         assert(held < LARGE / 2, `${held} bytes went to a client that reads none`);
         const all = await readAll(conn, 65_536);
         assertEquals(all.length > LARGE, true);

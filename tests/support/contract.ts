@@ -4,6 +4,7 @@ import type { Conn } from "../../src/transport.ts";
 import { conversations } from "./conversations.ts";
 import { type Pair, pattern, type Peer } from "./peer.ts";
 import { test } from "./test.ts";
+import { atRest } from "./wait.ts";
 
 /**
  * What every {@linkcode Conn} promises, real or fake; `fake: true` leaves out what needs a kernel, `converses` says that
@@ -329,12 +330,4 @@ function assertSame(actual: Uint8Array, expected: Uint8Array): void {
   assertEquals(actual.length, expected.length);
   const at = actual.findIndex((byte, i) => byte !== expected[i]);
   assertEquals(at, -1, `byte ${at} differs`);
-}
-
-/** Resolves when a number has stopped growing. */
-async function atRest(value: () => number): Promise<void> {
-  for (let last = -1; last !== value();) {
-    last = value();
-    await delay(100);
-  }
 }

@@ -1,9 +1,8 @@
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
-import process from "node:process";
 import type { Conn, Endpoint } from "../../src/transport.ts";
+import { startModule } from "./child.ts";
 
 /** The other end of a connection under test. */
 export interface Peer {
@@ -51,6 +50,8 @@ export interface Listener {
   accepted(): Promise<Peer>;
   /** How many connections were accepted. */
   count(): number;
+  /** Resolves when all that had connected by the call are accepted. */
+  settled(): Promise<void>;
   /** Accepts no more. */
   stop(): void;
   /** Accepts no more and closes what was accepted. */
@@ -76,6 +77,16 @@ export async function listen(
   return {
     endpoint: "path" in at ? at : { hostname: at.hostname, port },
     count: () => peers.length,
+    async settled() {
+      // they are accepted in order, so before this one of our own
+      const name = crypto.randomUUID();
+      connect("path" in at ? at : { host: at.hostname, port }).on("error", () => {}).resume().end(name);
+      const isOwn = async (peer: Peer) => new TextDecoder().decode(await peer.received(0)) === name;
+      for (;; await new Promise((resolve) => setImmediate(resolve))) {
+        const own = (await Promise.all(peers.map(isOwn))).indexOf(true);
+        if (own >= 0) return await peers.splice(own, 1)[0]!.close();
+      }
+    },
     async accepted() {
       while (peers.length <= taken) await once(server, "connection");
       return peers[taken++]!;
@@ -97,10 +108,8 @@ export function pattern(length: number): Uint8Array {
 
 /** A port on loopback that takes no more connections and refuses none: whoever connects there waits. */
 export async function blackHole(): Promise<{ endpoint: Endpoint; close(): Promise<void> }> {
-  const child = spawn(process.execPath, evaluate(blocked), { stdio: ["ignore", "pipe", "inherit"] });
-  const exited = once(child, "exit");
-  const [line] = await once(child.stdout, "data");
-  const port = Number(line);
+  const child = startModule(blocked);
+  const port = Number(await child.says());
   const fillers: Socket[] = [];
   const fills = () =>
     new Promise<boolean>((resolve) => {
@@ -113,16 +122,9 @@ export async function blackHole(): Promise<{ endpoint: Endpoint; close(): Promis
     endpoint: { hostname: "127.0.0.1", port },
     async close() {
       for (const filler of fillers) filler.destroy();
-      child.kill("SIGKILL");
-      await exited;
+      await child.kill();
     },
   };
-}
-
-/** The arguments with which the running runtime evaluates a module. */
-export function evaluate(code: string): string[] {
-  if ("Deno" in globalThis) return ["eval", "--no-lock", "--ext=ts", code];
-  return "Bun" in globalThis ? ["-e", code] : ["--input-type=module-typescript", "-e", code];
 }
 
 // Bun ignores the backlog (513 connections fill its queue), and each runtime accepts as long as its loop turns

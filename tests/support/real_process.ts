@@ -4,6 +4,7 @@ import { accessSync, closeSync, constants, openSync, readdirSync, readFileSync }
 import { connect, createServer } from "node:net";
 import { basename, delimiter, join } from "node:path";
 import type { Endpoint } from "../../src/transport.ts";
+import { eventually } from "./wait.ts";
 
 /** A program that we started, with all that it forks. */
 export interface Process {
@@ -87,16 +88,6 @@ export function listens(at: Endpoint): Promise<boolean> {
     socket.on("connect", () => (resolve(true), socket.destroy()));
     socket.on("error", () => resolve(false));
   });
-}
-
-/** Waits until a question is answered with yes, asking again and again; gives up and says `false` after ten seconds. */
-export async function eventually(question: () => boolean | Promise<boolean>): Promise<boolean> {
-  const deadline = Date.now() + 10_000;
-  while (!await question()) {
-    if (Date.now() > deadline) return false;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  return true;
 }
 
 /** Whether a server answers some bytes, or speaks by itself, with bytes that begin as expected. */

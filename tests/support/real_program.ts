@@ -4,7 +4,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
   answers,
-  eventually,
   findProgram,
   freePort,
   listens,
@@ -13,6 +12,7 @@ import {
   runProcess,
   startProcess,
 } from "./real_process.ts";
+import { eventually } from "./wait.ts";
 
 /** A SOCKS5 server of the real world that can be started for a test. */
 export interface RealProgram {

@@ -6,7 +6,8 @@ import { createTestProxy, type TestProxyOptions } from "../../testing/mod.ts";
 import { bytes } from "../support/contract.ts";
 import { connectRaw } from "../support/raw_client.ts";
 import { assertEchoes, failure, withProxy } from "../support/stage.ts";
-import { blackHole, evaluate } from "../support/peer.ts";
+import { evaluate } from "../support/child.ts";
+import { blackHole } from "../support/peer.ts";
 import { startUdpEcho } from "../support/udp_targets.ts";
 import { test } from "../support/test.ts";
 

@@ -66,12 +66,3 @@ export async function openTunnel(
 export function text(received: Uint8Array): string {
   return new TextDecoder().decode(received);
 }
-
-/** "stopped" as soon as a number has not changed for a while. */
-export async function settled(count: () => number): Promise<string> {
-  for (let seen = -1; seen !== count();) {
-    seen = count();
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
-  return "stopped";
-}

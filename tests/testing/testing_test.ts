@@ -7,7 +7,8 @@ import * as testing from "../../testing/mod.ts";
 import type { TestProxyOptions } from "../../testing/mod.ts";
 import * as targets from "../support/targets.ts";
 import { test } from "../support/test.ts";
-import { openTunnel, requestTo, settled, text, withProxy, withTarget, withTargetAndProxy } from "./stage.ts";
+import { openTunnel, requestTo, text, withProxy, withTarget, withTargetAndProxy } from "./stage.ts";
+import { atRest } from "../support/wait.ts";
 
 const ascii = (said: string): Uint8Array => new TextEncoder().encode(said);
 const GREETING = Uint8Array.of(5, 1, 0);
@@ -254,7 +255,10 @@ test("a target that does not read stops the client", async () => {
     const client = await openTunnel(proxy, "127.0.0.1", target.port);
     const written = client.write(new Uint8Array(32 << 20));
     await proxy.until(() => proxy.connections[0]!.sent > 0);
-    const outcome = await Promise.race([written.then(() => "written"), settled(() => proxy.connections[0]!.sent)]);
+    const outcome = await Promise.race([
+      written.then(() => "written"),
+      atRest(() => proxy.connections[0]!.sent).then(() => "stopped"),
+    ]);
     assertEquals(outcome, "stopped");
     assert(proxy.connections[0]!.sent < 32 << 20);
     client.reset();

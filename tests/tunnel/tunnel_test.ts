@@ -1,8 +1,5 @@
 import { assertEquals, assertInstanceOf, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
-import process from "node:process";
 import {
   ClosedError,
   Socks5Client,
@@ -13,8 +10,9 @@ import {
 } from "../../mod.ts";
 import { bytes, contract, readAll, text } from "../support/contract.ts";
 import { type FakeConn, FakeTransport, type Script, socks5 } from "../support/fake.ts";
-import { evaluate, listen, type Pair, type Peer } from "../support/peer.ts";
-import { test } from "../support/test.ts";
+import { startModule } from "../support/child.ts";
+import { listen, type Pair, type Peer } from "../support/peer.ts";
+import { quick, test } from "../support/test.ts";
 
 const TARGET = "example.test:80";
 const GREETING = 3;
@@ -356,10 +354,8 @@ test("close() of the client ends a tunnel in use: its I/O says so", async () => 
 
 for (const what of ["fin", "byte", "rst"] as const) {
   test(`a released tunnel with a ${what} in the kernel, not yet told by the runtime, is not handed out`, async () => {
-    const child = spawn(process.execPath, evaluate(PROXY), { stdio: ["pipe", "pipe", "inherit"] });
-    const exited = once(child, "exit");
-    const [line] = await once(child.stdout, "data");
-    const port = Number(line);
+    const child = startModule(PROXY);
+    const port = Number(await child.says());
     const client = new Socks5Client({ hostname: "127.0.0.1", port });
     try {
       const first = await client.connect(TARGET, { reuse: true });
@@ -374,10 +370,9 @@ for (const what of ["fin", "byte", "rst"] as const) {
       second.close();
     } finally {
       await client.close();
-      child.kill("SIGKILL");
-      await exited;
+      await child.kill();
     }
-  }, { skip: !existsSync("/proc/net/tcp") && "there is no /proc to look into" });
+  }, { skip: quick || !existsSync("/proc/net/tcp") && "there is no /proc to look into" });
 }
 
 // a proxy and target: the third message says what is to come
@@ -452,26 +447,20 @@ test("read() refuses what is no Uint8Array and goes on", async () => {
 });
 
 test("a program that leaves an idle tunnel and does not close its client ends by itself", async () => {
-  const { endpoint, accepted, close } = await listen();
-  const program = `
+  const server = await listen();
+  const child = startModule(`
     import { Socks5Client } from ${JSON.stringify(new URL("../../mod.ts", import.meta.url).href)};
-    const client = new Socks5Client(${JSON.stringify(endpoint)});
+    const client = new Socks5Client(${JSON.stringify(server.endpoint)});
     (await client.connect("${TARGET}", { reuse: true })).release();
-    process.stdout.write(String(client.stats().idle));`;
-  const child = spawn(process.execPath, evaluate(`import process from "node:process";${program}`), {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const exited = once(child, "exit");
-  let printed = "";
-  child.stdout.on("data", (chunk) => printed += chunk);
-  const peer = await accepted();
-  await peer.received(GREETING);
+    console.log(client.stats().idle);`);
+  const peer = await child.meanwhile(server.accepted());
+  await child.meanwhile(peer.received(GREETING));
   await peer.write(Uint8Array.of(5, 0));
-  await peer.received(GREETING + REQUEST);
+  await child.meanwhile(peer.received(GREETING + REQUEST));
   await peer.write(Uint8Array.of(5, 0, 0, 1, 0, 0, 0, 0, 0, 0));
-  assertEquals([(await exited)[0], printed], [0, "1"]);
-  await close();
-});
+  assertEquals(await child.ended, { code: 0, written: "1\n" });
+  await server.close();
+}, { skip: quick });
 
 test("a banner glued to the reply is read first, by read() and by readable", async () => {
   for (const how of ["read", "readable"] as const) {
