@@ -1,17 +1,17 @@
 /** Lets tests wait for what a server notices, without sleeping. */
-export class Watch {
+export class Changes {
   readonly #watchers: Set<() => void> = new Set();
   readonly #failures: unknown[] = [];
 
   /** To be called after every change of what is watched. */
-  changed(): void {
+  notify(): void {
     for (const look of this.#watchers) look();
   }
 
   /** Notes an error that is nobody's: the next one who waits is told, or who asks. */
   fail(error: unknown): void {
     this.#failures.push(error);
-    this.changed();
+    this.notify();
   }
 
   /** Throws the first error that nobody was told, and forgets it. */

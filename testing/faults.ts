@@ -7,7 +7,7 @@ import type { ReplyFields } from "./reply.ts";
  */
 export type TestStep = "accept" | "negotiate" | "authenticate" | "request" | "arrival" | "transfer";
 
-/** What comes after a wrong answer: nothing any more, the end (FIN), or a reset (RST). */
+/** What the proxy does after a faulty answer: sends nothing more, ends the connection (FIN), or resets it (RST). */
 export type TestEnding = "silence" | "close" | "reset";
 
 /** One step or several. */

@@ -1,15 +1,15 @@
-/** A door that a test opens: what passes waits until then. */
+/** A gate that a test opens. */
 export interface TestGate {
-  /** Waits until the gate is open: what the fault `wait` waits for. */
+  /** Resolves when the gate is open: the `for` of a fault `wait`. */
   readonly pass: () => Promise<void>;
-  /** Settles as soon as someone has come to the gate. */
+  /** Resolves at the first call of `pass()`. */
   readonly reached: Promise<void>;
   /** Opens the gate, for ever. */
   readonly open: () => void;
 }
 
 /**
- * A gate that is shut: it holds a proxy at a step until the test has seen what it wants to see, without sleeping.
+ * Makes a closed gate, which holds a proxy at a step until the test opens it: a test needs no sleep.
  *
  * @example A connect that is given up while it waits for the reply
  * ```ts

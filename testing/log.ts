@@ -1,6 +1,6 @@
 import type { TestStep } from "./faults.ts";
 
-/** User name and password as RFC 1929 has them. */
+/** User name and password (RFC 1929). */
 export interface TestCredentials {
   /** Up to 255 bytes of UTF-8. */
   readonly username: string;
@@ -8,7 +8,7 @@ export interface TestCredentials {
   readonly password?: string | undefined;
 }
 
-/** What a client asked for, as it was on the wire. */
+/** The request of a client, as it was on the wire. */
 export interface TestRequest {
   /** CMD: 1 is CONNECT. */
   readonly cmd: number;
@@ -20,27 +20,27 @@ export interface TestRequest {
   readonly port: number;
 }
 
-/** What one client did on its connection, so far. */
+/** The log of one connection, up to now. */
 export interface TestConnection {
   /** 0 for the first connection. */
   readonly index: number;
-  /** How far it came. */
+  /** The last step that it reached. */
   readonly step: TestStep;
-  /** The bytes of the handshake as they arrived, receive by receive. */
+  /** The bytes of the handshake, one array for each chunk that arrived. */
   readonly received: readonly Uint8Array[];
-  /** The methods offered. */
+  /** The methods that the client offered, or `null` before the greeting. */
   readonly methods: readonly number[] | null;
-  /** The credentials presented, right or wrong. */
+  /** The credentials that the client sent, right or wrong, or `null`. */
   readonly credentials: Readonly<Record<"username" | "password", string>> | null;
-  /** What it asked for. */
+  /** The request, or `null` before it. */
   readonly request: TestRequest | null;
-  /** The REP code that was sent. */
+  /** The REP code that the proxy sent, or `null` before a reply. */
   readonly rep: number | null;
-  /** Bytes of the tunnel from the client. */
+  /** The number of bytes that the client sent through the tunnel. */
   readonly sent: number;
-  /** Bytes of the tunnel from the target. */
+  /** The number of bytes that the target sent through the tunnel. */
   readonly delivered: number;
-  /** Who ended it first: the client, by an end or a reset; the proxy; the target. */
+  /** Who ended the connection first: the client, by an end or a reset; the proxy; the target. `null` while it is open. */
   readonly endedBy: "client" | "client-reset" | "proxy" | "target" | null;
   /** Whether the client's connection is open. */
   readonly open: boolean;

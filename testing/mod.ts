@@ -1,11 +1,11 @@
 /**
- * A SOCKS5 proxy for tests: it listens on loopback, leads targets where the test wants, errs on demand, and keeps a log
- * of what clients sent. For clients of any kind, not only this package's.
+ * A SOCKS5 proxy for tests: it listens on loopback, connects targets to where the test wants, fails on demand, and logs
+ * what clients sent. It serves any client, not only this package's.
  *
  * @module
  */
 import type { TestProxyOptions } from "./options.ts";
-import { planFor } from "./parse_options.ts";
+import { parseOptions } from "./parse_options.ts";
 import { LoopbackProxy, type TestProxy } from "./proxy.ts";
 
 export type { Bytes, Endpoint } from "../src/transport.ts";
@@ -17,10 +17,11 @@ export type { TestProxy } from "./proxy.ts";
 export { encodeReply, type ReplyFields } from "./reply.ts";
 
 /**
- * Starts a proxy, by default on a free port of 127.0.0.1, without a password, that reaches loopback alone. Close it, as
- * any server: an open one keeps the process alive, unless `unref()` says otherwise.
+ * Starts a proxy. By default it listens on a free port of 127.0.0.1, asks for no password and connects to loopback alone.
+ * The caller must close it: an open one keeps the process alive, unless `unref()` was called.
  *
- * @throws {TypeError} If an option is not what it must be; {@linkcode RangeError} if a number is out of range.
+ * @throws {TypeError} If an option is malformed or unknown.
+ * @throws {RangeError} If a number is out of range.
  * @throws The runtime's own error if it cannot listen.
  *
  * @example A client against it, and what it sent
@@ -65,7 +66,7 @@ export { encodeReply, type ReplyFields } from "./reply.ts";
  * ```
  */
 export async function createTestProxy(options: TestProxyOptions = {}): Promise<TestProxy> {
-  const proxy = new LoopbackProxy(planFor(options));
+  const proxy = new LoopbackProxy(parseOptions(options));
   await proxy.start();
   return proxy;
 }

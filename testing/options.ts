@@ -2,8 +2,8 @@ import type { TestFault } from "./faults.ts";
 import type { TestConnection, TestCredentials } from "./log.ts";
 
 /**
- * Where a target is really connected to (`hostname` is `"127.0.0.1"` by default), the REP code that refuses it,
- * `"echo"` for a target that sends back what it gets, or `"silence"` for no reply at all.
+ * What the proxy does with a target: connects to another address (`hostname`: `"127.0.0.1"` by default), refuses with a REP
+ * code (0 to 255), `"echo"` sends back what the client sends, `"silence"` sends no reply.
  */
 export type TestRule =
   | { readonly hostname?: string | undefined; readonly port: number }
@@ -11,34 +11,34 @@ export type TestRule =
   | "echo"
   | "silence";
 
-/** One fault, or several that add up. */
+/** One fault, several that add up, or none. */
 export type TestFaults = TestFault | readonly TestFault[] | undefined;
 
-/** How a test proxy behaves. A function of the caller's that throws ends the connection, and `close()` or `until()` throws it. */
+/** How a test proxy behaves. If a function in the options throws, the connection ends, and `close()` or `until()` rejects with the error. */
 export interface TestProxyOptions {
   /**
-   * Where it listens: `"127.0.0.1"` (default), `"::1"` or `"localhost"`; anything else only with `credentials`, since
-   * it leads to this machine's loopback.
+   * The address to listen on: `"127.0.0.1"` (default), `"::1"` or `"localhost"`; any other only with `credentials`, since
+   * the proxy connects to this machine's loopback.
    */
   hostname?: string | undefined;
-  /** Default: a free one, kept over `stop()` and `start()`. */
+  /** The port to listen on, 0 to 65535. Default: 0, a free one, which `start()` after `stop()` takes again. */
   port?: number | undefined;
-  /** The path of a unix socket, on which it listens instead. */
+  /** The path of a unix socket to listen on instead. Not together with `hostname` or `port`. */
   path?: string | undefined;
-  /** Who may come in, or a function that gives the status byte (0 lets in). Default: everyone, without a password. */
+  /** The credentials to accept, or a function that returns STATUS (RFC 1929), of which 0 accepts. Default: no authentication. */
   credentials?: TestCredentials | ((given: Readonly<Record<"username" | "password", string>>) => number) | undefined;
-  /** The methods taken, the liked best first. Default: `[2]` with credentials, else `[0]`; `[2, 0]` is tor's. */
+  /** The methods to accept, in the order of preference. Default: `[2]` with credentials, else `[0]`; `[2, 0]` is tor's. */
   methods?: readonly number[] | undefined;
   /**
-   * What becomes of targets, written as they are asked for: `"example.test:80"`, `"[2001:db8::1]:443"`. Default:
-   * loopback is connected to, other names are refused with 4 and other addresses with 2.
+   * Rules by target, as clients ask for it: `"example.test:80"`, `"[2001:db8::1]:443"`. Default: the proxy connects to
+   * loopback, and refuses other names with REP 4 and other addresses with REP 2.
    */
   rules?: Readonly<Record<string, TestRule>> | ((target: string) => TestRule | undefined) | undefined;
-  /** Carries datagrams, too. Default: UDP ASSOCIATE is refused with 7. */
+  /** Serves UDP ASSOCIATE. Default: the proxy refuses it with REP 7. */
   udp?: TestUdp | undefined;
   /**
-   * What goes wrong: one fault on every connection; of a list, the nth entry on the nth connection, so that those
-   * after it work; or what a function says, which is asked at each step.
+   * Faults: one for every connection; a list, whose nth entry is for the nth connection, so that later ones work; or a
+   * function that is called at each step. Default: none.
    */
   faults?: TestFault | readonly TestFaults[] | ((connection: TestConnection) => TestFaults) | undefined;
   /**
@@ -48,7 +48,7 @@ export interface TestProxyOptions {
   framing?: "stream" | "datagram" | "overwrite" | undefined;
   /** `"cut"`: the client's FIN ends the tunnel at once, as with most proxies. Default: `"carry"`. */
   halfClose?: "carry" | "cut" | undefined;
-  /** Closes a connection without a request after that many milliseconds since the accept. Default: `Infinity`. */
+  /** Closes a connection that has sent no request this many milliseconds after the accept. Default: `Infinity`. */
   handshakeTimeout?: number | undefined;
 }
 

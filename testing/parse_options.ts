@@ -6,8 +6,8 @@ import type { TestConnection, TestCredentials } from "./log.ts";
 import type { TestProxyOptions, TestRule, TestUdp } from "./options.ts";
 import { type Script, scriptsOf } from "./script.ts";
 
-/** Options with all defaults, checked; what functions of the caller's give is checked when they are asked. */
-export interface Plan {
+/** Options with all defaults, checked; what functions in them return is checked at each call. */
+export interface ParsedOptions {
   readonly hostname: string;
   readonly port: number;
   readonly path: string | undefined;
@@ -43,7 +43,7 @@ const OPTIONS: Known<TestProxyOptions> = {
 const UDP: Known<TestUdp> = { rules: true, answer: true, received: true, ports: true, clients: true };
 
 /** Checks the options; throws a `TypeError` or a `RangeError` that names the option. */
-export function planFor(given: TestProxyOptions): Plan {
+export function parseOptions(given: TestProxyOptions): ParsedOptions {
   const options = checkOptions("options", given, OPTIONS);
   const { hostname = "127.0.0.1", path, credentials, methods = [credentials === undefined ? 0 : 2] } = options;
   if (typeof hostname !== "string" || hostname === "") throw new TypeError(cannot("hostname", "a host name", hostname));
@@ -57,7 +57,9 @@ export function planFor(given: TestProxyOptions): Plan {
   if (path !== undefined && (options.hostname !== undefined || options.port !== undefined)) {
     throw new TypeError("Cannot use path as undefined: there are a hostname or a port");
   }
-  const known = credentials === undefined || typeof credentials === "function" ? undefined : checked(credentials);
+  const known = credentials === undefined || typeof credentials === "function"
+    ? undefined
+    : checkCredentials(credentials);
   if (!Array.isArray(methods)) throw new TypeError(cannot("methods", "a list of numbers", methods));
   return {
     hostname,
@@ -68,37 +70,37 @@ export function planFor(given: TestProxyOptions): Plan {
     framing: choice("framing", options.framing ?? "stream", ["stream", "datagram", "overwrite"]),
     halfClose: choice("halfClose", options.halfClose ?? "carry", ["carry", "cut"]),
     handshakeTimeout: milliseconds("handshakeTimeout", options.handshakeTimeout, Infinity),
-    udp: options.udp === undefined ? undefined : udpFrom(options.udp),
+    udp: options.udp === undefined ? undefined : parseUdp(options.udp),
     status: typeof credentials === "function"
-      ? (given) => whole("what credentials() gave", credentials(given))
-      : statusFrom(known),
-    rule: ruleFrom(options.rules),
-    faults: faultsFrom(options.faults),
+      ? (given) => whole("the result of credentials()", credentials(given))
+      : parseCredentials(known),
+    rule: parseRules(options.rules),
+    faults: parseFaults(options.faults),
   };
 }
 
 const LOOPBACK = /^(127\.[\d.]+|::1|localhost)$/;
 
-function udpFrom(given: TestUdp): TestUdp {
+function parseUdp(given: TestUdp): TestUdp {
   const { rules = {}, answer, received, ports, clients } = checkOptions("udp", given, UDP);
   checkFunction("udp.answer", answer);
   for (const [name, list] of Object.entries({ received, ports, clients })) {
     if (list !== undefined && !Array.isArray(list)) throw new TypeError(cannot(`udp.${name}`, "a list", list));
   }
-  for (const rule of rulesFrom("udp.rules", rules).values()) {
+  for (const rule of rulesOf("udp.rules", rules).values()) {
     if (typeof rule === "string" || "rep" in rule) throw new TypeError(cannot("udp.rules", "{ hostname, port }", rule));
   }
   return { rules, answer, received, ports, clients };
 }
 
-function statusFrom(known: TestCredentials | undefined): Plan["status"] {
+function parseCredentials(known: TestCredentials | undefined): ParsedOptions["status"] {
   if (known === undefined) return () => 0;
   const { username, password = "" } = known;
   return (given) => given.username === username && given.password === password ? 0 : 1;
 }
 
 /** A copy; nothing of credentials is shown, not even a member that is not known. */
-function checked(credentials: TestCredentials): TestCredentials {
+function checkCredentials(credentials: TestCredentials): TestCredentials {
   const { username, password } = ownOptions(Object(credentials), CREDENTIALS) as TestCredentials;
   const fits = (it: unknown) => typeof it === "string" && new TextEncoder().encode(it).length <= 255;
   const isKnown = typeof credentials === "object" && unknownOption(credentials, CREDENTIALS) === undefined;
@@ -107,27 +109,27 @@ function checked(credentials: TestCredentials): TestCredentials {
   throw new TypeError(cannot("credentials", want, credentials));
 }
 
-function ruleFrom(rules: TestProxyOptions["rules"] = {}): Plan["rule"] {
-  if (typeof rules === "function") return (target) => checkedRule(target, rules(target));
-  const known = rulesFrom("rules", rules);
+function parseRules(rules: TestProxyOptions["rules"] = {}): ParsedOptions["rule"] {
+  if (typeof rules === "function") return (target) => checkRule(target, rules(target));
+  const known = rulesOf("rules", rules);
   return (target) => known.get(target);
 }
 
-function rulesFrom(name: string, rules: object): Map<string, TestRule> {
+function rulesOf(name: string, rules: object): Map<string, TestRule> {
   if (typeof rules !== "object" || rules === null || Array.isArray(rules)) {
     throw new TypeError(cannot(name, "an object or a function", rules));
   }
   const known = new Map(Object.entries(rules));
   for (const [target, rule] of known) {
     if (!TARGET.test(target)) throw new TypeError(cannot(name, "host:port = rule", target));
-    checkedRule(target, rule);
+    checkRule(target, rule);
   }
   return known;
 }
 
 const TARGET = /^(\[[^\]]+\]|[^:]+):\d+$/;
 
-function checkedRule(target: string, rule: TestRule | undefined): TestRule | undefined {
+function checkRule(target: string, rule: TestRule | undefined): TestRule | undefined {
   const name = /^[\w.[\]:-]+$/.test(target) ? `the rule for ${target}` : "the rule for a target";
   if (rule === undefined || rule === "echo" || rule === "silence") return rule;
   if (typeof rule !== "object" || rule === null || Array.isArray(rule)) {
@@ -146,7 +148,7 @@ const RULE: Known<Parts> = { rep: true, hostname: true, port: true };
 
 const CREDENTIALS: Known<TestCredentials> = { username: true, password: true };
 
-function faultsFrom(faults: TestProxyOptions["faults"]): Plan["faults"] {
+function parseFaults(faults: TestProxyOptions["faults"]): ParsedOptions["faults"] {
   if (typeof faults === "function") return (connection) => scriptsOf(faults(connection));
   if (Array.isArray(faults)) {
     const scripts = faults.map(scriptsOf);

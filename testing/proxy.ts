@@ -1,40 +1,40 @@
 import { createServer, type Server } from "node:net";
 import type { Endpoint } from "../src/transport.ts";
-import { Line } from "./server_conn.ts";
+import { ServerConn } from "./server_conn.ts";
 import { type Log, newLog, type TestConnection } from "./log.ts";
-import type { Plan } from "./parse_options.ts";
-import { serve } from "./handshake.ts";
-import { Watch } from "./changes.ts";
+import type { ParsedOptions } from "./parse_options.ts";
+import { serveConn } from "./handshake.ts";
+import { Changes } from "./changes.ts";
 
-/** A SOCKS5 server on loopback for tests: it proxies CONNECT, errs on demand and keeps a log. */
+/** A SOCKS5 server on loopback for tests: CONNECT, BIND, UDP and tor's RESOLVE, with faults on demand and a log. */
 export interface TestProxy {
   /** `"socks5h://user:password@127.0.0.1:1080"`; `"socks5h://user:password@localhost/path"` on a unix socket. */
   readonly url: string;
-  /** Where it listens. */
+  /** The host name or address that it listens on. */
   readonly hostname: string;
-  /** The port, also if it was chosen by the system; 0 on a unix socket. */
+  /** The port that it listens on; 0 on a unix socket. */
   readonly port: number;
   /** `{ hostname, port }`, or `{ path }`. */
   readonly endpoint: Endpoint;
-  /** What clients did, all connections since the beginning. */
+  /** The log: every connection since the first start, in the order of their arrival. */
   readonly connections: readonly TestConnection[];
-  /** How many connections of clients are open. */
+  /** The number of open connections of clients. */
   readonly open: number;
   /**
-   * Waits until something is the case, looking again after every change of the log; rejects after `timeout`
-   * milliseconds (default: 5000), or with what the condition or a function of the options has thrown.
+   * Resolves when `condition` returns `true`; it is called again after every change of the log. Rejects after `timeout`
+   * milliseconds (default: 5 000), or with what the condition or a function in the options throws.
    */
   until(condition: () => boolean, timeout?: number): Promise<void>;
   /**
-   * Closes all connections at once and stops listening, as a proxy that was killed; resolves when nothing is left.
-   * Rejects with what a function of the options has thrown, if nobody was told yet; all is closed then, too.
+   * Closes all connections at once and stops listening, like a proxy that is killed; resolves when nothing is left.
+   * Rejects with what a function in the options has thrown, unless `until()` has told it; everything is closed then, too.
    */
   stop(): Promise<void>;
-  /** Listens again on the same port, with the same log; nothing if it listens already. */
+  /** Listens again on the same port, with the same log. Does nothing if it listens already. */
   start(): Promise<void>;
   /** `stop()`. */
   close(): Promise<void>;
-  /** Lets the process end although the proxy listens, or has connections. */
+  /** Lets the process end although the proxy listens or has open connections. */
   unref(): void;
   /** `stop()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
@@ -45,25 +45,25 @@ export class LoopbackProxy implements TestProxy {
   readonly connections: Log[] = [];
   readonly hostname: string;
   port: number;
-  readonly #plan: Plan;
-  readonly #lines: Map<Line, Promise<void>> = new Map();
-  readonly #watch: Watch = new Watch();
+  readonly #options: ParsedOptions;
+  readonly #conns: Map<ServerConn, Promise<void>> = new Map();
+  readonly #changes: Changes = new Changes();
   #server: Server | undefined;
   #unref = false;
 
-  constructor(plan: Plan) {
-    this.#plan = plan;
-    this.hostname = plan.hostname;
-    this.port = plan.port;
+  constructor(options: ParsedOptions) {
+    this.#options = options;
+    this.hostname = options.hostname;
+    this.port = options.port;
   }
 
   get endpoint(): Endpoint {
-    const { path } = this.#plan;
+    const { path } = this.#options;
     return path === undefined ? { hostname: this.hostname, port: this.port } : { path };
   }
 
   get url(): string {
-    const { path, known } = this.#plan;
+    const { path, known } = this.#options;
     const host = `${this.hostname.includes(":") ? `[${this.hostname}]` : this.hostname}:${this.port}`;
     const url = new URL(`socks5h://${path === undefined ? host : `localhost${encodeURI(path)}`}`);
     if (known !== undefined) {
@@ -83,24 +83,24 @@ export class LoopbackProxy implements TestProxy {
       client.setNoDelay(true);
       const log = newLog(this.connections.length);
       this.connections.push(log);
-      const line = new Line(client, log, this.#plan, () => this.#watch.changed());
-      if (this.#unref) line.unref();
-      const served = serve(line, this.#plan).catch((error) => this.#watch.fail(error));
-      this.#lines.set(line, served.finally(() => this.#lines.delete(line)));
-      this.#watch.changed();
+      const conn = new ServerConn(client, log, this.#options, () => this.#changes.notify());
+      if (this.#unref) conn.unref();
+      const served = serveConn(conn, this.#options).catch((error) => this.#changes.fail(error));
+      this.#conns.set(conn, served.finally(() => this.#conns.delete(conn)));
+      this.#changes.notify();
     });
     this.#server = server;
     try {
       await new Promise<void>((resolve, reject) => {
         server.once("error", reject);
-        const { path } = this.#plan;
+        const { path } = this.#options;
         server.listen(path === undefined ? { host: this.hostname, port: this.port } : { path }, resolve);
       });
     } catch (error) {
       this.#server = undefined;
       throw error;
     }
-    // a connection that cannot be accepted is the client's loss alone
+    // a connection that cannot be accepted does not end the others
     server.on("error", () => {});
     if (this.#unref) server.unref();
     const address = server.address();
@@ -111,10 +111,10 @@ export class LoopbackProxy implements TestProxy {
     const server = this.#server;
     this.#server = undefined;
     const stopped = server && new Promise<void>((resolve) => server.close(() => resolve()));
-    for (const line of this.#lines.keys()) line.kill();
-    await Promise.all(this.#lines.values());
+    for (const conn of this.#conns.keys()) conn.kill();
+    await Promise.all(this.#conns.values());
     await stopped;
-    this.#watch.rethrow();
+    this.#changes.rethrow();
   }
 
   close(): Promise<void> {
@@ -124,7 +124,7 @@ export class LoopbackProxy implements TestProxy {
   unref(): void {
     this.#unref = true;
     this.#server?.unref();
-    for (const line of this.#lines.keys()) line.unref();
+    for (const conn of this.#conns.keys()) conn.unref();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -132,6 +132,6 @@ export class LoopbackProxy implements TestProxy {
   }
 
   until(condition: () => boolean, timeout?: number): Promise<void> {
-    return this.#watch.until(condition, timeout);
+    return this.#changes.until(condition, timeout);
   }
 }

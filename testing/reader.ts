@@ -9,25 +9,25 @@ export class ConnectionOver extends Error {
  * What a client sends during the handshake, handed out by the byte. It always reads, so that the end of a client is
  * noticed even while the proxy is silent.
  */
-export class Inbox {
+export class Reader {
   /** Settles when the client ended its side or the connection closed. */
   readonly gone: Promise<void>;
   readonly #socket: Socket;
-  readonly #oneReceiveIsOneMessage: boolean;
+  readonly #isDatagram: boolean;
   readonly #receive: (chunk: Uint8Array) => void;
-  #waiting: Uint8Array[] = [];
-  #current: Uint8Array = NOTHING;
+  #chunks: Uint8Array[] = [];
+  #current: Uint8Array = EMPTY;
   #started = false;
   #isGone = false;
   #wake = () => {};
 
-  constructor(socket: Socket, oneReceiveIsOneMessage: boolean, onChunk: (chunk: Uint8Array) => void) {
+  constructor(socket: Socket, isDatagram: boolean, onChunk: (chunk: Uint8Array) => void) {
     this.#socket = socket;
-    this.#oneReceiveIsOneMessage = oneReceiveIsOneMessage;
+    this.#isDatagram = isDatagram;
     this.#receive = (chunk) => {
       const bytes = Uint8Array.from(chunk);
       onChunk(bytes);
-      this.#waiting.push(bytes);
+      this.#chunks.push(bytes);
       this.#wake();
     };
     socket.on("data", this.#receive);
@@ -48,16 +48,16 @@ export class Inbox {
   }
 
   /** Starts the next message; where one receive is one message, what is left of the last one is dropped. */
-  begin(): void {
-    if (!this.#oneReceiveIsOneMessage) return;
-    this.#current = NOTHING;
+  beginMessage(): void {
+    if (!this.#isDatagram) return;
+    this.#current = EMPTY;
     this.#started = false;
   }
 
   /** The next `length` bytes of the message. */
-  async take(length: number): Promise<Uint8Array> {
+  async readFull(length: number): Promise<Uint8Array> {
     while (this.#current.length < length) {
-      if (this.#started && this.#oneReceiveIsOneMessage) throw new ConnectionOver("A fragment of a message");
+      if (this.#started && this.#isDatagram) throw new ConnectionOver("A fragment of a message");
       this.#current = concat(this.#current, await this.#next());
       this.#started = true;
     }
@@ -68,20 +68,20 @@ export class Inbox {
 
   /** Whether more than the message was received already. */
   get hasMore(): boolean {
-    return this.#current.length + this.#waiting.length > 0;
+    return this.#current.length + this.#chunks.length > 0;
   }
 
   /** Stops reading and gives what was received and not taken. */
   detach(): Uint8Array {
     this.#socket.pause();
     this.#socket.off("data", this.#receive);
-    this.begin();
-    return concat(this.#current, ...this.#waiting);
+    this.beginMessage();
+    return concat(this.#current, ...this.#chunks);
   }
 
   async #next(): Promise<Uint8Array> {
     while (true) {
-      const chunk = this.#waiting.shift();
+      const chunk = this.#chunks.shift();
       if (chunk) return chunk;
       if (this.#isGone) throw new ConnectionOver("The client is gone");
       await new Promise<void>((resolve) => this.#wake = resolve);
@@ -89,7 +89,7 @@ export class Inbox {
   }
 }
 
-const NOTHING = new Uint8Array(0);
+const EMPTY = new Uint8Array(0);
 
 function concat(...parts: Uint8Array[]): Uint8Array {
   const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));

@@ -1,6 +1,6 @@
 import type { Bytes } from "../src/transport.ts";
 
-/** The fields of a SOCKS5 reply (RFC 1928 section 6), as raw as a server may get them wrong. */
+/** The fields of a SOCKS5 reply (RFC 1928 section 6), which may be wrong. */
 export interface ReplyFields {
   /** VER. Default: 5. */
   ver?: number | undefined;
@@ -17,7 +17,7 @@ export interface ReplyFields {
 }
 
 /**
- * The bytes of a SOCKS5 reply: success with BND 0.0.0.0:0 unless told otherwise. Nothing is checked.
+ * Encodes a SOCKS5 reply (RFC 1928 section 6), by default a success with BND.ADDR 0.0.0.0 and BND.PORT 0. Nothing is checked.
  *
  * @example
  * ```ts

@@ -15,7 +15,7 @@ export interface Script {
 }
 
 /** What happens at one step: its faults, added up. */
-export interface Act {
+export interface Action {
   readonly waits: readonly NonNullable<Script["wait"]>[];
   readonly answer: (right: Uint8Array) => Uint8Array;
   readonly bytewise: boolean;
@@ -35,7 +35,7 @@ export function scriptsOf(faults: TestFault | readonly TestFault[] | undefined):
 }
 
 /** Adds up what the faults of a connection make of a step. */
-export function actOf(scripts: readonly Script[], at: TestStep): Act {
+export function actionOf(scripts: readonly Script[], at: TestStep): Action {
   const here = scripts.filter((it) => it.at.includes(at));
   return {
     waits: here.flatMap((it) => it.wait === undefined ? [] : [it.wait]),

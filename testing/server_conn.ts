@@ -1,29 +1,29 @@
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TestEnding, TestStep } from "./faults.ts";
-import { ConnectionOver, Inbox } from "./reader.ts";
+import { ConnectionOver, Reader } from "./reader.ts";
 import type { Log } from "./log.ts";
-import type { Plan } from "./parse_options.ts";
+import type { ParsedOptions } from "./parse_options.ts";
 import { encodeReply } from "./reply.ts";
-import { type Act, actOf } from "./script.ts";
+import { type Action, actionOf } from "./script.ts";
 
 /** A client's connection as its script sees it: messages in, answers with their faults out, and the log. */
-export class Line {
+export class ServerConn {
   readonly log: Log;
-  readonly inbox: Inbox;
+  readonly reader: Reader;
   readonly client: Socket;
   /** Settles when the client's socket is closed. */
   readonly closed: Promise<void>;
   /** The target's stream, from the moment it is dialled. */
   target: Duplex | undefined;
-  readonly #plan: Plan;
+  readonly #options: ParsedOptions;
   readonly #changed: () => void;
   #unref = false;
 
-  constructor(client: Socket, log: Log, plan: Plan, changed: () => void) {
+  constructor(client: Socket, log: Log, options: ParsedOptions, changed: () => void) {
     this.client = client;
     this.log = log;
-    this.#plan = plan;
+    this.#options = options;
     this.#changed = changed;
     this.closed = closed(client);
     client.once("end", () => this.endedBy("client"));
@@ -31,7 +31,7 @@ export class Line {
       this.endedBy("client-reset");
       if (this.target) reset(this.target);
     });
-    this.inbox = new Inbox(client, plan.framing === "datagram", (chunk) => {
+    this.reader = new Reader(client, options.framing === "datagram", (chunk) => {
       log.received.push(chunk);
       changed();
     });
@@ -49,27 +49,27 @@ export class Line {
   }
 
   /** What goes wrong at a step. */
-  act(at: TestStep): Act {
-    return actOf(this.#plan.faults(this.log), at);
+  actionAt(at: TestStep): Action {
+    return actionOf(this.#options.faults(this.log), at);
   }
 
   /** Answers a step rightly, or as its faults want, and gives what was sent. */
   async answer(at: TestStep, right: Uint8Array): Promise<Uint8Array> {
     this.note({ step: at });
-    const act = this.act(at);
-    if (act.waits.length > 0) {
-      await this.wait(act.waits, this.inbox.gone);
-      if (this.inbox.isGone) throw new ConnectionOver("The client is gone");
+    const action = this.actionAt(at);
+    if (action.waits.length > 0) {
+      await this.wait(action.waits, this.reader.gone);
+      if (this.reader.isGone) throw new ConnectionOver("The client is gone");
     }
-    return await this.say(act, right);
+    return await this.send(action, right);
   }
 
   /** Sends the answer of a step and does what comes after it. */
-  async say(act: Act, right: Uint8Array): Promise<Uint8Array> {
-    const bytes = act.answer(right);
-    if (act.bytewise) await this.#sendBytewise(bytes);
-    else await this.#send(bytes);
-    if (act.then) await this.end(act.then);
+  async send(action: Action, right: Uint8Array): Promise<Uint8Array> {
+    const bytes = action.answer(right);
+    if (action.bytewise) await this.#writeBytewise(bytes);
+    else await this.#write(bytes);
+    if (action.then) await this.end(action.then);
     return bytes;
   }
 
@@ -85,12 +85,12 @@ export class Line {
     if (how !== "silence") this.endedBy("proxy");
     if (how === "close") this.client.end();
     if (how === "reset") reset(this.client);
-    await this.inbox.gone;
+    await this.reader.gone;
     throw new ConnectionOver(how);
   }
 
   /** Waits for one after the other, but no longer than until something is over. */
-  async wait(waits: Act["waits"], over: Promise<void>): Promise<void> {
+  async wait(waits: Action["waits"], over: Promise<void>): Promise<void> {
     let isOver = false;
     const end = over.then(() => void (isOver = true));
     for (const wait of waits) {
@@ -123,15 +123,15 @@ export class Line {
     this.target?.destroy();
   }
 
-  async #sendBytewise(bytes: Uint8Array): Promise<void> {
+  async #writeBytewise(bytes: Uint8Array): Promise<void> {
     for (const byte of bytes) {
-      await this.#send(Uint8Array.of(byte));
+      await this.#write(Uint8Array.of(byte));
       // without a pause the kernel hands several segments to the client at once
       await this.wait([1], this.closed);
     }
   }
 
-  async #send(bytes: Uint8Array): Promise<void> {
+  async #write(bytes: Uint8Array): Promise<void> {
     if (bytes.length === 0 || this.client.destroyed) return;
     const sent = new Promise<void>((resolve) => this.client.write(bytes, () => resolve()));
     await Promise.race([sent, this.closed]);

@@ -1,38 +1,38 @@
 import { createSocket, type Socket } from "node:dgram";
 import { isIPv6 } from "node:net";
-import type { Line } from "./server_conn.ts";
+import type { ServerConn } from "./server_conn.ts";
 import type { TestRequest } from "./log.ts";
 import type { TestUdp } from "./options.ts";
-import type { Plan } from "./parse_options.ts";
+import type { ParsedOptions } from "./parse_options.ts";
 import { encodeReply } from "./reply.ts";
 
 const COMMAND_NOT_SUPPORTED = 0x07;
 
 /** Serves UDP ASSOCIATE (RFC 1928 section 7) until the client's connection ends, or a fault at the step `"transfer"` ends it. */
-export async function serveUdp(line: Line, _request: TestRequest, { udp }: Plan): Promise<void> {
-  if (udp === undefined) return await line.refuse(COMMAND_NOT_SUPPORTED);
-  const hostname = line.client.localAddress!;
+export async function serveUdp(conn: ServerConn, _request: TestRequest, { udp }: ParsedOptions): Promise<void> {
+  if (udp === undefined) return await conn.refuse(COMMAND_NOT_SUPPORTED);
+  const hostname = conn.client.localAddress!;
   const [relay, outside, stranger] = await Promise.all([open(hostname), open("127.0.0.1"), open(hostname)]);
   try {
     const { port } = relay.address();
     udp.ports?.push(port);
-    const failed = new Promise<never>((_, reject) => carry(relay, outside, stranger, udp, reject));
+    const failed = new Promise<never>((_, reject) => carryDatagrams(relay, outside, stranger, udp, reject));
     failed.catch(() => {}); // it is told below
-    const answer = await line.answer("request", encodeReply({ ...bytesOf(hostname), bndPort: port }));
-    line.note({ rep: answer[1] ?? null });
-    if (answer[1] !== 0) await line.end("close");
-    line.note({ step: "transfer" });
-    const act = line.act("transfer");
-    await line.wait(act.waits, line.closed);
-    await line.say(act, new Uint8Array());
-    await Promise.race([line.inbox.gone, failed]);
+    const answer = await conn.answer("request", encodeReply({ ...bytesOf(hostname), bndPort: port }));
+    conn.note({ rep: answer[1] ?? null });
+    if (answer[1] !== 0) await conn.end("close");
+    conn.note({ step: "transfer" });
+    const action = conn.actionAt("transfer");
+    await conn.wait(action.waits, conn.closed);
+    await conn.send(action, new Uint8Array());
+    await Promise.race([conn.reader.gone, failed]);
   } finally {
     for (const socket of [relay, outside, stranger]) socket.close();
   }
 }
 
 /** The client is who sends first; the header is read and written by hand. */
-function carry(
+function carryDatagrams(
   relay: Socket,
   outside: Socket,
   stranger: Socket,

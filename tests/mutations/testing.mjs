@@ -5,8 +5,8 @@ export const testing = [
   {
     promise: "close() of a test proxy ends a dial to a target",
     file: "testing/connect.ts",
-    find: "line.own(target);",
-    replace: 'target.once("connect", () => line.own(target));',
+    find: "conn.own(target);",
+    replace: 'target.once("connect", () => conn.own(target));',
     tests: "tests/testing/options_test.ts",
     name: "close() ends what waits: a step, a target that is not reached,",
   },

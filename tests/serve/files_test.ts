@@ -5,7 +5,7 @@ import { readdirSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { createTestProxy } from "../../testing/mod.ts";
-import { Watch } from "../../testing/changes.ts";
+import { Changes } from "../../testing/changes.ts";
 import { text } from "../support/contract.ts";
 import { readHead } from "../support/serve_stage.ts";
 import { connectRaw, type RawClient } from "../support/raw_client.ts";
@@ -38,13 +38,13 @@ async function withFewFiles(options: object, use: (stage: Stage) => Promise<void
   const args = ["-c", command, "sh", ...PROGRAM, proxy.url, JSON.stringify(options)];
   const child = spawn("sh", args, { stdio: ["ignore", "pipe", "pipe"] });
   const gone = once(child, "close");
-  const watch = new Watch();
+  const watch = new Changes();
   let out = "";
-  gone.then(() => watch.changed());
+  gone.then(() => watch.notify());
   for (const stream of [child.stdout, child.stderr]) {
     stream.on("data", (chunk) => {
       out += chunk;
-      watch.changed();
+      watch.notify();
     });
   }
   const until = (condition: () => boolean) => watch.until(condition, 20_000);

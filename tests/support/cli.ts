@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { stripVTControlCharacters } from "node:util";
 import type { CliIo } from "../../cli/mod.ts";
 import { main } from "../../cli/mod.ts";
-import { Watch } from "../../testing/changes.ts";
+import { Changes } from "../../testing/changes.ts";
 
 /** What a command wrote so far, and how to reach it. */
 export interface FakeIo extends CliIo {
@@ -39,7 +39,7 @@ export interface FakeOptions {
 export function fakeIo({ columns, env = {}, stdin = none(), onWrite, canEnd = true }: FakeOptions = {}): FakeIo {
   const written = { out: "", err: "" };
   const listeners = new Set<(signal: "SIGINT" | "SIGTERM") => void>();
-  const watch = new Watch();
+  const watch = new Changes();
   let ended = false;
   const output = (name: "out" | "err") => ({
     columns: columns ?? null,
@@ -48,11 +48,11 @@ export function fakeIo({ columns, env = {}, stdin = none(), onWrite, canEnd = tr
       const bytes = typeof chunk === "string" ? new TextEncoder().encode(chunk) : chunk;
       if (name === "out") await onWrite?.(bytes);
       written[name] += new TextDecoder().decode(bytes);
-      watch.changed();
+      watch.notify();
     },
     end() {
       ended = name === "out" && canEnd;
-      watch.changed();
+      watch.notify();
       return Promise.resolve(canEnd);
     },
   });
@@ -63,7 +63,7 @@ export function fakeIo({ columns, env = {}, stdin = none(), onWrite, canEnd = tr
     stderr: output("err"),
     onSignal(listener) {
       listeners.add(listener);
-      watch.changed();
+      watch.notify();
       return () => void listeners.delete(listener);
     },
     get out() {
@@ -121,13 +121,13 @@ export function startCli(args: readonly string[], env: Record<string, string> = 
   const own = Object.entries(process.env).filter(([name]) => !/_PROXY$|^REQUEST_METHOD$|_COLOR$/i.test(name));
   const child = spawn(program!, [...flags, ...args], { env: { ...Object.fromEntries(own), ...env } });
   const chunks: { out: Uint8Array[]; err: Uint8Array[] } = { out: [], err: [] };
-  const watch = new Watch();
+  const watch = new Changes();
   const text = (name: "out" | "err") => new TextDecoder().decode(Buffer.concat(chunks[name]));
   child.stdin.on("error", () => {}); // it may end before it has read all
   for (const name of ["out", "err"] as const) {
     child[`std${name}`].on("data", (chunk) => {
       chunks[name].push(chunk);
-      watch.changed();
+      watch.notify();
     });
   }
   const ended = once(child, "close").then(([code, signal]) => ({ code, signal, out: text("out"), err: text("err") }));

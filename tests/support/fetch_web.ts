@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createSecureServer, type ServerOptions } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
-import { Watch } from "../../testing/changes.ts";
+import { Changes } from "../../testing/changes.ts";
 
 /** A request as a web server got it. */
 export interface Seen {
@@ -32,12 +32,12 @@ export type Answer = (request: IncomingMessage, response: ServerResponse) => unk
 export async function startWeb(answer: Answer, tls?: ServerOptions, hostname = "127.0.0.1"): Promise<Web> {
   const seen: Seen[] = [];
   const connections = new Map<Socket, number>();
-  const watch = new Watch();
+  const watch = new Changes();
   let accepted = 0;
   const handle: Answer = (request, response) => {
     const { method = "", url = "", headers, socket } = request;
     seen.push({ method, url, headers, connection: connections.get(rawOf(socket)) ?? -1 });
-    watch.changed();
+    watch.notify();
     request.on("error", () => {});
     response.on("error", () => {});
     answer(request, response);
@@ -50,9 +50,9 @@ export async function startWeb(answer: Answer, tls?: ServerOptions, hostname = "
     socket.on("error", () => {});
     socket.once("close", () => {
       connections.delete(rawOf(socket));
-      watch.changed();
+      watch.notify();
     });
-    watch.changed();
+    watch.notify();
   });
   await new Promise<void>((resolve) => server.listen(0, hostname, resolve));
   return {

@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { connect } from "node:net";
 import type { Endpoint } from "../../src/transport.ts";
-import { Watch } from "../../testing/changes.ts";
+import { Changes } from "../../testing/changes.ts";
 
 /** A client that speaks nothing by itself, for tests of servers. */
 export interface RawClient {
@@ -28,7 +28,7 @@ export async function connectRaw(to: Endpoint): Promise<RawClient> {
   let available = 0;
   let receives = 0;
   let ending: "end" | "reset" | "closed" | undefined;
-  const watch = new Watch();
+  const watch = new Changes();
 
   const receive = () => {
     for (let chunk = socket.read(); chunk !== null; chunk = socket.read()) {
@@ -36,13 +36,13 @@ export async function connectRaw(to: Endpoint): Promise<RawClient> {
       available += chunk.length;
       receives++;
     }
-    watch.changed();
+    watch.notify();
   };
   const endWith = (how: typeof ending) => {
     // bytes that came before a reset are still there when the socket is destroyed
     receive();
     ending ??= how;
-    watch.changed();
+    watch.notify();
   };
 
   await new Promise<void>((resolve, reject) => {

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { createServer, type Socket } from "node:net";
 import { networkInterfaces } from "node:os";
-import { Watch } from "../../testing/changes.ts";
+import { Changes } from "../../testing/changes.ts";
 
 /** A server on loopback to connect to. */
 export interface Target extends AsyncDisposable {
@@ -115,7 +115,7 @@ export function digestOf(bytes: Uint8Array): string {
 export async function startTarget(serve: (socket: Socket) => void, options: TargetOptions = {}): Promise<Target> {
   const { hostname = "127.0.0.1" } = options;
   const sockets = new Set<Socket>();
-  const watch = new Watch();
+  const watch = new Changes();
   let accepted = 0;
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     accepted++;
@@ -123,12 +123,12 @@ export async function startTarget(serve: (socket: Socket) => void, options: Targ
     socket.setNoDelay(true);
     socket.on("close", () => {
       sockets.delete(socket);
-      watch.changed();
+      watch.notify();
     });
     // a client that resets is no failure of the target
     socket.on("error", () => socket.destroy());
     serve(socket);
-    watch.changed();
+    watch.notify();
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);

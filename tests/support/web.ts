@@ -7,7 +7,7 @@ import { Socks5Agent, type Socks5AgentOptions } from "../../agent/mod.ts";
 import { Socks5Client, type Socks5Options } from "../../mod.ts";
 import { certificates } from "./certificates.ts";
 import type { TestProxy, TestProxyOptions, TestRule } from "../../testing/mod.ts";
-import { Watch } from "../../testing/changes.ts";
+import { Changes } from "../../testing/changes.ts";
 import { withProxy } from "./stage.ts";
 import { digestOf, payload } from "./targets.ts";
 
@@ -118,7 +118,7 @@ const serve: RequestListener = async (request: IncomingMessage, response: Server
 
 async function startSite(server: Server, usable: "connection" | "secureConnection"): Promise<Site> {
   const sockets = new Set<Socket>();
-  const watch = new Watch();
+  const watch = new Changes();
   const names: (string | false)[] = [];
   let accepted = 0;
   server.on("connection", (socket: Socket) => {
@@ -127,9 +127,9 @@ async function startSite(server: Server, usable: "connection" | "secureConnectio
     socket.on("error", () => socket.destroy());
     socket.on("close", () => {
       sockets.delete(socket);
-      watch.changed();
+      watch.notify();
     });
-    watch.changed();
+    watch.notify();
   });
   if (usable === "secureConnection") {
     server.on(usable, (socket: Socket & { servername?: string | false }) => names.push(socket.servername || false));

@@ -83,7 +83,7 @@ test("close() tells what nobody was told, and closes all the same", async () => 
   const proxy = await createTestProxy({ credentials: () => 256, methods: [2] });
   const address = { hostname: proxy.hostname, port: proxy.port, credentials: { username: "a", password: "b" } };
   await failure(new Socks5Client(address, { retry: 0 }).connect(ECHO));
-  await assertRejects(() => proxy.close(), RangeError, "Cannot use what credentials() gave");
+  await assertRejects(() => proxy.close(), RangeError, "Cannot use the result of credentials()");
   assertEquals(proxy.open, 0);
 });
 
