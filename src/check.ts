@@ -1,13 +1,13 @@
 import { ATYP } from "./protocol/address.ts";
-import type { Alarm, Sleeper } from "./deadline_timer.ts";
-import { type Dialler, type Identity, timedOut } from "./attempt/dial.ts";
+import type { DeadlineTimer, Timed } from "./deadline_timer.ts";
+import { type Dialer, type Identity, timedOut } from "./attempt/dial.ts";
 import type { Phase, Socks5Error, Socks5ErrorCode } from "./errors.ts";
 import { rounded } from "./events.ts";
-import type { CheckPlan } from "./config/arguments_of.ts";
+import type { CheckArgs } from "./config/arguments_of.ts";
 import { labelOf, type Proxy } from "./config/proxy_url.ts";
 import { Scope } from "./scope.ts";
 import type { Settings } from "./config/settings.ts";
-import { FIRST_BYTE, Trial } from "./proxy_probe.ts";
+import { FIRST_BYTE, ProxyProbe } from "./proxy_probe.ts";
 
 /** What a check found out about one proxy: plain JSON, without secrets. */
 export interface CheckReport {
@@ -61,8 +61,8 @@ export interface CheckStep {
 
 /** The scope of a check, with its deadlines. */
 export function scopeOfCheck(
-  alarm: Alarm<Sleeper>,
-  { signal, timeout, probe, target }: CheckPlan,
+  alarm: DeadlineTimer<Timed>,
+  { signal, timeout, probe, target }: CheckArgs,
   settings: Settings,
   proxy: Proxy,
 ): Scope {
@@ -77,15 +77,15 @@ export function scopeOfCheck(
 /** Tries one proxy; throws only what is the caller's: wrong arguments, the reason of the signal. */
 export async function checkProxy(
   scope: Scope,
-  dialler: Dialler<unknown>,
+  dialler: Dialer<unknown>,
   settings: Settings,
   proxy: Proxy,
-  plan: CheckPlan,
+  plan: CheckArgs,
 ): Promise<CheckReport> {
   const { target } = plan;
   const time = new Date().toISOString();
   const begun = performance.now();
-  const trial = new Trial(scope, dialler, settings, proxy, plan);
+  const trial = new ProxyProbe(scope, dialler, settings, proxy, plan);
   const failure = await trial.run();
   const ended = performance.now();
   const between = (from: number, to: number) => rounded(rounded(to - begun) - rounded(from - begun));
@@ -132,7 +132,7 @@ const DONE: Readonly<Record<CheckStep["phase"], string>> = {
 function skipped(
   phase: Phase,
   failure: Socks5Error | undefined,
-  { target, address }: CheckPlan,
+  { target, address }: CheckArgs,
   { credentials }: Identity,
 ): string {
   const isTargets = phase === "lookup" || phase === "request" || phase === "transfer";

@@ -1,4 +1,4 @@
-import { Alarm, type Sleeper } from "./deadline_timer.ts";
+import { DeadlineTimer, type Timed } from "./deadline_timer.ts";
 import { checkOptions } from "./arguments.ts";
 import type { Association } from "./udp/association.ts";
 import { checkProxy, type CheckReport, scopeOfCheck } from "./check.ts";
@@ -11,10 +11,10 @@ import { Failover } from "./request/failover.ts";
 import { CMD } from "./protocol/messages.ts";
 import { Health } from "./proxies/health.ts";
 import { Pipelining } from "./attempt/pipelining.ts";
-import type { Ask, AssociatePlan, CheckPlan, Load, Plan, Wish } from "./config/arguments_of.ts";
+import type { AssociateArgs, CheckArgs, ClientConfig, ConnectArgs, Load, RequestArgs } from "./config/arguments_of.ts";
 import { Pool } from "./pool/pool.ts";
 import { Scope } from "./scope.ts";
-import type { Session } from "./tunnel/proxy_conn.ts";
+import type { ProxyConn } from "./tunnel/proxy_conn.ts";
 import { secureHeld } from "./tunnel/upgrade_tls.ts";
 import { milliseconds } from "./config/settings.ts";
 import type { Shared } from "./shared.ts";
@@ -47,22 +47,22 @@ export interface Socks5Stats {
 /** All of a client but the choice of its transport. */
 export class Core<S> {
   readonly #shared: Shared<S>;
-  readonly #alarm = new Alarm<Sleeper>(true);
+  readonly #alarm = new DeadlineTimer<Timed>(true);
   readonly #load: Load | undefined;
   #closed = false;
 
-  constructor({ proxies, transport, startTls, load, settings, onEvent }: Plan<S>) {
+  constructor({ proxies, transport, startTls, load, settings, onEvent }: ClientConfig<S>) {
     const { noDelay, keepAlive, timeout } = settings;
     const dialler = { transport, noDelay, keepAlive, startTls };
     this.#load = load;
     const securing = { alarm: this.#alarm, startTls, timeout };
-    const pool = new Pool<Session<S>>(settings);
+    const pool = new Pool<ProxyConn<S>>(settings);
     const health = new Health(proxies, settings.cooldown);
     const failover = new Failover(health, settings, this.#alarm);
     health.onCool = (proxy) => pool.drop((session) => session.proxy === proxy);
     this.#shared = {
       settings,
-      dialler,
+      dialer: dialler,
       pool,
       failover,
       alarm: this.#alarm,
@@ -75,7 +75,7 @@ export class Core<S> {
     };
   }
 
-  connect(wish: Wish): Promise<Socks5Conn<S>> {
+  connect(wish: ConnectArgs): Promise<Socks5Conn<S>> {
     try {
       return this.#shared.failover.run(new Connecting(this.#shared, wish));
     } catch (error) {
@@ -83,25 +83,25 @@ export class Core<S> {
     }
   }
 
-  async associate(plan: AssociatePlan): Promise<Association> {
+  async associate(plan: AssociateArgs): Promise<Association> {
     const { associate } = await import("./request/associate.ts");
     return (await associate(this.#shared, plan)).handOver(plan.signal);
   }
 
-  bind(asked: Ask): Promise<Socks5Binding<S>> {
+  bind(asked: RequestArgs): Promise<Socks5Binding<S>> {
     return bind(this.#shared, asked);
   }
 
-  resolve(asked: Ask, what: "name" | "address"): Promise<string> {
+  resolve(asked: RequestArgs, what: "name" | "address"): Promise<string> {
     const cmd = what === "name" ? CMD.RESOLVE : CMD.RESOLVE_PTR;
     return command(this.#shared, cmd, asked.address, asked, ({ reply, place }) => {
-      place.free("holder");
+      place.destroy("holder");
       return reply.bound.hostname;
     });
   }
 
-  async check(plan: CheckPlan): Promise<CheckReport[]> {
-    const { dialler, failover: { health }, settings } = this.#shared;
+  async check(plan: CheckArgs): Promise<CheckReport[]> {
+    const { dialer: dialler, failover: { health }, settings } = this.#shared;
     const tls = plan.tls !== null || health.proxies.some((proxy) => proxy.tls !== null);
     await this.#load?.({ lookup: settings.dns === "local", tls }).catch(() => {}); // the step that needs it tells
     const checks = health.proxies.map(async (proxy) => {
@@ -122,7 +122,7 @@ export class Core<S> {
     const grace = milliseconds("drain", drain, 0);
     const { pool, warmer } = this.#shared;
     this.#closed = true;
-    for (const it of this.#alarm.sleepers) if (it instanceof Scope) it.end(closed(it.phase));
+    for (const it of this.#alarm.all) if (it instanceof Scope) it.end(closed(it.phase));
     warmer.close();
     pool.close(() => closed("pool"));
     const timer = grace > 0 && grace < Infinity ? setTimeout(() => pool.closeHeld(), grace) : undefined;

@@ -1,9 +1,9 @@
 import { Members } from "./members.ts";
 
 /** What ends by a clock. */
-export interface Sleeper {
+export interface Timed {
   /** When, on the clock of `performance.now()`; `Infinity` is never. */
-  readonly due: number;
+  readonly deadline: number;
   /** The time has come. */
   wake(): void;
 }
@@ -12,8 +12,8 @@ export interface Sleeper {
  * One timer for all that waits in a client: thousands of connects arm it about once. It knows who waits, too; without
  * anybody there is no timer.
  */
-export class Alarm<T extends Sleeper> {
-  readonly #sleepers = new Members<T>();
+export class DeadlineTimer<T extends Timed> {
+  readonly #timed = new Members<T>();
   readonly #keepsAlive: boolean;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #at = Infinity;
@@ -24,20 +24,20 @@ export class Alarm<T extends Sleeper> {
   }
 
   /** All that wait. */
-  get sleepers(): T[] {
-    return [...this.#sleepers];
+  get all(): T[] {
+    return [...this.#timed];
   }
 
   /** Begins to wait, or has another time to wait for. */
   set(sleeper: T): void {
-    this.#sleepers.add(sleeper);
-    if (sleeper.due < this.#at) this.#arm(sleeper.due);
+    this.#timed.add(sleeper);
+    if (sleeper.deadline < this.#at) this.#arm(sleeper.deadline);
   }
 
   /** Waits no longer. */
   delete(sleeper: T): void {
-    this.#sleepers.delete(sleeper);
-    if (this.#sleepers.size === 0) this.#arm(Infinity);
+    this.#timed.delete(sleeper);
+    if (this.#timed.size === 0) this.#arm(Infinity);
   }
 
   #arm(at: number): void {
@@ -52,9 +52,9 @@ export class Alarm<T extends Sleeper> {
     const clock = performance.now();
     const now = this.#at - clock < 1 ? Math.max(this.#at, clock) : clock; // a timer may come a little early
     this.#at = Infinity;
-    for (const sleeper of this.sleepers) if (sleeper.due <= now) sleeper.wake();
+    for (const sleeper of this.all) if (sleeper.deadline <= now) sleeper.wake();
     let next = Infinity;
-    for (const { due } of this.#sleepers) next = Math.min(next, due);
+    for (const { deadline: due } of this.#timed) next = Math.min(next, due);
     if (next < this.#at) this.#arm(next);
   };
 }

@@ -140,7 +140,7 @@ export class ClosedError extends Socks5Error {
 }
 
 /** What went wrong on the wire, before it is known to whom: the dialler adds phase, proxy and target. */
-export class Fault extends Error {
+export class ProtocolError extends Error {
   readonly code: Socks5ErrorCode;
   readonly rep: number | null;
 

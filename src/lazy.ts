@@ -4,24 +4,31 @@ import type { CheckReport } from "./check.ts";
 import type { Core, Socks5Stats } from "./core.ts";
 import type { Socks5Binding, Socks5Conn } from "./tunnel/socks5_conn.ts";
 import type { AssociateOptions, CheckOptions, CommandOptions, ConnectOptions } from "./config/options.ts";
-import { askName, askPeer, type Plan, planAssociate, planCheck, wish } from "./config/arguments_of.ts";
+import {
+  type ClientConfig,
+  parseAssociate,
+  parseBind,
+  parseCheck,
+  parseConnect,
+  parseResolve,
+} from "./config/arguments_of.ts";
 
 let client: typeof import("./core.ts") | undefined;
 
 /** A client whose core is loaded when it is first used: a program that only imports the package does not wait for it. */
 export class LazyCore<S> {
-  readonly #plan: Plan<S>;
+  readonly #plan: ClientConfig<S>;
   readonly #targets = new Targets();
   #core: Core<S> | undefined;
   #loading: Promise<Core<S>> | undefined;
 
-  constructor(plan: Plan<S>) {
+  constructor(plan: ClientConfig<S>) {
     this.#plan = plan;
   }
 
   connect(target: Target, options?: ConnectOptions): Promise<Socks5Conn<S>> {
     try {
-      const asked = wish(this.#plan, this.#targets, target, options);
+      const asked = parseConnect(this.#plan, this.#targets, target, options);
       return this.#loaded?.connect(asked) ?? this.#load().then((core) => core.connect(asked));
     } catch (error) {
       return Promise.reject(error);
@@ -29,19 +36,19 @@ export class LazyCore<S> {
   }
 
   associate(options?: AssociateOptions): Promise<Association> {
-    return this.#ask(() => planAssociate(this.#plan, options), (core, asked) => core.associate(asked));
+    return this.#ask(() => parseAssociate(this.#plan, options), (core, asked) => core.associate(asked));
   }
 
   check(target: Target | undefined, options?: CheckOptions): Promise<CheckReport[]> {
-    return this.#ask(() => planCheck(this.#plan, this.#targets, target, options), (core, asked) => core.check(asked));
+    return this.#ask(() => parseCheck(this.#plan, this.#targets, target, options), (core, asked) => core.check(asked));
   }
 
   bind(peer: Target, options?: CommandOptions): Promise<Socks5Binding<S>> {
-    return this.#ask(() => askPeer(this.#plan, peer, options), (core, asked) => core.bind(asked));
+    return this.#ask(() => parseBind(this.#plan, peer, options), (core, asked) => core.bind(asked));
   }
 
   resolve(name: string, what: "name" | "address", options?: CommandOptions): Promise<string> {
-    return this.#ask(() => askName(this.#plan, name, what, options), (core, asked) => core.resolve(asked, what));
+    return this.#ask(() => parseResolve(this.#plan, name, what, options), (core, asked) => core.resolve(asked, what));
   }
 
   stats(): Socks5Stats {

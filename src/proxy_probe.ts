@@ -1,12 +1,12 @@
 import { type Address, ATYP } from "./protocol/address.ts";
 import { authenticate } from "./attempt/authenticate.ts";
-import { dial, type Dialler, explain, identify, type Identity } from "./attempt/dial.ts";
+import { dial, type Dialer, explain, identify, type Identity } from "./attempt/dial.ts";
 import { drive, type Wire } from "./attempt/driver.ts";
-import { Fault, type Phase, Socks5Error } from "./errors.ts";
+import { type Phase, ProtocolError, Socks5Error } from "./errors.ts";
 import { withAnswer } from "./attempt/foreign_answer.ts";
 import { CMD, request } from "./protocol/messages.ts";
 import { lookUp } from "./attempt/local_dns.ts";
-import type { CheckPlan } from "./config/arguments_of.ts";
+import type { CheckArgs } from "./config/arguments_of.ts";
 import { ruleFor } from "./proxies/policy.ts";
 import type { Proxy } from "./config/proxy_url.ts";
 import type { Attempt, Scope } from "./scope.ts";
@@ -17,17 +17,17 @@ import { startTls } from "./tunnel/start_tls.ts";
 export const FIRST_BYTE = 1_000;
 
 /** All that is tried with one proxy in a check, on connections of its own. */
-export class Trial {
+export class ProxyProbe {
   /** When each step began; of the steps that are taken for each address of a target, those for the last one. */
   readonly entered: Map<Phase, number> = new Map();
   readonly identity: Identity;
   readonly #scope: Scope;
-  readonly #dialler: Dialler<unknown>;
+  readonly #dialler: Dialer<unknown>;
   readonly #settings: Settings;
   readonly #proxy: Proxy;
-  readonly #plan: CheckPlan;
+  readonly #plan: CheckArgs;
 
-  constructor(scope: Scope, dialler: Dialler<unknown>, settings: Settings, proxy: Proxy, plan: CheckPlan) {
+  constructor(scope: Scope, dialler: Dialer<unknown>, settings: Settings, proxy: Proxy, plan: CheckArgs) {
     this.#scope = scope;
     this.#dialler = dialler;
     this.#settings = settings;
@@ -43,7 +43,7 @@ export class Trial {
     try {
       for (let left = await this.#addresses(); left.length > 0; left = left.slice(1)) {
         failure = await this.#reach(left[0]!, left.length === 1);
-        if (failure === undefined || this.#scope.ended || !ruleFor(failure, false).address) break;
+        if (failure === undefined || this.#scope.isOver || !ruleFor(failure, false).address) break;
       }
     } catch (error) {
       failure = this.#failure(error);
@@ -106,7 +106,7 @@ export class Trial {
   }
 
   #failure(error: unknown): Socks5Error {
-    const { over, aborted, attempt } = this.#scope;
+    const { ended: over, aborted, attempt } = this.#scope;
     const explained = () => explain(error, attempt.phase, this.#proxy, this.identity, this.#plan);
     const reason = over === undefined ? explained() : over.reason;
     if (aborted || !(reason instanceof Socks5Error)) throw reason;
@@ -117,6 +117,6 @@ export class Trial {
 async function firstByte(wire: Wire, probe: Uint8Array | undefined): Promise<void> {
   if (probe !== undefined) await wire.write(probe);
   if (await wire.read(new Uint8Array(1)) === null) {
-    throw new Fault("SOCKS5_CONN_CLOSED", "the tunnel was closed before a byte came");
+    throw new ProtocolError("SOCKS5_CONN_CLOSED", "the tunnel was closed before a byte came");
   }
 }

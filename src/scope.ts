@@ -1,4 +1,4 @@
-import type { Alarm, Sleeper } from "./deadline_timer.ts";
+import type { DeadlineTimer, Timed } from "./deadline_timer.ts";
 import { cannot, type Phase } from "./errors.ts";
 import { quietly } from "./guarded_conn.ts";
 
@@ -16,7 +16,7 @@ export interface TimedOut {
  * One connect: its deadlines, its cancellation and the attempt that runs at the time. Whoever ends it first decides
  * how; from then on nothing that I/O still throws counts.
  */
-export class Scope implements Sleeper {
+export class Scope implements Timed {
   /** The attempt that runs, or the wait for a place before it. */
   attempt: Attempt = new Attempt();
   /** Told of each step of its attempts before it begins. */
@@ -24,52 +24,52 @@ export class Scope implements Sleeper {
   /** Whether the caller's signal ended it: the reason is the caller's, whatever it is. */
   aborted = false;
   /** When the clock ends it, or its attempt. */
-  due: number;
+  deadline: number;
   readonly #end: number;
-  readonly #alarm: Alarm<Sleeper>;
-  readonly #user: AbortSignal | undefined;
+  readonly #timer: DeadlineTimer<Timed>;
+  readonly #signal: AbortSignal | undefined;
   readonly #errors: TimedOut;
-  #over: { readonly reason: unknown } | undefined;
+  #ended: { readonly reason: unknown } | undefined;
   #forks: Scope[] | undefined;
 
   /** `timeout` in milliseconds from now; throws the reason of a signal that is aborted already. */
-  constructor(alarm: Alarm<Sleeper>, user: AbortSignal | undefined, timeout: number, errors: TimedOut) {
+  constructor(alarm: DeadlineTimer<Timed>, user: AbortSignal | undefined, timeout: number, errors: TimedOut) {
     if (user !== undefined && typeof user?.throwIfAborted !== "function") {
       throw new TypeError(cannot("signal", "an AbortSignal", user));
     }
     user?.throwIfAborted();
-    this.#alarm = alarm;
-    this.#user = user;
+    this.#timer = alarm;
+    this.#signal = user;
     this.#errors = errors;
     const now = performance.now();
-    this.due = this.#end = now + timeout;
+    this.deadline = this.#end = now + timeout;
     user?.addEventListener("abort", this);
     this.#arm(now);
   }
 
   /** Milliseconds until the deadline of the whole. */
-  get left(): number {
+  get remaining(): number {
     return this.#end - performance.now();
   }
 
   /** The reason for which the attempt or the scope ended; `undefined` while it runs. */
-  get over(): { readonly reason: unknown } | undefined {
-    return this.#over ?? this.attempt.over;
+  get ended(): { readonly reason: unknown } | undefined {
+    return this.#ended ?? this.attempt.ended;
   }
 
   /** Whether the whole ended, and not just an attempt. */
-  get ended(): boolean {
-    return this.#over !== undefined;
+  get isOver(): boolean {
+    return this.#ended !== undefined;
   }
 
   /** The step that runs now; of attempts beside each other, that of the last one. */
   get phase(): Phase {
-    return this.#forks?.findLast((fork) => !fork.ended)?.phase ?? this.attempt.phase;
+    return this.#forks?.findLast((fork) => !fork.isOver)?.phase ?? this.attempt.phase;
   }
 
   /** Begins an attempt that ends after `ms`, or when the scope does; what the one before owned is closed. */
   begin(ms: number): Attempt {
-    if (this.ended) return this.attempt;
+    if (this.isOver) return this.attempt;
     if (!this.attempt.isNew) {
       this.attempt.drop();
       this.attempt = new Attempt();
@@ -81,24 +81,24 @@ export class Scope implements Sleeper {
 
   /** A scope for attempts beside others: it has no deadline but theirs, and ends with this one at the latest. */
   fork(errors: TimedOut): Scope {
-    const fork = new Scope(this.#alarm, undefined, Infinity, errors);
+    const fork = new Scope(this.#timer, undefined, Infinity, errors);
     (this.#forks ??= []).push(fork);
-    if (this.#over !== undefined) fork.end(this.#over.reason);
+    if (this.#ended !== undefined) fork.end(this.#ended.reason);
     return fork;
   }
 
   /** Moves the deadline of the running attempt; that of the scope stays. */
   extend(ms: number): void {
-    if (this.over !== undefined) return;
+    if (this.ended !== undefined) return;
     const now = performance.now();
-    this.due = Math.min(now + ms, this.#end);
+    this.deadline = Math.min(now + ms, this.#end);
     this.#arm(now);
   }
 
   /** Gives what `promise` gives, unless the attempt ends first. */
   run<T>(promise: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      if (this.over !== undefined) reject(this.over.reason);
+      if (this.ended !== undefined) reject(this.ended.reason);
       else this.attempt.reject = reject;
       promise.then(resolve, reject);
     });
@@ -106,11 +106,11 @@ export class Scope implements Sleeper {
 
   /** Throws the reason for which the attempt or the scope ended: to be asked after each `await`. */
   throwIfOver(): void {
-    if (this.over !== undefined) throw this.over.reason;
+    if (this.ended !== undefined) throw this.ended.reason;
   }
 
   /** Resolves after `ms`, unless the scope ends first; takes the place of the attempt. */
-  pause(ms: number): Promise<void> {
+  sleep(ms: number): Promise<void> {
     const attempt = this.begin(Infinity);
     let timer: ReturnType<typeof setTimeout> | undefined;
     const paused = new Promise<void>((resolve) => timer = setTimeout(resolve, ms));
@@ -126,35 +126,35 @@ export class Scope implements Sleeper {
   }
 
   /** Ends well: what was owned is the caller's from now on. Synchronous, the last thing before it is handed over. */
-  give(): void {
+  detach(): void {
     this.#finish(undefined);
   }
 
   /** The clock has come to `due`. */
   wake(): void {
     const { phase } = this.attempt;
-    if (this.due >= this.#end) return this.end(this.#errors.timedOut("timeout", phase));
-    this.due = this.#end;
+    if (this.deadline >= this.#end) return this.end(this.#errors.timedOut("timeout", phase));
+    this.deadline = this.#end;
     this.attempt.end(this.#errors.timedOut("attempt", phase));
   }
 
   /** The caller's signal aborts. */
   handleEvent(): void {
-    this.aborted = !this.ended;
-    this.end(this.#user!.reason);
+    this.aborted = !this.isOver;
+    this.end(this.#signal!.reason);
   }
 
   #finish(reason: unknown): boolean {
-    if (this.#over !== undefined) return false;
-    this.#over = { reason };
+    if (this.#ended !== undefined) return false;
+    this.#ended = { reason };
     this.onPhase = this.attempt.onPhase = undefined; // a connection may keep its attempt
-    this.#alarm.delete(this);
-    this.#user?.removeEventListener("abort", this);
+    this.#timer.delete(this);
+    this.#signal?.removeEventListener("abort", this);
     return true;
   }
 
   #arm(now: number): void {
-    if (this.due > now) this.#alarm.set(this);
+    if (this.deadline > now) this.#timer.set(this);
     else this.wake();
   }
 }
@@ -166,7 +166,7 @@ export class Attempt {
   /** The step that runs now. */
   phase: Phase = "pool";
   /** Why it ended. */
-  over: { readonly reason: unknown } | undefined;
+  ended: { readonly reason: unknown } | undefined;
   /** Told once, when it ends. */
   reject: ((reason: unknown) => void) | undefined;
   #owned: Owned | undefined;
@@ -174,29 +174,29 @@ export class Attempt {
 
   /** Whether nothing was done in it. */
   get isNew(): boolean {
-    return this.over === undefined && this.reject === undefined && this.#controller === undefined &&
+    return this.ended === undefined && this.reject === undefined && this.#controller === undefined &&
       this.#owned === undefined;
   }
 
   /** Aborts when it ends. */
   get signal(): AbortSignal {
     this.#controller ??= new AbortController();
-    if (this.over !== undefined) this.#controller.abort(this.over.reason);
+    if (this.ended !== undefined) this.#controller.abort(this.ended.reason);
     return this.#controller.signal;
   }
 
   /** Sets the step before it begins; throws the reason if the attempt is over. */
   enter(phase: Phase): void {
-    if (this.over !== undefined) throw this.over.reason;
+    if (this.ended !== undefined) throw this.ended.reason;
     this.phase = phase;
     this.onPhase?.(phase);
   }
 
   /** Takes what is to be closed if the attempt ends; closes it and throws if it has ended. */
   own<T extends Owned>(owned: T): T {
-    if (this.over !== undefined) {
+    if (this.ended !== undefined) {
       void quietly(() => owned.close());
-      throw this.over.reason;
+      throw this.ended.reason;
     }
     this.#owned = owned;
     return owned;
@@ -210,8 +210,8 @@ export class Attempt {
   }
 
   end(reason: unknown): void {
-    if (this.over !== undefined) return;
-    this.over = { reason };
+    if (this.ended !== undefined) return;
+    this.ended = { reason };
     this.#controller?.abort(reason);
     this.drop();
     this.reject?.(reason);

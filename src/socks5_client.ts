@@ -12,7 +12,7 @@ import type {
   ConnectOptions,
   Socks5Options,
 } from "./config/options.ts";
-import { type Load, plan } from "./config/arguments_of.ts";
+import { type Load, parseConfig } from "./config/arguments_of.ts";
 import type { ProxySpec } from "./config/proxy_url.ts";
 import type { Transport } from "./transport.ts";
 
@@ -49,7 +49,7 @@ export class Socks5Client<S = unknown> implements Transport<S> {
     const load = (transport: Transport<S>): Load => (needs) =>
       loadRuntime({ connect: transport === runtimeTransport || transport instanceof Socks5Client, ...needs });
     const runtime = { transport: runtimeTransport as Transport<S>, startTls: runtimeStartTls, load };
-    this.#core = new LazyCore(plan(proxy, options, runtime));
+    this.#core = new LazyCore(parseConfig(proxy, options, runtime));
   }
 
   /**

@@ -1,7 +1,7 @@
 import { isBytes } from "../arguments.ts";
 import { type Identity, negotiate } from "./dial.ts";
 import { drive } from "./driver.ts";
-import { Fault, kindOf } from "../errors.ts";
+import { kindOf, ProtocolError } from "../errors.ts";
 import { withAnswer } from "./foreign_answer.ts";
 import { guard } from "../guarded_conn.ts";
 import { hex, type UserPass } from "../protocol/messages.ts";
@@ -94,7 +94,7 @@ class Authentication {
 
   /** A method is not gone on with once nobody waits for it, whatever the transport makes of `close()`. */
   #throwIfOver(): void {
-    if (this.#attempt.over !== undefined) throw this.#attempt.over.reason;
+    if (this.#attempt.ended !== undefined) throw this.#attempt.ended.reason;
   }
 
   #result(value: unknown): Conn | undefined {
@@ -114,7 +114,7 @@ class Authentication {
     }
   }
 
-  #nonsense(name: string, value: string): Fault {
+  #nonsense(name: string, value: string): ProtocolError {
     return this.#failed(`negotiate() of the authentication method yielded a step whose ${name} is ${value}`);
   }
 
@@ -122,8 +122,8 @@ class Authentication {
     why: string,
     code: "SOCKS5_AUTH_FAILED" | "SOCKS5_AUTH_REFUSED" = "SOCKS5_AUTH_FAILED",
     cause?: unknown,
-  ): Fault {
-    return new Fault(code, `${why} ${this.#name}`, null, cause);
+  ): ProtocolError {
+    return new ProtocolError(code, `${why} ${this.#name}`, null, cause);
   }
 }
 

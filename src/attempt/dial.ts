@@ -1,5 +1,5 @@
 import type { Address } from "../protocol/address.ts";
-import { cannotConnect, Fault, type Phase, Socks5Error, socks5Error, type Socks5ErrorCode } from "../errors.ts";
+import { cannotConnect, type Phase, ProtocolError, Socks5Error, socks5Error, type Socks5ErrorCode } from "../errors.ts";
 import { guard } from "../guarded_conn.ts";
 import { CMD, greeting, METHOD, request, select, type UserPass, userPass } from "../protocol/messages.ts";
 import type { AuthMethod } from "../config/auth_method.ts";
@@ -10,7 +10,7 @@ import { type StartTls, startTls } from "../tunnel/start_tls.ts";
 import type { Conn, OwnedTransport, Step, Steps, TlsOptions, Transport } from "../transport.ts";
 
 /** How the dialler opens connections. */
-export interface Dialler<S> {
+export interface Dialer<S> {
   readonly transport: Transport<S>;
   readonly noDelay: boolean;
   readonly keepAlive: boolean | number;
@@ -61,7 +61,7 @@ export function certain({ credentials }: Identity): Identity {
 /** Connects to the proxy, with TLS if it has that: the attempt owns what comes. Rejects with what the runtime throws. */
 export async function dial<S>(
   attempt: Attempt,
-  { transport, noDelay, keepAlive, startTls: fallback }: Dialler<S>,
+  { transport, noDelay, keepAlive, startTls: fallback }: Dialer<S>,
   proxy: Proxy,
 ): Promise<Conn<S>> {
   attempt.enter("dial");
@@ -119,12 +119,12 @@ export function explain(
   const context = { phase, proxy: through, target };
   const fail = (code: Socks5ErrorCode, why: string, more: { cause?: unknown; rep?: number | null } = {}) =>
     socks5Error(code, `${cannotConnect(through, target, verb)}: ${why}`, { ...context, ...more });
-  if (error instanceof Fault && error.code !== "SOCKS5_PROXY_HUNG_UP") {
+  if (error instanceof ProtocolError && error.code !== "SOCKS5_PROXY_HUNG_UP") {
     const hint = error.rep === 0x02 ? afterPassword(identity) : "";
     return fail(error.code, error.message + hint, { rep: error.rep, cause: error.cause });
   }
   if (error instanceof TypeError || error instanceof RangeError) return error;
-  const eof = error instanceof Fault;
+  const eof = error instanceof ProtocolError;
   const cause = eof ? undefined : error;
   const hungUp = eof ? "the proxy closed the connection" : "the proxy broke the connection";
   if (phase === "dial") {

@@ -1,4 +1,4 @@
-import { Fault } from "../errors.ts";
+import { ProtocolError } from "../errors.ts";
 import type { Conn, Steps } from "../transport.ts";
 
 /** What the handshake needs of a connection. */
@@ -43,6 +43,6 @@ function grown(bytes: Uint8Array<ArrayBuffer>, length: number): Uint8Array<Array
   return larger;
 }
 
-function hungUp(): Fault {
-  return new Fault("SOCKS5_PROXY_HUNG_UP", "the proxy closed the connection");
+function hungUp(): ProtocolError {
+  return new ProtocolError("SOCKS5_PROXY_HUNG_UP", "the proxy closed the connection");
 }

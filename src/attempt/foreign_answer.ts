@@ -1,7 +1,7 @@
 import type { Wire } from "./driver.ts";
 import { Foreign, type UserPass } from "../protocol/messages.ts";
 import type { Proxy } from "../config/proxy_url.ts";
-import { turn } from "../tunnel/proxy_conn.ts";
+import { settle } from "../tunnel/proxy_conn.ts";
 
 /** So many bytes are looked at: those that are shown, and a secret that may begin within them. */
 const MOST = 512;
@@ -23,6 +23,6 @@ export async function withAnswer(
   const listen = async () => {
     for (let n; got < MOST && (n = await wire.read(answer.subarray(got)));) got += n;
   };
-  await Promise.race([listen().catch(() => {}), turn()]);
+  await Promise.race([listen().catch(() => {}), settle()]);
   return error.with(answer.slice(0, got), [usual, own].flatMap((it) => it ? [it.uname, it.passwd] : []));
 }

@@ -1,6 +1,6 @@
 import { type Address, ATYP, formatHostPort, parseHost } from "../protocol/address.ts";
 import { brief } from "./dial.ts";
-import { Fault } from "../errors.ts";
+import { ProtocolError } from "../errors.ts";
 import type { Attempt } from "../scope.ts";
 import type { Transport } from "../transport.ts";
 
@@ -14,11 +14,13 @@ export async function lookUp(attempt: Attempt, transport: Transport, name: Addre
     found = await transport.lookup!(name.hostname, { signal: attempt.signal });
   } catch (cause) {
     const why = `this machine did not find the name (${brief(cause)})`;
-    throw new Fault("SOCKS5_TARGET_NOT_FOUND", why, null, cause);
+    throw new ProtocolError("SOCKS5_TARGET_NOT_FOUND", why, null, cause);
   }
   if (!Array.isArray(found)) throw noAddresses(typeof found);
   const addresses = found.slice(0, MOST).map((text) => parseIp(text, name.port));
-  if (addresses.length === 0) throw new Fault("SOCKS5_TARGET_NOT_FOUND", "this machine knows no address of the name");
+  if (addresses.length === 0) {
+    throw new ProtocolError("SOCKS5_TARGET_NOT_FOUND", "this machine knows no address of the name");
+  }
   return [...new Map(addresses.map((address) => [address.name, address])).values()];
 }
 

@@ -1,26 +1,26 @@
 import type { Address } from "../protocol/address.ts";
 import { authenticate } from "./authenticate.ts";
-import { allMessages, certain, dial, type Dialler, type Identity, negotiate } from "./dial.ts";
+import { allMessages, certain, dial, type Dialer, type Identity, negotiate } from "./dial.ts";
 import { drive, sent } from "./driver.ts";
-import { Fault } from "../errors.ts";
+import { ProtocolError } from "../errors.ts";
 import { withAnswer } from "./foreign_answer.ts";
 import { CMD, type Reply, request } from "../protocol/messages.ts";
 import type { Progress, Try } from "../request/call.ts";
-import type { Names, Numbered } from "./target_addresses.ts";
+import type { NumberedAddress, TargetAddresses } from "./target_addresses.ts";
 import type { Seat } from "../request/race.ts";
 import type { Settings } from "../config/settings.ts";
-import type { Wish } from "../config/arguments_of.ts";
+import type { ConnectArgs } from "../config/arguments_of.ts";
 import { patience, type Pipelining } from "./pipelining.ts";
 import type { Proxy } from "../config/proxy_url.ts";
 import type { Attempt, Scope } from "../scope.ts";
 import { secure } from "../tunnel/upgrade_tls.ts";
-import { Session, turn } from "../tunnel/proxy_conn.ts";
+import { ProxyConn, settle } from "../tunnel/proxy_conn.ts";
 import type { Steps } from "../transport.ts";
 
 /** What opening takes. */
 export interface Tools<S> {
   readonly settings: Settings;
-  readonly dialler: Dialler<S>;
+  readonly dialer: Dialer<S>;
   readonly pipelining: Pipelining;
 }
 
@@ -30,17 +30,17 @@ export interface Order<S> {
   readonly target: string | null;
   readonly address: Address;
   /** The first bytes for the target, which leave with the request, and TLS with it. */
-  readonly wish: Pick<Wish, "data" | "tls">;
+  readonly wish: Pick<ConnectArgs, "data" | "tls">;
   /** The addresses of the target, if this machine looks them up. */
-  readonly names: Names | undefined;
+  readonly names: TargetAddresses | undefined;
   /** A session that was ready, once. */
-  takeSession(): Session<S> | undefined;
+  takeSession(): ProxyConn<S> | undefined;
   /** Whether they are on their way: whatever fails from then on is final. */
   committed: boolean;
 }
 
 /** One attempt at a proxy. What it opens the attempt of its scope owns. */
-export class Opening<S, P extends Seat = Seat> implements Try<Session<S>> {
+export class Opening<S, P extends Seat = Seat> implements Try<ProxyConn<S>> {
   readonly seat: P;
   readonly proxy: Proxy;
   readonly identity: Identity;
@@ -49,8 +49,8 @@ export class Opening<S, P extends Seat = Seat> implements Try<Session<S>> {
   readonly limit: number;
   isOvertaken: boolean = false;
   /** The address that it asks for, if this machine has looked it up. */
-  found: Numbered | undefined;
-  opened!: Promise<Session<S>>;
+  found: NumberedAddress | undefined;
+  opened!: Promise<ProxyConn<S>>;
   readonly #order: Order<S>;
   readonly #tools: Tools<S>;
   readonly #progress: Progress;
@@ -83,21 +83,21 @@ export class Opening<S, P extends Seat = Seat> implements Try<Session<S>> {
     return this.seat.scope;
   }
 
-  async #startNamed(names: Names): Promise<Session<S>> {
-    this.found = await names.take(this.proxy, this.#scope, this.#tools.dialler.transport, this.limit);
+  async #startNamed(names: TargetAddresses): Promise<ProxyConn<S>> {
+    this.found = await names.take(this.proxy, this.#scope, this.#tools.dialer.transport, this.limit);
     return await this.#start();
   }
 
   /** A tunnel, with TLS if it is wanted; over the session that was ready, if there was one. */
-  #start(): Promise<Session<S>> {
+  #start(): Promise<ProxyConn<S>> {
     const { tls } = this.#order.wish;
     const session = this.#order.takeSession();
     const opening = session === undefined ? this.#open() : this.#spend(session);
-    return tls === null ? opening : secure(this.#scope, opening, tls, this.#tools.dialler.startTls);
+    return tls === null ? opening : secure(this.#scope, opening, tls, this.#tools.dialer.startTls);
   }
 
   /** A tunnel over a new connection. */
-  #open(): Promise<Session<S>> {
+  #open(): Promise<ProxyConn<S>> {
     const { settings, pipelining } = this.#tools;
     const { plugged } = this.identity; // what they say depends on what is answered
     const isPipelined = settings.handshake === "pipelined" && this.#order.cmd === CMD.CONNECT && plugged.length === 0 &&
@@ -106,17 +106,17 @@ export class Opening<S, P extends Seat = Seat> implements Try<Session<S>> {
   }
 
   /** A tunnel over a session that was ready; one that has died is replaced, unless bytes of the caller were on it. */
-  async #spend(session: Session<S>): Promise<Session<S>> {
+  async #spend(session: ProxyConn<S>): Promise<ProxyConn<S>> {
     const { wish: { data } } = this.#order;
     const scope = this.#scope;
     scope.attempt.own(session);
     try {
-      if (data !== undefined) await scope.run(turn()); // what is written on a dead one is lost
-      const asking = session.spoke ? undefined : drive(session, this.#request(scope.attempt, data));
+      if (data !== undefined) await scope.run(settle()); // what is written on a dead one is lost
+      const asking = session.readable ? undefined : drive(session, this.#request(scope.attempt, data));
       if (asking !== undefined) return this.#bind(session, await scope.run(asking));
     } catch (error) {
-      const isReply = error instanceof Fault && error.code !== "SOCKS5_PROXY_HUNG_UP";
-      if (isReply || error instanceof TypeError || scope.over !== undefined || this.#order.committed) {
+      const isReply = error instanceof ProtocolError && error.code !== "SOCKS5_PROXY_HUNG_UP";
+      if (isReply || error instanceof TypeError || scope.ended !== undefined || this.#order.committed) {
         throw await scope.run(this.#heard(error, session));
       }
     }
@@ -124,12 +124,12 @@ export class Opening<S, P extends Seat = Seat> implements Try<Session<S>> {
     return await this.#open();
   }
 
-  #openInSequence(): Promise<Session<S>> {
+  #openInSequence(): Promise<ProxyConn<S>> {
     return this.#scope.run(this.#inSequence(this.#scope.attempt));
   }
 
   /** In one write; in sequence on a new connection if anything but a whole reply comes of it. */
-  async #openAtOnce(): Promise<Session<S>> {
+  async #openAtOnce(): Promise<ProxyConn<S>> {
     const scope = this.#scope;
     try {
       const session = await scope.run(this.#atOnce(scope.attempt));
@@ -138,7 +138,7 @@ export class Opening<S, P extends Seat = Seat> implements Try<Session<S>> {
     } catch (error) {
       if (isRefusal(error)) this.#note(true);
       const isSent = scope.attempt.phase !== "dial";
-      if (isRefusal(error) || scope.ended || this.#order.committed || !isSent) throw error;
+      if (isRefusal(error) || scope.isOver || this.#order.committed || !isSent) throw error;
     }
     scope.begin(this.limit);
     try {
@@ -151,9 +151,9 @@ export class Opening<S, P extends Seat = Seat> implements Try<Session<S>> {
     }
   }
 
-  async #inSequence(attempt: Attempt): Promise<Session<S>> {
+  async #inSequence(attempt: Attempt): Promise<ProxyConn<S>> {
     const { data } = this.#order.wish;
-    const session = new Session(await dial(attempt, this.#tools.dialler, this.proxy), this.proxy);
+    const session = new ProxyConn(await dial(attempt, this.#tools.dialer, this.proxy), this.proxy);
     if (this.identity.plugged.length > 0) {
       session.conn = await authenticate(attempt, session.conn, this.proxy, this.identity);
     }
@@ -167,15 +167,15 @@ export class Opening<S, P extends Seat = Seat> implements Try<Session<S>> {
     }
   }
 
-  async #atOnce(attempt: Attempt): Promise<Session<S>> {
+  async #atOnce(attempt: Attempt): Promise<ProxyConn<S>> {
     const { wish: { data } } = this.#order;
     const scope = this.#scope;
     const identity = certain(this.identity);
     const begun = performance.now();
-    const session = new Session(await dial(attempt, this.#tools.dialler, this.proxy), this.proxy);
+    const session = new ProxyConn(await dial(attempt, this.#tools.dialer, this.proxy), this.proxy);
     const now = performance.now();
     const isProven = this.#tools.pipelining.verdict(this.proxy) === true;
-    if (!isProven) scope.extend(Math.min(patience(now - begun), scope.due - now));
+    if (!isProven) scope.extend(Math.min(patience(now - begun), scope.deadline - now));
     attempt.enter("request"); // it leaves with the greeting, whose answer is the first
     attempt.enter("negotiate");
     await session.write(allMessages(identity, this.#address));
@@ -191,7 +191,7 @@ export class Opening<S, P extends Seat = Seat> implements Try<Session<S>> {
     return session;
   }
 
-  #heard(error: unknown, session: Session<S>): Promise<unknown> {
+  #heard(error: unknown, session: ProxyConn<S>): Promise<unknown> {
     return withAnswer(error, session, this.proxy, this.identity.credentials);
   }
 
@@ -212,7 +212,7 @@ export class Opening<S, P extends Seat = Seat> implements Try<Session<S>> {
     return this.found?.address ?? this.#order.address;
   }
 
-  #bind(session: Session<S>, reply: Reply): Session<S> {
+  #bind(session: ProxyConn<S>, reply: Reply): ProxyConn<S> {
     session.bind(this.#order.target ?? "", reply, this.#tools.settings.maxLifetime);
     return session;
   }
@@ -223,5 +223,5 @@ export class Opening<S, P extends Seat = Seat> implements Try<Session<S>> {
 }
 
 function isRefusal(error: unknown): boolean {
-  return error instanceof Fault && error.rep !== null;
+  return error instanceof ProtocolError && error.rep !== null;
 }

@@ -5,7 +5,7 @@ import type { Scope } from "../scope.ts";
 import type { Transport } from "../transport.ts";
 
 /** An address of a name, and how many come before it. */
-export interface Numbered {
+export interface NumberedAddress {
   readonly index: number;
   readonly address: Address;
 }
@@ -14,7 +14,7 @@ export interface Numbered {
  * A name that is looked up here, once: each attempt asks for one of its addresses, and with each proxy they are gone
  * through from the first on.
  */
-export class Names {
+export class TargetAddresses {
   readonly #name: Address;
   #addresses: readonly Address[] = [];
   #next: { readonly proxy: Proxy; readonly index: number } | undefined;
@@ -29,12 +29,12 @@ export class Names {
   }
 
   /** Whether no other address is left: a silent one may not use up the time of the others. */
-  isLast({ index }: Numbered): boolean {
+  isLast({ index }: NumberedAddress): boolean {
     return index === this.#addresses.length - 1;
   }
 
   /** The address to ask `proxy` for, in an attempt of `limit` milliseconds. */
-  async take(proxy: Proxy, scope: Scope, transport: Transport, limit: number): Promise<Numbered> {
+  async take(proxy: Proxy, scope: Scope, transport: Transport, limit: number): Promise<NumberedAddress> {
     const index = this.#next?.proxy === proxy ? this.#next.index : 0;
     this.#next = undefined;
     if (this.#addresses.length === 0) {
@@ -47,7 +47,7 @@ export class Names {
   }
 
   /** Goes on to the next address with the same proxy; `false` if there is none. */
-  another(proxy: Proxy, { index }: Numbered): boolean {
+  another(proxy: Proxy, { index }: NumberedAddress): boolean {
     const isThere = index + 1 < this.#addresses.length;
     if (isThere) this.#next = { proxy, index: index + 1 };
     return isThere;

@@ -30,7 +30,7 @@ export interface Runtime<S> {
 }
 
 /** What a client is made of, checked. */
-export interface Plan<S> {
+export interface ClientConfig<S> {
   readonly proxies: readonly Proxy[];
   readonly transport: Transport<S>;
   /** For a connection whose transport has no TLS. */
@@ -77,11 +77,11 @@ const CHECK: Known<CheckOptions> = { ...COMMAND, tls: true, probe: true, onStep:
 const ASSOCIATE: Known<AssociateOptions> = { ...COMMAND, from: true, allowPrivateRelay: true };
 
 /** Checks what the constructor was given; throws a `TypeError` or a `RangeError`. */
-export function plan<S>(
+export function parseConfig<S>(
   proxy: ProxySpec | readonly ProxySpec[],
   given: Socks5Options<S>,
   runtime: Runtime<S>,
-): Plan<S> {
+): ClientConfig<S> {
   const options = checkOptions("the options of Socks5Client", given, CLIENT);
   const { transport = runtime.transport, onEvent } = options;
   const proxies = (Array.isArray(proxy) ? proxy : [proxy]).map(parseProxy);
@@ -115,7 +115,7 @@ export function plan<S>(
 }
 
 /** What a request asks for, checked and encoded at the call. */
-export interface Ask {
+export interface RequestArgs {
   readonly address: Address;
   readonly credentials: UserPass | null | undefined;
   readonly signal: AbortSignal | undefined;
@@ -123,17 +123,17 @@ export interface Ask {
 }
 
 /** What a connect asks for. */
-export interface Wish extends Ask {
+export interface ConnectArgs extends RequestArgs {
   readonly data: Uint8Array | undefined;
   readonly reuse: boolean;
   readonly tls: TlsOptions | null;
 }
 
 /** What the arguments of a request are checked with. */
-type Terms = Pick<Plan<unknown>, "settings" | "isolation">;
+type Terms = Pick<ClientConfig<unknown>, "settings" | "isolation">;
 
 /** Checks what a connect was given; throws a `TypeError` or a `RangeError`. */
-export function wish(terms: Terms, targets: Targets, target: Target, given?: ConnectOptions): Wish {
+export function parseConnect(terms: Terms, targets: Targets, target: Target, given?: ConnectOptions): ConnectArgs {
   const options = checkOptions("the options of connect()", given, CONNECT);
   const { credentials, reuse = false, signal, data, timeout, tls = false } = options;
   const address = targets.parse(target);
@@ -152,12 +152,17 @@ export function wish(terms: Terms, targets: Targets, target: Target, given?: Con
 }
 
 /** Checks what a bind was given; the peer's port may be 0, as many do not know it. */
-export function askPeer(terms: Terms, peer: Target, options?: CommandOptions): Ask {
+export function parseBind(terms: Terms, peer: Target, options?: CommandOptions): RequestArgs {
   return ask(terms, parseTarget(peer, 0), checkOptions("the options of bind()", options, COMMAND));
 }
 
 /** Checks what is to be resolved: a name or an address, or just an address. */
-export function askName(terms: Terms, name: string, what: "name" | "address", options?: CommandOptions): Ask {
+export function parseResolve(
+  terms: Terms,
+  name: string,
+  what: "name" | "address",
+  options?: CommandOptions,
+): RequestArgs {
   const host = parseHost(name);
   const why = typeof host === "string" ? host : "it is a host name";
   if (typeof host === "string" || (what === "address" && host.atyp === ATYP.DOMAIN)) {
@@ -170,7 +175,7 @@ export function askName(terms: Terms, name: string, what: "name" | "address", op
   return ask(terms, { hostname, atyp, addr, port: 0, name: hostname }, checked);
 }
 
-function ask(terms: Terms, address: Address, { credentials, isolate, signal, timeout }: CommandOptions): Ask {
+function ask(terms: Terms, address: Address, { credentials, isolate, signal, timeout }: CommandOptions): RequestArgs {
   return {
     address,
     credentials: identityOf(terms, terms.isolation.of(isolate, credentials), credentials),
@@ -189,7 +194,7 @@ function identityOf(
 }
 
 /** A check with its arguments checked. */
-export interface CheckPlan extends Omit<Ask, "address"> {
+export interface CheckArgs extends Omit<RequestArgs, "address"> {
   readonly address: Address | null;
   readonly target: string | null;
   readonly tls: TlsOptions | null;
@@ -198,12 +203,12 @@ export interface CheckPlan extends Omit<Ask, "address"> {
 }
 
 /** Checks the arguments; throws a `TypeError` or a `RangeError`. */
-export function planCheck(
+export function parseCheck(
   terms: Terms,
   targets: Targets,
   target: Target | undefined,
   given?: CheckOptions,
-): CheckPlan {
+): CheckArgs {
   const options = checkOptions("the options of check()", given, CHECK);
   const { credentials, probe, signal, tls = false, onStep } = options;
   const address = target === undefined ? null : targets.parse(target);
@@ -226,7 +231,7 @@ export function planCheck(
 }
 
 /** An association with its options checked; its address is what the request names, but for the port. */
-export interface AssociatePlan extends Ask {
+export interface AssociateArgs extends RequestArgs {
   readonly from: Host | null;
   readonly allowPrivate: boolean;
 }
@@ -235,7 +240,7 @@ export interface AssociatePlan extends Ask {
 const ANY = "0.0.0.0:0";
 
 /** Checks what an association is asked for, and whether the client can have one; throws a `TypeError` or a `RangeError`. */
-export function planAssociate<S>(plan: Plan<S>, given?: AssociateOptions): AssociatePlan {
+export function parseAssociate<S>(plan: ClientConfig<S>, given?: AssociateOptions): AssociateArgs {
   const options = checkOptions("the options of associate()", given, ASSOCIATE);
   const { from, allowPrivateRelay = false } = options;
   if (typeof plan.transport.openDatagrams !== "function") {

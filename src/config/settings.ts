@@ -29,7 +29,7 @@ export interface Settings {
 }
 
 /** The longest time that `setTimeout` takes, in milliseconds. */
-export const LONGEST: number = 2 ** 31 - 1;
+export const MAX_DELAY: number = 2 ** 31 - 1;
 
 const MOST_DATA = 65_536; // what the kernels on the way take, although nobody reads an answer yet
 
@@ -100,7 +100,7 @@ export function firstBytes(data: Uint8Array | undefined): Uint8Array | undefined
 
 /** A number of milliseconds: 0 to 2147483647, or `Infinity`. */
 export function milliseconds(name: string, value: number | undefined, fallback: number): number {
-  return checked(name, value, fallback, `milliseconds from 0 to ${LONGEST} or Infinity`, (n) => n <= LONGEST);
+  return checked(name, value, fallback, `milliseconds from 0 to ${MAX_DELAY} or Infinity`, (n) => n <= MAX_DELAY);
 }
 
 function count(name: string, value: number | undefined, fallback: number): number {
@@ -115,6 +115,6 @@ function checked(name: string, value: unknown, fallback: number, want: string, f
 }
 
 function finite(name: string, value: number): number {
-  if (value === Infinity) throw new RangeError(cannot(name, `milliseconds from 0 to ${LONGEST}`, value));
+  if (value === Infinity) throw new RangeError(cannot(name, `milliseconds from 0 to ${MAX_DELAY}`, value));
   return value;
 }

@@ -1,9 +1,9 @@
 import { timerAt } from "../deadline_timer.ts";
-import type { CloseReason, Place, Pooled } from "./lease.ts";
+import type { CloseReason, Lease, Pooled } from "./lease.ts";
 
 /** Parked connections, the longest parked first. Each is watched, and leaves when it is lost or its time is up. */
-export class Shelf<C extends Pooled> {
-  readonly #places: Place<C>[] = [];
+export class IdleList<C extends Pooled> {
+  readonly #places: Lease<C>[] = [];
   readonly #limit: number;
   readonly #keeper: Keeper<C>;
   #reaper: ReturnType<typeof setTimeout> | undefined;
@@ -16,15 +16,15 @@ export class Shelf<C extends Pooled> {
   }
 
   /** All of them. */
-  get places(): readonly Place<C>[] {
+  get places(): readonly Lease<C>[] {
     return this.#places;
   }
 
-  put(place: Place<C>): void {
+  put(place: Lease<C>): void {
     place.state = "parked";
     place.since = performance.now();
     this.#places.push(place);
-    place.conn!.park(() => {
+    place.conn!.watch(() => {
       if (place.state !== "parked") return;
       this.#keeper.end(place, "peer");
       this.#keeper.bury();
@@ -32,7 +32,7 @@ export class Shelf<C extends Pooled> {
     this.#arm();
   }
 
-  remove(place: Place<C>): void {
+  remove(place: Lease<C>): void {
     this.#places.splice(this.#places.indexOf(place), 1);
     if (this.#places.length === 0) this.#disarm();
   }
@@ -43,7 +43,7 @@ export class Shelf<C extends Pooled> {
       if (place.key !== key || this.#outlived(place)) continue;
       this.remove(place);
       place.state = "done";
-      place.conn!.unpark();
+      place.conn!.unwatch();
       return place.conn;
     }
     return undefined;
@@ -72,20 +72,20 @@ export class Shelf<C extends Pooled> {
   };
 
   /** Ends one whose time is up. */
-  #outlived(place: Place<C>): boolean {
+  #outlived(place: Lease<C>): boolean {
     const now = performance.now();
     if (this.#dueOf(place) > now) return false;
     this.#keeper.end(place, place.conn!.expires <= now ? "evicted" : "idle");
     return true;
   }
 
-  #dueOf(place: Place<C>): number {
+  #dueOf(place: Lease<C>): number {
     return Math.min(place.since + this.#limit, place.conn!.expires);
   }
 }
 
 /** Is told of each whose time here is over, and then to bury them. */
 interface Keeper<C extends Pooled> {
-  end(place: Place<C>, reason: CloseReason): void;
+  end(place: Lease<C>, reason: CloseReason): void;
   bury(): void;
 }

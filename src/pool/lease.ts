@@ -6,9 +6,9 @@ export interface Pooled {
   /** When it is too old to be handed out again, on the clock of `performance.now()`. */
   readonly expires: number;
   /** Watches it; `lost` is called if the peer speaks, ends or resets, or if what is below it is closed for another. */
-  park(lost: () => void): void;
+  watch(lost: () => void): void;
   /** Ends the watch. */
-  unpark(): void;
+  unwatch(): void;
   /** Its holder does without it; `evicted` is called if what is below it is closed for another. */
   markIdle(evicted: () => void): void;
   /** Its holder uses it again. */
@@ -20,7 +20,7 @@ export interface Pooled {
  * The right to have one socket to a proxy. A new object at each hand-out, so that `release()` and `free()` act once:
  * the first call counts.
  */
-export class Place<C extends Pooled> {
+export class Lease<C extends Pooled> {
   readonly key: string;
   conn: C | undefined;
   state: "filling" | "open" | "resting" | "parked" | "done" = "open";
@@ -53,22 +53,22 @@ export class Place<C extends Pooled> {
   }
 
   /** Tells its holder, once, that what rested has ended. */
-  tell(): void {
+  notifyEvicted(): void {
     const { evicted } = this;
     this.evicted = undefined;
     evicted?.();
   }
 
   /** The end of what is in it; the place goes to the next in line. */
-  free(reason: CloseReason): void {
-    this.#keeper.free(this, reason);
+  destroy(reason: CloseReason): void {
+    this.#keeper.destroy(this, reason);
   }
 }
 
 /** Who gave the place. */
 interface Keeper<C extends Pooled> {
-  release(place: Place<C>): void;
-  markIdle(place: Place<C>, evicted: () => void): void;
-  markInUse(place: Place<C>): boolean;
-  free(place: Place<C>, reason: CloseReason): void;
+  release(place: Lease<C>): void;
+  markIdle(place: Lease<C>, evicted: () => void): void;
+  markInUse(place: Lease<C>): boolean;
+  destroy(place: Lease<C>, reason: CloseReason): void;
 }

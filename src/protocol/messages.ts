@@ -1,5 +1,5 @@
 import { type Address, ATYP, decodeHost, parseHost } from "./address.ts";
-import { Fault, type Socks5ErrorCode } from "../errors.ts";
+import { ProtocolError, type Socks5ErrorCode } from "../errors.ts";
 import type { Steps } from "../transport.ts";
 
 /** METHOD, RFC 1928 section 3. */
@@ -43,7 +43,7 @@ export class Reply {
 }
 
 /** An answer that is not of this protocol: its start says more than that it is malformed. */
-export class Foreign extends Fault {
+export class Foreign extends ProtocolError {
   readonly what: string;
   /** What of it has been read, at least two bytes. */
   readonly start: Uint8Array;
@@ -56,11 +56,11 @@ export class Foreign extends Fault {
   }
 
   /** The same with the printable start of the answer, unless it has one of the `secrets` in it. */
-  with(answer: Uint8Array, secrets: readonly Uint8Array[]): Fault {
+  with(answer: Uint8Array, secrets: readonly Uint8Array[]): ProtocolError {
     const [said] = /^[ -~]*/.exec(latin1(answer))!;
     if (said === "" || secrets.some((secret) => isIn(said, latin1(secret)))) return this;
     const start = JSON.stringify(said.length > MOST_SHOWN ? `${said.slice(0, MOST_SHOWN)}...` : said);
-    return new Fault(this.code, `${this.what} (${start}, ${hex(answer[0]!, answer[1]!)})`);
+    return new ProtocolError(this.code, `${this.what} (${start}, ${hex(answer[0]!, answer[1]!)})`);
   }
 }
 
@@ -91,7 +91,7 @@ export function* select(methods: readonly number[], write: Uint8Array = greeting
   if (answer[0] !== VER) throw new Foreign("SOCKS5_PROXY_NOT_SOCKS5", strangerOf(answer[0]!, method), answer);
   if (method === METHOD.NONE_ACCEPTABLE) {
     const isAnonymous = methods.every((offered) => offered === METHOD.NO_AUTHENTICATION);
-    throw new Fault(
+    throw new ProtocolError(
       "SOCKS5_AUTH_NO_METHOD",
       `the proxy accepts no authentication method that was offered (05 FF)${
         isAnonymous ? ": it wants credentials, and none were given" : ""
@@ -99,7 +99,10 @@ export function* select(methods: readonly number[], write: Uint8Array = greeting
     );
   }
   if (!methods.includes(method)) {
-    throw new Fault("SOCKS5_PROXY_BAD_METHOD", `the proxy chose a method that was not offered (${hex(VER, method)})`);
+    throw new ProtocolError(
+      "SOCKS5_PROXY_BAD_METHOD",
+      `the proxy chose a method that was not offered (${hex(VER, method)})`,
+    );
   }
   return method;
 }
@@ -123,7 +126,10 @@ export function* userPass({ uname, passwd }: UserPass): Steps<void> {
     );
   }
   if (answer[1] !== 0) {
-    throw new Fault("SOCKS5_AUTH_REFUSED", `the proxy refused the user name or password (STATUS ${hex(answer[1]!)})`);
+    throw new ProtocolError(
+      "SOCKS5_AUTH_REFUSED",
+      `the proxy refused the user name or password (STATUS ${hex(answer[1]!)})`,
+    );
   }
 }
 
@@ -144,7 +150,7 @@ export function* reply(write?: Uint8Array): Steps<Reply> {
   if (start[1] !== 0x00) throw refusal(start[1]!); // before BND.ADDR: refusals are often cut short after REP
   const head = yield { have: 5, most: SHORTEST_REPLY };
   if (addressLength(head) < 0) {
-    throw new Fault("SOCKS5_PROXY_BAD_REPLY", `the reply of the proxy has an unknown ATYP (${hex(head[3]!)})`);
+    throw new ProtocolError("SOCKS5_PROXY_BAD_REPLY", `the reply of the proxy has an unknown ATYP (${hex(head[3]!)})`);
   }
   return new Reply(yield { have: replyLength(head) });
 }
@@ -153,7 +159,7 @@ export function* reply(write?: Uint8Array): Steps<Reply> {
 export function* named(replying: Steps<Reply> = reply()): Steps<Reply> {
   const answer = yield* replying;
   if (answer.bound.hostname !== "") return answer;
-  throw new Fault("SOCKS5_PROXY_BAD_REPLY", "the reply of the proxy has what is no host name");
+  throw new ProtocolError("SOCKS5_PROXY_BAD_REPLY", "the reply of the proxy has what is no host name");
 }
 
 /** What tor says to RESOLVE is an address, and to RESOLVE_PTR a name. */
@@ -163,7 +169,7 @@ function* resolved(cmd: number, replying: Steps<Reply>): Steps<Reply> {
   const isName = typeof host !== "string" && host.atyp === ATYP.DOMAIN;
   if (cmd === CMD.RESOLVE ? answer.atyp !== ATYP.DOMAIN : isName) return answer;
   const want = cmd === CMD.RESOLVE ? "an address" : "a name";
-  throw new Fault(
+  throw new ProtocolError(
     "SOCKS5_PROXY_BAD_REPLY",
     `the reply of the proxy should have ${want}, and has ${answer.bound.hostname || "what is no host name"}`,
   );
@@ -209,9 +215,9 @@ export const REP: Readonly<Record<number, readonly [Socks5ErrorCode, string]>> =
   0xf7: ["SOCKS5_TARGET_ONION_INTRO_TIMEDOUT", "the introduction to the onion service timed out"],
 };
 
-function refusal(rep: number): Fault {
+function refusal(rep: number): ProtocolError {
   const [code, text] = REP[rep] ?? ["SOCKS5_TARGET_UNKNOWN_REPLY" as const, "the proxy refused with a code of its own"];
-  return new Fault(code, `${text} (REP ${hex(rep)})`, rep);
+  return new ProtocolError(code, `${text} (REP ${hex(rep)})`, rep);
 }
 
 function strangerOf(ver: number, second: number): string {

@@ -5,24 +5,24 @@ export interface Rule {
   /** Whether another address of the target is tried first, if this client has looked it up. */
   readonly address: boolean;
   /** Whether another proxy is tried at once. */
-  readonly next: boolean;
+  readonly nextProxy: boolean;
   /** Whether this one is tried again after a pause; `"when"`: only if `retry.when` says so. */
-  readonly again: boolean | "when";
+  readonly retry: boolean | "when";
   /** Whether it is passed over for a while. */
-  readonly cools: boolean;
+  readonly cooldown: boolean;
 }
 
 /** Nothing helps. */
-export const GIVE_UP: Rule = { address: false, next: false, again: false, cools: false };
-const PROXY_FAILED: Rule = { address: false, next: true, again: true, cools: true };
+export const GIVE_UP: Rule = { address: false, nextProxy: false, retry: false, cooldown: false };
+const PROXY_FAILED: Rule = { address: false, nextProxy: true, retry: true, cooldown: true };
 /** Another proxy may help, and never this one. */
-export const PROXY_UNFIT: Rule = { address: false, next: true, again: false, cools: true };
-const TARGET_FAILED: Rule = { address: true, next: true, again: "when", cools: false };
+export const PROXY_UNFIT: Rule = { address: false, nextProxy: true, retry: false, cooldown: true };
+const TARGET_FAILED: Rule = { address: true, nextProxy: true, retry: "when", cooldown: false };
 /** No other address of the target changes it. */
 const REQUEST_FAILED: Rule = { ...TARGET_FAILED, address: false };
 
 const TLS_HUNG_UP: Socks5ErrorCode = "SOCKS5_TLS_HUNG_UP";
-const TLS_FAILED: Rule = { address: false, next: false, again: "when", cools: false };
+const TLS_FAILED: Rule = { address: false, nextProxy: false, retry: "when", cooldown: false };
 
 /** The policy: until the request is sent a failure is the proxy's, from then on the target's. */
 export const POLICY: Readonly<Record<Socks5ErrorCode, Rule>> = {
@@ -40,20 +40,20 @@ export const POLICY: Readonly<Record<Socks5ErrorCode, Rule>> = {
   SOCKS5_TARGET_NOT_ALLOWED: REQUEST_FAILED,
   SOCKS5_TARGET_NET_UNREACHABLE: TARGET_FAILED,
   SOCKS5_TARGET_HOST_UNREACHABLE: TARGET_FAILED,
-  SOCKS5_TARGET_REFUSED: { ...TARGET_FAILED, next: false },
+  SOCKS5_TARGET_REFUSED: { ...TARGET_FAILED, nextProxy: false },
   SOCKS5_TARGET_TTL_EXPIRED: TARGET_FAILED,
   SOCKS5_TARGET_BAD_COMMAND: REQUEST_FAILED,
   SOCKS5_TARGET_BAD_ADDRESS_TYPE: TARGET_FAILED,
   SOCKS5_TARGET_UNKNOWN_REPLY: REQUEST_FAILED,
   SOCKS5_TARGET_NO_REPLY: TARGET_FAILED,
-  SOCKS5_TARGET_NOT_FOUND: { ...REQUEST_FAILED, next: false },
+  SOCKS5_TARGET_NOT_FOUND: { ...REQUEST_FAILED, nextProxy: false },
   SOCKS5_TARGET_ONION_NOT_FOUND: REQUEST_FAILED,
   SOCKS5_TARGET_ONION_IS_INVALID: REQUEST_FAILED,
   SOCKS5_TARGET_ONION_INTRO_FAILED: REQUEST_FAILED,
   SOCKS5_TARGET_ONION_REND_FAILED: REQUEST_FAILED,
   SOCKS5_TARGET_ONION_MISSING_CLIENT_AUTH: REQUEST_FAILED,
   SOCKS5_TARGET_ONION_BAD_CLIENT_AUTH: REQUEST_FAILED,
-  SOCKS5_TARGET_ONION_BAD_ADDRESS: { ...REQUEST_FAILED, next: false },
+  SOCKS5_TARGET_ONION_BAD_ADDRESS: { ...REQUEST_FAILED, nextProxy: false },
   SOCKS5_TARGET_ONION_INTRO_TIMEDOUT: REQUEST_FAILED,
   SOCKS5_TLS_UNTRUSTED: TLS_FAILED,
   SOCKS5_TLS_WRONG_NAME: TLS_FAILED,
@@ -72,7 +72,7 @@ export const POLICY: Readonly<Record<Socks5ErrorCode, Rule>> = {
 
 /** The rule for an error; `perCall`: with credentials of this connect, which no other proxy takes either. */
 export function ruleFor({ code, phase }: Socks5Error, perCall: boolean): Rule {
-  if (code === "SOCKS5_ATTEMPT_TIMEOUT" && phase === "request") return { ...TARGET_FAILED, again: false };
+  if (code === "SOCKS5_ATTEMPT_TIMEOUT" && phase === "request") return { ...TARGET_FAILED, retry: false };
   if (phase === "dial" && code.startsWith("SOCKS5_TLS_")) return code === TLS_HUNG_UP ? PROXY_FAILED : PROXY_UNFIT;
   if (perCall && code.startsWith("SOCKS5_AUTH_")) return GIVE_UP;
   return POLICY[code];

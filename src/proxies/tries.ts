@@ -5,7 +5,7 @@ import type { Proxy } from "../config/proxy_url.ts";
 export type Next = "address" | "retry" | "failover" | null;
 
 /** How far one connect has come with its proxies. */
-export class Course {
+export class Tries {
   readonly errors: Socks5Error[] = [];
   round = 0;
   /** How many attempts began. */
@@ -16,11 +16,11 @@ export class Course {
   isFinal = false;
   /** Those that may still be tried in this round, and in the next one. */
   left: readonly Proxy[];
-  hopeful: readonly Proxy[];
+  retryable: readonly Proxy[];
   #untried: readonly Proxy[];
 
   constructor(proxies: readonly Proxy[]) {
-    this.left = this.hopeful = this.#untried = proxies;
+    this.left = this.retryable = this.#untried = proxies;
   }
 
   /** Whether no proxy is untried. */
@@ -51,14 +51,14 @@ export class Course {
   /** `again`: it may be tried in the next round. */
   failed(proxy: Proxy, error: Socks5Error, again: boolean): void {
     this.errors.push(error);
-    if (!again) this.hopeful = without(this.hopeful, proxy);
+    if (!again) this.retryable = without(this.retryable, proxy);
   }
 
-  goOn(next: Next): void {
+  advance(next: Next): void {
     this.next = next;
     if (next !== "retry") return;
     this.round++;
-    this.left = this.hopeful;
+    this.left = this.retryable;
   }
 }
 

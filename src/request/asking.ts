@@ -5,20 +5,20 @@ import type { Phase, Socks5Error } from "../errors.ts";
 import { rounded, Teller } from "../events.ts";
 import type { Call, Progress } from "./call.ts";
 import { CMD } from "../protocol/messages.ts";
-import { Names } from "../attempt/target_addresses.ts";
+import { TargetAddresses } from "../attempt/target_addresses.ts";
 import { Opening, type Order } from "../attempt/open_tunnel.ts";
-import type { Place } from "../pool/lease.ts";
-import type { Wish } from "../config/arguments_of.ts";
+import type { Lease } from "../pool/lease.ts";
+import type { ConnectArgs } from "../config/arguments_of.ts";
 import type { Proxy } from "../config/proxy_url.ts";
 import type { Want } from "../pool/queue.ts";
 import type { Seat } from "./race.ts";
 import { Scope, type TimedOut } from "../scope.ts";
-import { type Session, turn } from "../tunnel/proxy_conn.ts";
+import { type ProxyConn, settle } from "../tunnel/proxy_conn.ts";
 import type { Shared } from "../shared.ts";
 
 /** Where an attempt runs, with the one that runs there. */
 interface Holder<S> extends Seat {
-  place: Place<Session<S>> | undefined;
+  place: Lease<ProxyConn<S>> | undefined;
   tried: Opening<S, Holder<S>> | undefined;
 }
 
@@ -28,7 +28,7 @@ type Tried<S> = Opening<S, Holder<S>>;
 /** One request of a client, of whatever command: its scope and its place, and what the failover calls for. */
 export abstract class Asking<S, T> implements Call<Tried<S>, T>, Holder<S>, Want, Order<S>, TimedOut {
   readonly scope: Scope;
-  place: Place<Session<S>> | undefined;
+  place: Lease<ProxyConn<S>> | undefined;
   tried: Tried<S> | undefined;
   readonly cmd: number;
   readonly verb: string;
@@ -36,20 +36,20 @@ export abstract class Asking<S, T> implements Call<Tried<S>, T>, Holder<S>, Want
   readonly perCall: boolean;
   readonly session: boolean; // it has the credentials of the proxy
   readonly address: Address;
-  readonly wish: Wish;
+  readonly wish: ConnectArgs;
   committed = false;
   readonly #shared: Shared<S>;
   readonly key: string;
   readonly reuse: boolean;
-  readonly names: Names | undefined;
+  readonly names: TargetAddresses | undefined;
   readonly #teller: Teller | undefined;
-  #session: Session<S> | undefined; // one that was ready
+  #session: ProxyConn<S> | undefined; // one that was ready
   #spends = false;
   #attempts = 0;
   #beside: Holder<S>[] | undefined; // where attempts may run beside each other
 
   /** Throws the reason of a signal that is aborted already. */
-  constructor(shared: Shared<S>, cmd: number, wish: Wish) {
+  constructor(shared: Shared<S>, cmd: number, wish: ConnectArgs) {
     const { address, credentials, reuse, signal, timeout, tls } = wish;
     this.cmd = cmd;
     this.verb = VERBS[cmd]!;
@@ -62,22 +62,22 @@ export abstract class Asking<S, T> implements Call<Tried<S>, T>, Holder<S>, Want
     this.key = reuse ? keyOf(address.name, credentials, tls) : "";
     this.reuse = reuse;
     const isLocal = shared.settings.dns === "local" && address.atyp === ATYP.DOMAIN && cmd < CMD.RESOLVE;
-    this.names = isLocal ? new Names(address) : undefined;
+    this.names = isLocal ? new TargetAddresses(address) : undefined;
     const id = ++shared.ids;
     this.#teller = shared.onEvent && new Teller(shared.onEvent, id, address.name);
     this.scope = new Scope(shared.alarm, signal, timeout, this);
   }
 
   /** Makes of a granted request what the caller gets, and owns from then on. Throws nothing. */
-  protected abstract hold(place: Place<Session<S>>, session: Session<S>, reused: boolean): T;
+  protected abstract hold(place: Lease<ProxyConn<S>>, session: ProxyConn<S>, reused: boolean): T;
 
   get ready(): Proxy | undefined {
     return this.names?.ready ?? this.#session?.proxy;
   }
 
-  begin(first: boolean): Promise<Session<S> | undefined> | undefined {
+  begin(first: boolean): Promise<ProxyConn<S> | undefined> | undefined {
     this.scope.throwIfOver();
-    const place = this.#shared.pool.take(this);
+    const place = this.#shared.pool.acquire(this);
     return place && this.#arrive(place) ? undefined : this.#wait(place, first);
   }
 
@@ -94,9 +94,9 @@ export abstract class Asking<S, T> implements Call<Tried<S>, T>, Holder<S>, Want
   }
 
   vacate(seat: Holder<S>): void {
-    if (!seat.scope.ended) seat.scope.end(new DOMException("The attempt was given up", "AbortError"));
+    if (!seat.scope.isOver) seat.scope.end(new DOMException("The attempt was given up", "AbortError"));
     this.#beside = this.#beside!.filter((other) => other !== seat);
-    seat.place!.free("client");
+    seat.place!.destroy("client");
   }
 
   attempt(seat: Holder<S>, proxy: Proxy, progress: Progress, limit: number, isRetry: boolean): Tried<S> {
@@ -107,7 +107,7 @@ export abstract class Asking<S, T> implements Call<Tried<S>, T>, Holder<S>, Want
     return seat.tried = new Opening(this, this.#shared, seat, proxy, identity, progress, limit);
   }
 
-  takeSession(): Session<S> | undefined {
+  takeSession(): ProxyConn<S> | undefined {
     const session = this.#session;
     this.#session = undefined;
     this.#spends = session !== undefined;
@@ -119,13 +119,13 @@ export abstract class Asking<S, T> implements Call<Tried<S>, T>, Holder<S>, Want
   }
 
   /** Synchronous, so that nothing which ends the scope can come between. */
-  handOver(tunnel: Session<S>, tried: Tried<S> | undefined): T {
+  handOver(tunnel: ProxyConn<S>, tried: Tried<S> | undefined): T {
     const { counts, warmer } = this.#shared;
     const { scope, place } = tried?.seat ?? this;
     const reused = place!.conn !== undefined;
     const proxy = tunnel.proxy.name;
-    this.scope.give();
-    if (scope !== this.scope) scope.give();
+    this.scope.detach();
+    if (scope !== this.scope) scope.detach();
     place!.conn = tunnel;
     counts.connects++;
     counts.reused += Number(reused);
@@ -150,7 +150,7 @@ export abstract class Asking<S, T> implements Call<Tried<S>, T>, Holder<S>, Want
     this.#session?.close();
     this.#session = undefined;
     // what has bytes of the caller on it never goes back: its answer would be taken for that of another question
-    if (this.place?.conn === undefined || this.committed) this.place?.free("holder");
+    if (this.place?.conn === undefined || this.committed) this.place?.destroy("holder");
     else this.place.release();
   }
 
@@ -178,7 +178,7 @@ export abstract class Asking<S, T> implements Call<Tried<S>, T>, Holder<S>, Want
   }
 
   /** A seat beside others. */
-  #besides(place: Place<Session<S>>): Holder<S> {
+  #besides(place: Lease<ProxyConn<S>>): Holder<S> {
     const scope = this.scope.fork({
       timedOut: (deadline, phase) => {
         const { limit, proxy } = holder.tried!;
@@ -191,7 +191,7 @@ export abstract class Asking<S, T> implements Call<Tried<S>, T>, Holder<S>, Want
   }
 
   /** Takes a place, and a session out of it; `false` if a tunnel is in it, which has to be looked at. */
-  #arrive(place: Place<Session<S>>): boolean {
+  #arrive(place: Lease<ProxyConn<S>>): boolean {
     this.place = place;
     if (place.conn === undefined) return true;
     if (place.conn.reply !== undefined) return false;
@@ -201,24 +201,24 @@ export abstract class Asking<S, T> implements Call<Tried<S>, T>, Holder<S>, Want
   }
 
   /** Waits until there is a place, or a tunnel that is alive. */
-  async #wait(place: Place<Session<S>> | undefined, first: boolean): Promise<Session<S> | undefined> {
+  async #wait(place: Lease<ProxyConn<S>> | undefined, first: boolean): Promise<ProxyConn<S> | undefined> {
     const { scope } = this;
     const { pool } = this.#shared;
-    for (let next = place;; next = pool.take(this), first = true) {
+    for (let next = place;; next = pool.acquire(this), first = true) {
       next ??= await pool.wait(this, scope.attempt.signal, first);
       const isEmpty = this.#arrive(next);
       scope.throwIfOver();
       if (isEmpty) return undefined;
       const tunnel = next.conn!;
-      await scope.run(turn());
+      await scope.run(settle());
       scope.throwIfOver();
-      if (tunnel.spoke) next.free("peer");
+      if (tunnel.readable) next.destroy("peer");
       else return this.wish.data === undefined ? tunnel : await this.#greet(next, tunnel, this.wish.data);
     }
   }
 
   /** The first bytes of the caller, on a tunnel that was released. */
-  async #greet(place: Place<Session<S>>, tunnel: Session<S>, data: Uint8Array): Promise<Session<S>> {
+  async #greet(place: Lease<ProxyConn<S>>, tunnel: ProxyConn<S>, data: Uint8Array): Promise<ProxyConn<S>> {
     const { scope } = this;
     this.committed = true;
     scope.attempt.enter("transfer");
@@ -226,7 +226,7 @@ export abstract class Asking<S, T> implements Call<Tried<S>, T>, Holder<S>, Want
       await scope.run(tunnel.write(data));
       scope.throwIfOver();
     } catch (cause) {
-      place.free("peer");
+      place.destroy("peer");
       scope.throwIfOver();
       const identity = identify(tunnel.proxy, this.wish.credentials, this.#shared.settings);
       throw explain(cause, "transfer", tunnel.proxy, identity, this);

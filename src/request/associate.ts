@@ -2,22 +2,22 @@ import { type Address, ATYP, formatHostPort, type Host, isPort } from "../protoc
 import { associationError } from "../udp/association.ts";
 import { command, type Granted } from "./command.ts";
 import { brief, isNotPermitted } from "../attempt/dial.ts";
-import { Fault } from "../errors.ts";
+import { ProtocolError } from "../errors.ts";
 import { quietly } from "../guarded_conn.ts";
 import { CMD, type Reply } from "../protocol/messages.ts";
-import type { AssociatePlan } from "../config/arguments_of.ts";
+import type { AssociateArgs } from "../config/arguments_of.ts";
 import { type Bounds, type Relay, relayOf } from "../udp/relay_address.ts";
-import { Relaying } from "../udp/udp_association.ts";
+import { UdpAssociation } from "../udp/udp_association.ts";
 import { type Attempt, Scope } from "../scope.ts";
-import type { Session } from "../tunnel/proxy_conn.ts";
+import type { ProxyConn } from "../tunnel/proxy_conn.ts";
 import type { Shared } from "../shared.ts";
 import type { DatagramHandlers, DatagramSocket, Transport } from "../transport.ts";
 
 /** Asks a proxy for an association, and binds a socket for its datagrams. */
-export async function associate<S>(shared: Shared<S>, plan: AssociatePlan): Promise<Relaying<S>> {
+export async function associate<S>(shared: Shared<S>, plan: AssociateArgs): Promise<UdpAssociation<S>> {
   const { from, allowPrivate, signal, timeout } = plan;
   const end = performance.now() + timeout;
-  let relaying: Relaying<S> | undefined;
+  let relaying: UdpAssociation<S> | undefined;
   let broken: { readonly cause: unknown } | undefined;
   const handlers: DatagramHandlers = {
     onDatagram: (data, from) => relaying?.arrived(data, from),
@@ -43,13 +43,13 @@ export async function associate<S>(shared: Shared<S>, plan: AssociatePlan): Prom
       });
     }
     socket ??= await bind(relay.isIpv6);
-    const names = shared.settings.dns === "local" ? shared.dialler.transport : undefined;
-    relaying = new Relaying({ session, place, socket, relay, names });
+    const names = shared.settings.dns === "local" ? shared.dialer.transport : undefined;
+    relaying = new UdpAssociation({ session, place, socket, relay, names });
     if (broken !== undefined) relaying.broke(broken.cause);
     return relaying;
   } catch (error) {
     if (socket !== undefined) void quietly(() => socket!.close());
-    granted?.place.free("holder");
+    granted?.place.destroy("holder");
     throw error;
   }
 }
@@ -58,17 +58,17 @@ function addressed(host: Host, port: number): Address {
   return { ...host, port, name: formatHostPort(host.hostname, port) };
 }
 
-function relayFor(session: Session, reply: Reply, bounds: Bounds): Relay {
+function relayFor(session: ProxyConn, reply: Reply, bounds: Bounds): Relay {
   try {
     return relayOf(reply, bounds);
   } catch (error) {
-    if (!(error instanceof Fault)) throw error;
+    if (!(error instanceof ProtocolError)) throw error;
     throw associationError(error.code, "associate", error.message, { phase: "request", proxy: session.proxy.name });
   }
 }
 
 /** Where the proxy really is; its host, if the transport does not tell. */
-function addressOf({ conn, proxy: { endpoint } }: Session): { proxy: string; port: number } {
+function addressOf({ conn, proxy: { endpoint } }: ProxyConn): { proxy: string; port: number } {
   const { hostname, port } = "hostname" in endpoint ? endpoint : { hostname: "", port: 0 };
   return { proxy: conn.remoteAddress ?? hostname, port };
 }
@@ -88,9 +88,9 @@ async function bound<S>(
   });
   try {
     scope.attempt.enter("dial");
-    const socket = await scope.run(open(scope.attempt, shared.dialler.transport, isIpv6, handlers));
+    const socket = await scope.run(open(scope.attempt, shared.dialer.transport, isIpv6, handlers));
     scope.throwIfOver();
-    scope.give();
+    scope.detach();
     return socket;
   } catch (cause) {
     if (cause instanceof TypeError) scope.end(cause); // of a transport that does not do what it says
@@ -99,7 +99,7 @@ async function bound<S>(
       : ["SOCKS5_LOCAL_FAILED", "cannot"] as const;
     const why = `this process ${may} open a socket for datagrams (${brief(cause)})`;
     scope.end(associationError(code, "associate", why, { phase: "dial", proxy: null, cause }));
-    throw scope.over!.reason;
+    throw scope.ended!.reason;
   }
 }
 

@@ -5,8 +5,8 @@ import { explain, timedOut } from "../attempt/dial.ts";
 import { drive } from "../attempt/driver.ts";
 import { withAnswer } from "../attempt/foreign_answer.ts";
 import { CMD, named, type Reply, type UserPass } from "../protocol/messages.ts";
-import { HeldConn } from "../tunnel/tunnel.ts";
-import type { Ask } from "../config/arguments_of.ts";
+import { Tunnel } from "../tunnel/tunnel.ts";
+import type { RequestArgs } from "../config/arguments_of.ts";
 import { Scope } from "../scope.ts";
 import { milliseconds } from "../config/settings.ts";
 import type { Shared } from "../shared.ts";
@@ -14,7 +14,7 @@ import type { Shared } from "../shared.ts";
 const ACCEPT: Known<AcceptOptions> = { signal: true, timeout: true };
 
 /** Lets the proxy listen for a peer (RFC 1928 section 4, BIND). */
-export function bind<S>(shared: Shared<S>, asked: Ask): Promise<Socks5Binding<S>> {
+export function bind<S>(shared: Shared<S>, asked: RequestArgs): Promise<Socks5Binding<S>> {
   return command(shared, CMD.BIND, asked.address, asked, (granted) => new Binding(shared, granted, asked.credentials));
 }
 
@@ -58,17 +58,17 @@ class Binding<S> implements Socks5Binding<S> {
     });
     this.#isAsked = true;
     try {
-      scope.begin(Infinity).own({ close: () => place.free("holder") });
+      scope.begin(Infinity).own({ close: () => place.destroy("holder") });
       scope.attempt.enter("request");
       const { bound } = await scope.run(this.#reply());
       scope.throwIfOver();
       if (session.closedBy !== undefined) throw this.#ended();
-      scope.give();
+      scope.detach();
       this.#isAccepted = true;
       return new Accepted(this.#shared, this.#granted, bound);
     } catch (thrown) {
-      const error = scope.over !== undefined
-        ? scope.over.reason
+      const error = scope.ended !== undefined
+        ? scope.ended.reason
         : session.closedBy !== undefined
         ? this.#ended(thrown)
         : explain(thrown, "request", session.proxy, NOBODY, aim);
@@ -87,7 +87,7 @@ class Binding<S> implements Socks5Binding<S> {
   }
 
   close(): void {
-    if (!this.#isAccepted) this.#granted.place.free("holder");
+    if (!this.#isAccepted) this.#granted.place.destroy("holder");
   }
 
   [Symbol.dispose](): void {
@@ -104,7 +104,7 @@ class Binding<S> implements Socks5Binding<S> {
 // who it was is known since the first reply
 const NOBODY = { credentials: null, methods: [], plugged: [] };
 
-class Accepted<S> extends HeldConn<S> implements AcceptedConn<S> {
+class Accepted<S> extends Tunnel<S> implements AcceptedConn<S> {
   readonly peer: { hostname: string; port: number };
 
   constructor({ secure }: Shared<S>, { session, place }: Granted<S>, peer: { hostname: string; port: number }) {

@@ -1,17 +1,17 @@
 import type { Address } from "../protocol/address.ts";
 import { Asking } from "./asking.ts";
 import type { Reply } from "../protocol/messages.ts";
-import type { Place } from "../pool/lease.ts";
-import type { Ask } from "../config/arguments_of.ts";
-import type { Session } from "../tunnel/proxy_conn.ts";
+import type { Lease } from "../pool/lease.ts";
+import type { RequestArgs } from "../config/arguments_of.ts";
+import type { ProxyConn } from "../tunnel/proxy_conn.ts";
 import type { Shared } from "../shared.ts";
 
-/** What a command that was granted gives: all of it is the caller's, whose `place.free()` is the end of it. */
+/** What a command that was granted gives: all of it is the caller's, whose `place.destroy()` is the end of it. */
 export interface Granted<S> {
   /** The connection, on which nothing was read beyond the reply. */
-  readonly session: Session<S>;
+  readonly session: ProxyConn<S>;
   readonly reply: Reply;
-  readonly place: Place<Session<S>>;
+  readonly place: Lease<ProxyConn<S>>;
 }
 
 /**
@@ -23,7 +23,7 @@ export function command<S, T>(
   shared: Shared<S>,
   cmd: number,
   address: Address,
-  options: Omit<Ask, "address">,
+  options: Omit<RequestArgs, "address">,
   make: (granted: Granted<S>) => T,
 ): Promise<T> {
   try {
@@ -40,14 +40,14 @@ class Commanding<S, T> extends Asking<S, T> {
     shared: Shared<S>,
     cmd: number,
     address: Address,
-    { signal, timeout, credentials }: Omit<Ask, "address">,
+    { signal, timeout, credentials }: Omit<RequestArgs, "address">,
     make: (granted: Granted<S>) => T,
   ) {
     super(shared, cmd, { address, signal, timeout, credentials, data: undefined, reuse: false, tls: null });
     this.#make = make;
   }
 
-  protected override hold(place: Place<Session<S>>, session: Session<S>): T {
+  protected override hold(place: Lease<ProxyConn<S>>, session: ProxyConn<S>): T {
     return this.#make({ session, reply: session.reply!, place });
   }
 }

@@ -1,4 +1,4 @@
-import type { Alarm, Sleeper } from "../deadline_timer.ts";
+import type { DeadlineTimer, Timed } from "../deadline_timer.ts";
 import type { Phase } from "../errors.ts";
 import type { Scope } from "../scope.ts";
 
@@ -22,13 +22,13 @@ const LOOK_AGAIN = 250;
  * Attempts at several proxies at the same time, as RFC 8305 section 5 has them at several addresses: when all under way
  * are silent for a while another may begin, and the first that is about to send the request goes on alone.
  */
-export class Race<R extends Racer> implements Sleeper {
-  due: number = Infinity;
+export class Race<R extends Racer> implements Timed {
+  deadline: number = Infinity;
   /** Those under way, in the order in which they began. */
   running: readonly R[] = [];
   /** Whether one of them is about to send the request, or has sent it. */
   isDecided: boolean = false;
-  readonly #alarm: Alarm<Sleeper>;
+  readonly #alarm: DeadlineTimer<Timed>;
   readonly #delay: number;
   readonly #lost: (racer: R) => void;
   readonly #done: R[] = [];
@@ -36,7 +36,7 @@ export class Race<R extends Racer> implements Sleeper {
   #told: (() => void) | undefined;
 
   /** `lost` has to end an attempt that another has won against. */
-  constructor(alarm: Alarm<Sleeper>, delay: number, lost: (racer: R) => void) {
+  constructor(alarm: DeadlineTimer<Timed>, delay: number, lost: (racer: R) => void) {
     this.#alarm = alarm;
     this.#delay = delay;
     this.#lost = lost;
@@ -113,13 +113,13 @@ export class Race<R extends Racer> implements Sleeper {
   }
 
   #wait(ms: number): void {
-    this.due = performance.now() + ms;
+    this.deadline = performance.now() + ms;
     this.#alarm.set(this);
   }
 
   #disarm(): void {
-    if (this.due === Infinity) return;
-    this.due = Infinity;
+    if (this.deadline === Infinity) return;
+    this.deadline = Infinity;
     this.#alarm.delete(this);
   }
 }

@@ -1,13 +1,13 @@
-import { Alarm, type Sleeper } from "../deadline_timer.ts";
+import { DeadlineTimer, type Timed } from "../deadline_timer.ts";
 import { authenticate } from "../attempt/authenticate.ts";
-import { dial, type Dialler, identify, type Identity, timedOut } from "../attempt/dial.ts";
+import { dial, type Dialer, identify, type Identity, timedOut } from "../attempt/dial.ts";
 import type { Failover } from "./failover.ts";
 import type { Settings } from "../config/settings.ts";
-import type { CloseReason, Place } from "../pool/lease.ts";
+import type { CloseReason, Lease } from "../pool/lease.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { Proxy } from "../config/proxy_url.ts";
 import { type Attempt, Scope } from "../scope.ts";
-import { Session } from "../tunnel/proxy_conn.ts";
+import { ProxyConn } from "../tunnel/proxy_conn.ts";
 
 /** The shortest life that is learnt, and the shortest pause after a failure: no storm, whatever a proxy does. */
 const [SHORTEST_LIFE, SHORTEST_PAUSE] = [1_000, 100];
@@ -20,22 +20,22 @@ const STOPPED = Symbol("stopped");
  */
 export class Warmer<S> {
   readonly #settings: Settings;
-  readonly #dialler: Dialler<S>;
-  readonly #pool: Pool<Session<S>>;
+  readonly #dialler: Dialer<S>;
+  readonly #pool: Pool<ProxyConn<S>>;
   readonly #failover: Failover;
-  readonly #alarm = new Alarm<Sleeper>(false);
+  readonly #alarm = new DeadlineTimer<Timed>(false);
   /** For how long proxies let a session live, as far as it is less than `warmTimeout`. */
   readonly #lives = new Map<Proxy, number>();
   #lastUse = -Infinity;
   #failures = 0; // since the last session that was of use
   #pause: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(settings: Settings, dialler: Dialler<S>, pool: Pool<Session<S>>, failover: Failover) {
+  constructor(settings: Settings, dialler: Dialer<S>, pool: Pool<ProxyConn<S>>, failover: Failover) {
     this.#settings = settings;
     this.#dialler = dialler;
     this.#pool = pool;
     this.#failover = failover;
-    if (settings.warm > 0) pool.onRoom = () => this.#fill();
+    if (settings.warm > 0) pool.onRelease = () => this.#fill();
   }
 
   /** A connect has succeeded, and has spent a session or not. */
@@ -59,7 +59,7 @@ export class Warmer<S> {
 
   #fill(): void {
     while (this.#pause === undefined && performance.now() < this.#until && this.#pool.hasRoom) {
-      const { warm, filling } = this.#pool;
+      const { warm, reserved: filling } = this.#pool;
       if (warm + filling >= this.#settings.warm || (this.#failures > 0 && filling > 0)) return;
       const { health } = this.#failover;
       const left = health.inService(health.proxies);
@@ -69,27 +69,27 @@ export class Warmer<S> {
       const scope = new Scope(this.#alarm, undefined, attemptTimeout, {
         timedOut: (_, phase) => timedOut("attempt", attemptTimeout, phase, proxy.name, { target: null }),
       });
-      this.#open(scope, this.#pool.fill(() => scope.end(STOPPED)), proxy);
+      this.#open(scope, this.#pool.reserve(() => scope.end(STOPPED)), proxy);
     }
   }
 
-  async #open(scope: Scope, place: Place<Session<S>>, proxy: Proxy): Promise<void> {
+  async #open(scope: Scope, place: Lease<ProxyConn<S>>, proxy: Proxy): Promise<void> {
     const identity = identify(proxy, undefined, this.#settings);
     try {
       const session = await scope.run(this.#session(scope.attempt, proxy, identity));
       scope.throwIfOver();
-      scope.give();
+      scope.detach();
       const life = this.#lives.get(proxy) ?? this.#settings.warmTimeout;
       session.expires = Math.min(session.openedAt + life * (0.9 + Math.random() / 10), this.#until);
       session.onClosed = (reason) => this.#ended(session, reason);
       this.#failover.health.succeeded(proxy);
-      this.#pool.keep(place, session);
+      this.#pool.addWarm(place, session);
       if (this.#failures > 0) this.#later(); // the next one only now
     } catch (thrown) {
       scope.attempt.drop();
-      if (scope.over?.reason === STOPPED) return; // the place is another's
+      if (scope.ended?.reason === STOPPED) return; // the place is another's
       place.stop = undefined;
-      place.free("client");
+      place.destroy("client");
       try {
         this.#failover.failed(thrown, { perCall: false, target: null }, { proxy, identity, seat: { scope } });
       } catch {
@@ -101,15 +101,15 @@ export class Warmer<S> {
     }
   }
 
-  async #session(attempt: Attempt, proxy: Proxy, identity: Identity): Promise<Session<S>> {
-    const session = new Session(await dial(attempt, this.#dialler, proxy), proxy);
+  async #session(attempt: Attempt, proxy: Proxy, identity: Identity): Promise<ProxyConn<S>> {
+    const session = new ProxyConn(await dial(attempt, this.#dialler, proxy), proxy);
     session.conn.unref?.();
     session.conn = await authenticate(attempt, session.conn, proxy, identity);
     return session;
   }
 
   /** A session that nobody took: its time was up, or the proxy, which has a clock of its own, closed it. */
-  #ended({ proxy, openedAt, expires }: Session<S>, reason: CloseReason): void {
+  #ended({ proxy, openedAt, expires }: ProxyConn<S>, reason: CloseReason): void {
     const { warmTimeout } = this.#settings;
     const now = performance.now();
     if (reason === "peer") {

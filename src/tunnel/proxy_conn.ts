@@ -9,7 +9,7 @@ import type { Conn, TlsOptions } from "../transport.ts";
  * bound to its target for life, whoever holds it. It can watch itself while nobody does: the watch is a read of one
  * byte, which becomes the first read of the next holder.
  */
-export class Session<S = unknown> implements Pooled {
+export class ProxyConn<S = unknown> implements Pooled {
   /** With TLS another one from then on. */
   conn: Conn<S>;
   readonly proxy: Proxy;
@@ -26,8 +26,8 @@ export class Session<S = unknown> implements Pooled {
   onClosed: ((reason: CloseReason) => void) | undefined;
   #byte: Uint8Array | undefined;
   #watch: Promise<number | null> | undefined;
-  #spoke = false;
-  #lost: (() => void) | undefined;
+  #readable = false;
+  #onLost: (() => void) | undefined;
 
   constructor(conn: Conn<S>, proxy: Proxy) {
     this.conn = conn;
@@ -41,23 +41,23 @@ export class Session<S = unknown> implements Pooled {
     this.expires = performance.now() + maxLifetime * (0.9 + Math.random() / 10);
   }
 
-  park(lost: () => void): void {
+  watch(lost: () => void): void {
     this.conn.unref?.();
-    this.#lost = lost;
-    if (this.#spoke) lost();
+    this.#onLost = lost;
+    if (this.#readable) lost();
     if (this.reply !== undefined) this.markIdle(lost);
     if (this.#watch !== undefined) return;
     const settle = () => {
-      this.#spoke = true;
-      this.#lost?.();
+      this.#readable = true;
+      this.#onLost?.();
     };
     this.#watch = this.conn.read(this.#byte = new Uint8Array(1));
     this.#watch.then(settle, settle);
   }
 
-  unpark(): void {
+  unwatch(): void {
     this.conn.ref?.();
-    this.#lost = undefined;
+    this.#onLost = undefined;
     this.markInUse();
   }
 
@@ -71,8 +71,8 @@ export class Session<S = unknown> implements Pooled {
   }
 
   /** Whether the peer spoke, ended or reset since it was parked, as far as the runtime has told. */
-  get spoke(): boolean {
-    return this.#spoke;
+  get readable(): boolean {
+    return this.#readable;
   }
 
   /** As {@linkcode Conn.read}; after a watch it begins with the byte that the watch took. */
@@ -118,7 +118,7 @@ export class Session<S = unknown> implements Pooled {
       return n;
     } finally {
       this.#watch = undefined;
-      this.#spoke = false;
+      this.#readable = false;
     }
   }
 }
@@ -127,7 +127,7 @@ export class Session<S = unknown> implements Pooled {
 const ROUNDS = 64;
 
 /** A whole turn of the event loop: what the kernel knows of a connection, the runtime has told. */
-export function turn(): Promise<void> {
+export function settle(): Promise<void> {
   return new Promise((resolve) => {
     let left = ROUNDS;
     const round = () => left-- > 0 ? void setImmediate(round) : resolve();

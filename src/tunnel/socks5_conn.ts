@@ -1,6 +1,6 @@
 import { kindOf, socks5Error, type Socks5ErrorCode } from "../errors.ts";
 import type { CloseReason } from "../pool/lease.ts";
-import type { Session } from "./proxy_conn.ts";
+import type { ProxyConn } from "./proxy_conn.ts";
 import type { ByteStream, Conn, Detached, TlsOptions } from "../transport.ts";
 
 /** How TLS is started on a tunnel that is open. */
@@ -135,15 +135,15 @@ export interface Holding {
   release(): void;
   markIdle(evicted: () => void): void;
   markInUse(): boolean;
-  free(reason: CloseReason): void;
+  destroy(reason: CloseReason): void;
 }
 
 /** How a tunnel came to its holder. */
-export interface Use {
+export interface TunnelOptions {
   readonly reused: boolean;
   readonly mayRelease: boolean;
   /** Starts TLS on it; throws at once what is malformed. */
-  readonly secure: <T>(tunnel: Session, options: StartTlsOptions, then: Secured<T>) => Promise<T>;
+  readonly secure: <T>(tunnel: ProxyConn, options: StartTlsOptions, then: Secured<T>) => Promise<T>;
 }
 
 /** What follows when TLS was started on a tunnel: synchronous, so that nothing which ends it can come between. */
@@ -153,13 +153,13 @@ export interface Secured<T> {
 }
 
 /** How a holder's hold on a tunnel ended. */
-export type Over = "closed" | "released" | "detached" | "securing" | "secured";
+export type EndedBy = "closed" | "released" | "detached" | "securing" | "secured";
 
 /** What an error of the runtime means to the holder; wrong arguments are none of the connection's. */
 export function heldError(
   conn: Pick<Socks5Conn, "proxy" | "target">,
   what: string,
-  over: Over | "closed for writing" | undefined,
+  over: EndedBy | "closed for writing" | undefined,
   closedBy: CloseReason | undefined,
   cause?: unknown,
 ): unknown {
@@ -172,7 +172,7 @@ export function heldError(
   return connError(conn, "SOCKS5_CONN_RESET", what, "the connection broke", cause);
 }
 
-const WHY: Readonly<Record<Over | "closed for writing", string>> = {
+const WHY: Readonly<Record<EndedBy | "closed for writing", string>> = {
   closed: "it was closed",
   released: "it was released",
   detached: "it was detached",

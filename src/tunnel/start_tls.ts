@@ -1,4 +1,4 @@
-import { Fault, Socks5Error, type Socks5ErrorCode, TlsError } from "../errors.ts";
+import { ProtocolError, Socks5Error, type Socks5ErrorCode, TlsError } from "../errors.ts";
 import type { Conn, TlsOptions } from "../transport.ts";
 
 /** Starts TLS on a connection whose transport cannot do it. */
@@ -6,7 +6,7 @@ export type StartTls = (conn: Conn, options: TlsOptions) => Promise<Conn>;
 
 /**
  * Starts TLS with the `peer` at the other end, on a connection that is still owned by the caller. Throws a
- * {@linkcode Fault}; a `TypeError` of the transport is the caller's and stays one.
+ * {@linkcode ProtocolError}; a `TypeError` of the transport is the caller's and stays one.
  */
 export async function startTls<S>(
   conn: Conn<S>,
@@ -60,11 +60,11 @@ const MEANINGS: readonly Meaning[] = [
   [/^/, "SOCKS5_TLS_FAILED", (peer) => `TLS with the ${peer} failed`],
 ];
 
-function tlsFault(error: unknown, { serverName = "" }: TlsOptions, peer: "proxy" | "target"): Fault {
+function tlsFault(error: unknown, { serverName = "" }: TlsOptions, peer: "proxy" | "target"): ProtocolError {
   const { name = "", code = "", message = "" } = (error ?? {}) as { name?: string; code?: string; message?: string };
   const said = `${name} ${code} ${message}`;
   const [, ours, why] = MEANINGS.find(([pattern]) => pattern.test(said))!;
-  return new Fault(
+  return new ProtocolError(
     ours,
     `${why(peer, serverName)} (${(code || message || name).split(";")[0]!.slice(0, 120)})`,
     null,

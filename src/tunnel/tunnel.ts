@@ -1,27 +1,27 @@
 import { isBytes } from "../arguments.ts";
 import {
+  type EndedBy,
   heldError,
   type Holding,
   noBytes,
-  type Over,
   type Socks5Conn,
   type StartTlsOptions,
-  type Use,
+  type TunnelOptions,
 } from "./socks5_conn.ts";
 import { cannot } from "../errors.ts";
 import { SoundConn } from "../guarded_conn.ts";
-import { Sending } from "./write_side.ts";
-import type { Session } from "./proxy_conn.ts";
+import { WriteSide } from "./write_side.ts";
+import type { ProxyConn } from "./proxy_conn.ts";
 import { readableOf, writableOf } from "./web_streams.ts";
 import type { ByteStream, Detached } from "../transport.ts";
 
 /** One holder's hold on a tunnel: once closed, released or detached, nothing more goes through it. */
-export class HeldConn<S> extends SoundConn implements Socks5Conn<S> {
-  readonly #tunnel: Session<S>;
+export class Tunnel<S> extends SoundConn implements Socks5Conn<S> {
+  readonly #tunnel: ProxyConn<S>;
   readonly #holding: Holding;
-  readonly #use: Use;
-  readonly #sending = new Sending();
-  #over: Over | undefined;
+  readonly #use: TunnelOptions;
+  readonly #sending = new WriteSide();
+  #over: EndedBy | undefined;
   #reading = false;
   #read: { done(n: number | null): number | null; failed(error: unknown): never } | undefined;
   #ended = false; // the peer's FIN was read
@@ -29,7 +29,7 @@ export class HeldConn<S> extends SoundConn implements Socks5Conn<S> {
   #readable: ByteStream | undefined;
   #writable: WritableStream<Uint8Array> | undefined;
 
-  constructor(tunnel: Session<S>, holding: Holding, use: Use) {
+  constructor(tunnel: ProxyConn<S>, holding: Holding, use: TunnelOptions) {
     super();
     this.#tunnel = tunnel;
     this.#holding = holding;
@@ -92,7 +92,7 @@ export class HeldConn<S> extends SoundConn implements Socks5Conn<S> {
   close(): void {
     if (this.#over === "secured") return; // it is another's
     if (this.#over === undefined || this.#over === "securing") this.#over = "closed";
-    this.#holding.free("holder");
+    this.#holding.destroy("holder");
   }
 
   release(): void {
@@ -129,7 +129,7 @@ export class HeldConn<S> extends SoundConn implements Socks5Conn<S> {
     if (why !== null) throw new TypeError(`Cannot detach from ${this.target}: ${why}`);
     const detached = conn.detach!();
     this.#over = "detached";
-    this.#holding.free("detached");
+    this.#holding.destroy("detached");
     return detached;
   }
 
@@ -139,7 +139,7 @@ export class HeldConn<S> extends SoundConn implements Socks5Conn<S> {
       if (this.#isStreamed) throw new TypeError(`Cannot start TLS with ${this.target}: its streams were used`);
       const securing = this.#use.secure(this.#tunnel, options, {
         secured: () => this.#secured(),
-        failed: () => this.#holding.free("holder"),
+        failed: () => this.#holding.destroy("holder"),
       });
       this.#over = "securing";
       return securing;
@@ -172,9 +172,9 @@ export class HeldConn<S> extends SoundConn implements Socks5Conn<S> {
     this.close();
   }
 
-  #secured(): HeldConn<S> {
+  #secured(): Tunnel<S> {
     this.#over = "secured";
-    return new HeldConn(this.#tunnel, this.#holding, { ...this.#use, mayRelease: false });
+    return new Tunnel(this.#tunnel, this.#holding, { ...this.#use, mayRelease: false });
   }
 
   #received(n: number | null): number | null {
@@ -214,8 +214,8 @@ export class HeldConn<S> extends SoundConn implements Socks5Conn<S> {
 
   /** A tunnel that is over both ways, or whose reads fail, is of no use to its holder: its place goes to the next. */
   #freeIfOver(): void {
-    if (this.#broken) this.#holding.free("peer");
-    else if (this.#ended && this.#sending.isOver) this.#holding.free("holder");
+    if (this.#broken) this.#holding.destroy("peer");
+    else if (this.#ended && this.#sending.isOver) this.#holding.destroy("holder");
   }
 
   #gone(what: string): unknown {

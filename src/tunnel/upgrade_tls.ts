@@ -1,11 +1,11 @@
 import { splitHostPort } from "../protocol/address.ts";
-import type { Alarm, Sleeper } from "../deadline_timer.ts";
+import type { DeadlineTimer, Timed } from "../deadline_timer.ts";
 import { checkOptions, type Known } from "../arguments.ts";
 import { heldError, type Secured, type StartTlsOptions } from "./socks5_conn.ts";
 import { timedOut } from "../attempt/dial.ts";
-import { Fault, socks5Error } from "../errors.ts";
+import { ProtocolError, socks5Error } from "../errors.ts";
 import { Scope } from "../scope.ts";
-import type { Session } from "./proxy_conn.ts";
+import type { ProxyConn } from "./proxy_conn.ts";
 import { milliseconds } from "../config/settings.ts";
 import type { StartTls } from "./start_tls.ts";
 import { tlsOptions } from "../config/tls_options.ts";
@@ -14,10 +14,10 @@ import type { TlsOptions } from "../transport.ts";
 /** Starts TLS on a tunnel that is not handed over yet, within the attempt that opened it: for as long as the scope has. */
 export async function secure<S>(
   scope: Scope,
-  opening: Promise<Session<S>>,
+  opening: Promise<ProxyConn<S>>,
   options: TlsOptions,
   fallback: StartTls,
-): Promise<Session<S>> {
+): Promise<ProxyConn<S>> {
   const tunnel = await opening;
   scope.attempt.enter("tls");
   scope.attempt.own(tunnel);
@@ -28,7 +28,7 @@ export async function secure<S>(
 
 /** What starting TLS on a tunnel that somebody holds takes. */
 export interface Securing {
-  readonly alarm: Alarm<Sleeper>;
+  readonly alarm: DeadlineTimer<Timed>;
   readonly startTls: StartTls;
   readonly timeout: number;
 }
@@ -49,7 +49,7 @@ const START_TLS: Known<StartTlsOptions> = {
  * does not come about.
  */
 export function secureHeld<T>(
-  tunnel: Session,
+  tunnel: ProxyConn,
   given: StartTlsOptions,
   { secured, failed }: Secured<T>,
   securing: Securing,
@@ -68,7 +68,7 @@ export function secureHeld<T>(
     if (tunnel.closedBy !== undefined) {
       return heldError({ proxy, target }, "start TLS with", "closed", tunnel.closedBy, thrown);
     }
-    if (!(thrown instanceof Fault)) return thrown;
+    if (!(thrown instanceof ProtocolError)) return thrown;
     const message = `Cannot start TLS with ${target} through ${proxy}: ${thrown.message}`;
     return socks5Error(thrown.code, message, { phase: "tls", proxy, target, cause: thrown.cause });
   }
@@ -79,10 +79,10 @@ export function secureHeld<T>(
       await secure(scope, Promise.resolve(tunnel), tls, securing.startTls);
       scope.throwIfOver();
       if (tunnel.closedBy !== undefined) throw new Error("The tunnel is closed");
-      scope.give();
+      scope.detach();
       return secured();
     } catch (thrown) {
-      const error = scope.over === undefined ? meaning(thrown) : scope.over.reason;
+      const error = scope.ended === undefined ? meaning(thrown) : scope.ended.reason;
       scope.end(error);
       failed();
       throw error;

@@ -1,7 +1,7 @@
 import type { Conn } from "../transport.ts";
 
 /** The writing side of a tunnel. It ends once, by our FIN or by an error, which it remembers. */
-export class Sending {
+export class WriteSide {
   /** What went wrong. */
   error: unknown;
   #pending = 0;

@@ -1,5 +1,5 @@
 /** What comes and is waited for: a queue with a limit, and an end. */
-export class Arrivals<T extends { readonly data: Uint8Array }> {
+export class ReceiveQueue<T extends { readonly data: Uint8Array }> {
   /** How many were lost, since there was no room. */
   lost = 0;
   readonly #queue: T[] = [];

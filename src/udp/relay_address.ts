@@ -1,5 +1,5 @@
 import { ATYP, decodeHost, formatHostPort, type Host, parseHost } from "../protocol/address.ts";
-import { Fault } from "../errors.ts";
+import { ProtocolError } from "../errors.ts";
 import type { Reply } from "../protocol/messages.ts";
 
 /** Where the datagrams of an association go: an IP address and a port. */
@@ -21,7 +21,7 @@ export interface Bounds {
 
 /**
  * The relay that a reply names (RFC 1928 section 6); where that is no address, the one of the proxy. Throws a
- * {@linkcode Fault} if nothing can be sent there, or should not be: a proxy could name a service in the network of
+ * {@linkcode ProtocolError} if nothing can be sent there, or should not be: a proxy could name a service in the network of
  * whoever uses it.
  */
 export function relayOf(reply: Reply, { proxy, port, allowPrivate }: Bounds): Relay {
@@ -152,6 +152,6 @@ function hostOf(hostname: string): Host | null {
   return typeof host === "string" || host.atyp === ATYP.DOMAIN ? null : host;
 }
 
-function bad(what: string): Fault {
-  return new Fault("SOCKS5_PROXY_BAD_REPLY", `the proxy named ${what}`);
+function bad(what: string): ProtocolError {
+  return new ProtocolError("SOCKS5_PROXY_BAD_REPLY", `the proxy named ${what}`);
 }

@@ -1,22 +1,22 @@
 import { type Address, ATYP, type Target, Targets } from "../protocol/address.ts";
 import { checkOptions, isBytes } from "../arguments.ts";
-import { Arrivals } from "./receive_queue.ts";
+import { ReceiveQueue } from "./receive_queue.ts";
 import { type Association, associationError, type Datagram } from "./association.ts";
 import { brief } from "../attempt/dial.ts";
-import { cannot, Fault, type Socks5ErrorCode } from "../errors.ts";
+import { cannot, ProtocolError, type Socks5ErrorCode } from "../errors.ts";
 import { lookUp } from "../attempt/local_dns.ts";
 import { quietly } from "../guarded_conn.ts";
-import type { CloseReason, Place } from "../pool/lease.ts";
+import type { CloseReason, Lease } from "../pool/lease.ts";
 import { canonical, type Relay } from "./relay_address.ts";
 import { Attempt } from "../scope.ts";
-import type { Session } from "../tunnel/proxy_conn.ts";
+import type { ProxyConn } from "../tunnel/proxy_conn.ts";
 import type { DatagramSocket, Transport } from "../transport.ts";
 import { encodeDatagram, mostPayload, parseDatagram } from "../protocol/datagram.ts";
 
 /** What an association consists of: all of it is its own from then on. */
 export interface Parts<S> {
-  readonly session: Session<S>;
-  readonly place: Place<Session<S>>;
+  readonly session: ProxyConn<S>;
+  readonly place: Lease<ProxyConn<S>>;
   readonly socket: DatagramSocket;
   readonly relay: Relay;
   /** What looks up the names of targets, if the proxy is not to know them. */
@@ -24,13 +24,13 @@ export interface Parts<S> {
 }
 
 /** One association: the datagrams of a socket, for as long as the connection to the proxy is there. */
-export class Relaying<S> implements Association {
+export class UdpAssociation<S> implements Association {
   readonly proxy: string;
   readonly relay: { hostname: string; port: number };
   ignored = 0;
   readonly #parts: Parts<S>;
   readonly #targets = new Targets();
-  readonly #arrivals = new Arrivals<Datagram>();
+  readonly #arrivals = new ReceiveQueue<Datagram>();
   #over: (() => { code: Socks5ErrorCode; why: string; cause?: unknown }) | undefined;
 
   constructor(parts: Parts<S>) {
@@ -83,7 +83,7 @@ export class Relaying<S> implements Association {
   }
 
   close(): void {
-    this.#parts.place.free("holder");
+    this.#parts.place.destroy("holder");
     this.#arrivals.clear();
   }
 
@@ -130,7 +130,7 @@ export class Relaying<S> implements Association {
   /** The socket, or the connection to the proxy, is of no use any more. */
   broke(cause: unknown, what = "the datagram socket"): void {
     this.#end("SOCKS5_CONN_RESET", `${what} broke`, cause);
-    this.#parts.place.free("peer");
+    this.#parts.place.destroy("peer");
   }
 
   /** The proxy has nothing to say on its connection: what it says is dropped, and its end is the end of all. */
@@ -143,7 +143,7 @@ export class Relaying<S> implements Association {
       return this.broke(error, "the connection to the proxy");
     }
     this.#end("SOCKS5_CONN_CLOSED", "the proxy closed the association");
-    place.free("peer");
+    place.destroy("peer");
   }
 
   #closed(reason: CloseReason): void {
@@ -162,7 +162,7 @@ export class Relaying<S> implements Association {
     try {
       return (await lookUp(new Attempt(), names, address))[0]!;
     } catch (error) {
-      if (!(error instanceof Fault)) throw error;
+      if (!(error instanceof ProtocolError)) throw error;
       const context = { phase: "lookup" as const, proxy: null, target: address.name, cause: error.cause };
       throw associationError(error.code, `send to ${address.name}`, error.message, context);
     }

@@ -1,8 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import { Alarm, type Sleeper } from "../../src/deadline_timer.ts";
+import { DeadlineTimer, type Timed } from "../../src/deadline_timer.ts";
 import { Members } from "../../src/members.ts";
-import { LONGEST } from "../../src/config/settings.ts";
+import { MAX_DELAY } from "../../src/config/settings.ts";
 import { random } from "../support/random.ts";
 import { test } from "../support/test.ts";
 
@@ -66,24 +66,24 @@ function timed(name: string, fn: (watch: Watch) => void): void {
 }
 
 /** Somebody who notes when he was woken. */
-class Dreamer implements Sleeper {
-  due: number;
+class Dreamer implements Timed {
+  deadline: number;
   readonly woken: number[] = [];
   onWake: () => void = () => {};
 
   constructor(due: number) {
-    this.due = due;
+    this.deadline = due;
   }
 
   wake(): void {
     this.woken.push(performance.now());
-    this.due = Infinity;
+    this.deadline = Infinity;
     this.onWake();
   }
 }
 
 timed("each is woken when it is due, and not a millisecond before, by one timer for all", (watch) => {
-  const alarm = new Alarm<Dreamer>(true);
+  const alarm = new DeadlineTimer<Dreamer>(true);
   const dreamers = [300, 100, 200, 100, Infinity].map((due) => new Dreamer(due));
   for (const dreamer of dreamers) {
     alarm.set(dreamer);
@@ -98,7 +98,7 @@ timed("each is woken when it is due, and not a millisecond before, by one timer 
 });
 
 timed("thousands that wait equally long arm it once", (watch) => {
-  const alarm = new Alarm<Dreamer>(true);
+  const alarm = new DeadlineTimer<Dreamer>(true);
   const dreamers = Array.from({ length: 1_000 }, () => {
     const dreamer = new Dreamer(watch.now + 500);
     alarm.set(dreamer);
@@ -110,7 +110,7 @@ timed("thousands that wait equally long arm it once", (watch) => {
 });
 
 timed("without anybody there is no timer, and it begins anew", (watch) => {
-  const alarm = new Alarm<Dreamer>(true);
+  const alarm = new DeadlineTimer<Dreamer>(true);
   assertEquals(watch.armed, []);
   const [one, two] = [new Dreamer(100), new Dreamer(200)];
   alarm.set(one);
@@ -120,57 +120,57 @@ timed("without anybody there is no timer, and it begins anew", (watch) => {
   alarm.delete(two);
   assertEquals(watch.armed, []);
   alarm.delete(two);
-  two.due = 50;
+  two.deadline = 50;
   alarm.set(two);
   assertEquals(watch.armed, [50]);
   watch.pass(300);
-  assertEquals([one.woken, two.woken, alarm.sleepers], [[], [50], [two]]);
+  assertEquals([one.woken, two.woken, alarm.all], [[], [50], [two]]);
 });
 
 timed("who is taken off is not woken, also in the same moment", (watch) => {
-  const alarm = new Alarm<Dreamer>(true);
+  const alarm = new DeadlineTimer<Dreamer>(true);
   const [early, late] = [new Dreamer(100), new Dreamer(100)];
   alarm.set(early);
   alarm.set(late);
   alarm.delete(early);
   watch.pass(100);
-  assertEquals([early.woken, late.woken, alarm.sleepers], [[], [100], [late]]);
+  assertEquals([early.woken, late.woken, alarm.all], [[], [100], [late]]);
 });
 
 timed("a time that is moved nearer counts at once, and one that is moved farther is not kept waiting for", (watch) => {
-  const alarm = new Alarm<Dreamer>(true);
+  const alarm = new DeadlineTimer<Dreamer>(true);
   const dreamer = new Dreamer(100);
   alarm.set(dreamer);
   watch.pass(10);
-  dreamer.due = 50;
+  dreamer.deadline = 50;
   alarm.set(dreamer);
-  assertEquals([watch.armed, alarm.sleepers], [[50], [dreamer]]);
+  assertEquals([watch.armed, alarm.all], [[50], [dreamer]]);
   watch.pass(30);
-  dreamer.due = 80;
+  dreamer.deadline = 80;
   alarm.set(dreamer);
   watch.pass(39);
   assertEquals(dreamer.woken, []);
   watch.pass(1);
   assertEquals(dreamer.woken, [80]);
-  dreamer.due = 90;
+  dreamer.deadline = 90;
   alarm.set(dreamer);
-  dreamer.due = Infinity;
+  dreamer.deadline = Infinity;
   alarm.set(dreamer);
   watch.pass(1_000);
   assertEquals([dreamer.woken, watch.armed], [[80], []]);
 });
 
 timed("Infinity is never, and arms no timer", (watch) => {
-  const alarm = new Alarm<Dreamer>(true);
+  const alarm = new DeadlineTimer<Dreamer>(true);
   const dreamer = new Dreamer(Infinity);
   alarm.set(dreamer);
-  assertEquals([watch.count, alarm.sleepers], [0, [dreamer]]);
+  assertEquals([watch.count, alarm.all], [0, [dreamer]]);
   alarm.delete(dreamer);
-  assertEquals(alarm.sleepers, []);
+  assertEquals(alarm.all, []);
 });
 
 timed("a time that is over is as near as it gets", (watch) => {
-  const alarm = new Alarm<Dreamer>(true);
+  const alarm = new DeadlineTimer<Dreamer>(true);
   watch.pass(100);
   const dreamer = new Dreamer(50);
   alarm.set(dreamer);
@@ -180,7 +180,7 @@ timed("a time that is over is as near as it gets", (watch) => {
 });
 
 timed("fractions of a millisecond are waited for to their end", (watch) => {
-  const alarm = new Alarm<Dreamer>(true);
+  const alarm = new DeadlineTimer<Dreamer>(true);
   watch.busy(0.7);
   const dreamer = new Dreamer(10.9);
   alarm.set(dreamer);
@@ -192,7 +192,7 @@ timed("fractions of a millisecond are waited for to their end", (watch) => {
 });
 
 timed("a timer that comes a little early wakes whom it was for, and nobody who is due later", (watch) => {
-  const alarm = new Alarm<Dreamer>(true);
+  const alarm = new DeadlineTimer<Dreamer>(true);
   const [one, two] = [new Dreamer(100), new Dreamer(101)];
   alarm.set(one);
   alarm.set(two);
@@ -204,7 +204,7 @@ timed("a timer that comes a little early wakes whom it was for, and nobody who i
 });
 
 timed("a timer that comes late wakes all that are due by then, the others in their time", (watch) => {
-  const alarm = new Alarm<Dreamer>(true);
+  const alarm = new DeadlineTimer<Dreamer>(true);
   const dreamers = [10, 60, 300].map((due) => new Dreamer(due));
   for (const dreamer of dreamers) alarm.set(dreamer);
   watch.busy(90);
@@ -216,13 +216,13 @@ timed("a timer that comes late wakes all that are due by then, the others in the
 });
 
 timed("who is woken may take others off, put others on, and go on waiting", (watch) => {
-  const alarm = new Alarm<Dreamer>(true);
+  const alarm = new DeadlineTimer<Dreamer>(true);
   const [one, two, three] = [new Dreamer(100), new Dreamer(150), new Dreamer(120)];
   const neighbour = new Dreamer(130);
   one.onWake = () => {
     alarm.delete(two);
     alarm.set(three);
-    one.due = 110;
+    one.deadline = 110;
   };
   alarm.set(one);
   alarm.set(two);
@@ -232,37 +232,37 @@ timed("who is woken may take others off, put others on, and go on waiting", (wat
   one.onWake = () => alarm.delete(one);
   watch.pass(100);
   assertEquals([one.woken, two.woken, three.woken, neighbour.woken], [[100, 110], [], [120], [130]]);
-  assertEquals(alarm.sleepers, [neighbour, three]);
-  three.due = 300;
+  assertEquals(alarm.all, [neighbour, three]);
+  three.deadline = 300;
   three.onWake = () => alarm.delete(three);
   alarm.set(three);
   alarm.delete(neighbour);
   watch.pass(91);
-  assertEquals([three.woken, alarm.sleepers], [[120, 300], []]);
+  assertEquals([three.woken, alarm.all], [[120, 300], []]);
 });
 
 timed("the longest time is no overflow of the timer, wherever on the clock it begins", (watch) => {
   for (let i = 0; i < 300; i++) {
-    const alarm = new Alarm<Dreamer>(true);
-    const dreamer = new Dreamer(watch.now + LONGEST);
+    const alarm = new DeadlineTimer<Dreamer>(true);
+    const dreamer = new Dreamer(watch.now + MAX_DELAY);
     alarm.set(dreamer);
-    assert(watch.wait <= LONGEST, `a timer of ${watch.wait} ms fires at once`);
+    assert(watch.wait <= MAX_DELAY, `a timer of ${watch.wait} ms fires at once`);
     alarm.delete(dreamer);
     watch.busy(0.123);
   }
 });
 
 timed("a time that is too far for a timer is come to by several", (watch) => {
-  const alarm = new Alarm<Dreamer>(true);
-  const dreamer = new Dreamer(2 * LONGEST + 100);
+  const alarm = new DeadlineTimer<Dreamer>(true);
+  const dreamer = new Dreamer(2 * MAX_DELAY + 100);
   alarm.set(dreamer);
-  for (const left of [LONGEST, LONGEST, 99]) {
-    assert(watch.wait <= LONGEST, `a timer of ${watch.wait} ms fires at once`);
+  for (const left of [MAX_DELAY, MAX_DELAY, 99]) {
+    assert(watch.wait <= MAX_DELAY, `a timer of ${watch.wait} ms fires at once`);
     watch.pass(left);
     assertEquals(dreamer.woken, []);
   }
   watch.pass(1);
-  assertEquals([dreamer.woken, watch.count], [[2 * LONGEST + 100], 3]);
+  assertEquals([dreamer.woken, watch.count], [[2 * MAX_DELAY + 100], 3]);
 });
 
 for (const keepsAlive of [true, false]) {
@@ -277,7 +277,7 @@ for (const keepsAlive of [true, false]) {
         : { [Symbol.toPrimitive]: () => timer, unref: () => void (unrefs[index] = true) };
     }) as unknown as typeof set;
     try {
-      const alarm = new Alarm<Dreamer>(keepsAlive);
+      const alarm = new DeadlineTimer<Dreamer>(keepsAlive);
       const dreamers = [100_000, 50_000].map((ms) => new Dreamer(performance.now() + ms));
       for (const dreamer of dreamers) alarm.set(dreamer);
       for (const dreamer of dreamers) alarm.delete(dreamer);
@@ -291,14 +291,14 @@ for (const keepsAlive of [true, false]) {
 timed("random sleepers: none is woken early, none is forgotten, and there is one timer at most", (watch) => {
   for (let seed = 1; seed <= 50; seed++) {
     const next = random(seed);
-    const alarm = new Alarm<Dreamer>(true);
+    const alarm = new DeadlineTimer<Dreamer>(true);
     const wanted = new Map<Dreamer, number>();
     for (let step = 0; step < 200; step++) {
       const dice = next();
       const [any] = [...wanted.keys()].slice(Math.floor(next() * wanted.size));
       if (dice < 0.4 || any === undefined) {
         const dreamer = new Dreamer(next() < 0.1 ? Infinity : watch.now + Math.floor(next() * 50));
-        wanted.set(dreamer, dreamer.due);
+        wanted.set(dreamer, dreamer.deadline);
         dreamer.onWake = () => {
           const due = wanted.get(dreamer)!;
           assertEquals(performance.now(), Math.max(due, performance.now()), `seed ${seed}: early`);
@@ -307,14 +307,14 @@ timed("random sleepers: none is woken early, none is forgotten, and there is one
         };
         alarm.set(dreamer);
       } else if (dice < 0.6) {
-        any.due = next() < 0.2 ? Infinity : watch.now + Math.floor(next() * 80);
-        wanted.set(any, any.due);
+        any.deadline = next() < 0.2 ? Infinity : watch.now + Math.floor(next() * 80);
+        wanted.set(any, any.deadline);
         alarm.set(any);
       } else if (dice < 0.7) {
         wanted.delete(any);
         alarm.delete(any);
       } else watch.pass(Math.floor(next() * 20));
-      assertEquals(alarm.sleepers.length, wanted.size, `seed ${seed}, step ${step}`);
+      assertEquals(alarm.all.length, wanted.size, `seed ${seed}, step ${step}`);
       assert(watch.armed.length <= 1, `seed ${seed}, step ${step}: ${watch.armed.length} timers`);
       const overdue = [...wanted.values()].filter((due) => due < watch.now);
       assertEquals(overdue, [], `seed ${seed}, step ${step}: forgotten`);

@@ -14,7 +14,7 @@ import {
   TimeoutError,
   TlsError,
 } from "../../mod.ts";
-import { cannotConnect, Fault, socks5Error, withEarlier } from "../../src/errors.ts";
+import { cannotConnect, ProtocolError, socks5Error, withEarlier } from "../../src/errors.ts";
 import { POLICY, ruleFor } from "../../src/proxies/policy.ts";
 import type { Conn, Transport } from "../../src/transport.ts";
 import { tablesOf } from "../support/papers.ts";
@@ -150,7 +150,7 @@ test("what is retryable is what the policy tries again", () => {
   for (const code of CODES) {
     for (const [phase, retryable] of Object.entries(TABLE[code].retryable) as [Phase, boolean][]) {
       const rule = ruleFor(socks5Error(code, "why", { phase }), false);
-      assertEquals(rule.again === true, retryable, `${code} in ${phase}`);
+      assertEquals(rule.retry === true, retryable, `${code} in ${phase}`);
     }
   }
 });
@@ -217,10 +217,10 @@ test("earlier failures are in errors, oldest first, before those that the error 
 });
 
 test("a Fault is none of the errors that a caller sees", () => {
-  const fault = new Fault("SOCKS5_TARGET_REFUSED", "why", 5);
+  const fault = new ProtocolError("SOCKS5_TARGET_REFUSED", "why", 5);
   assertNotInstanceOf(fault, Socks5Error);
   assertEquals([fault.code, fault.message, fault.rep], ["SOCKS5_TARGET_REFUSED", "why", 5]);
-  assertEquals(new Fault("SOCKS5_PROXY_HUNG_UP", "why").rep, null);
+  assertEquals(new ProtocolError("SOCKS5_PROXY_HUNG_UP", "why").rep, null);
 });
 
 test("a message begins with what was tried, as far as it is known", () => {

@@ -13,7 +13,7 @@ import {
 } from "../../mod.ts";
 import { runtimeStartTls } from "../../adapters/runtime.ts";
 import type { LazyCore } from "../../src/lazy.ts";
-import { plan } from "../../src/config/arguments_of.ts";
+import { parseConfig } from "../../src/config/arguments_of.ts";
 import type { Transport } from "../../src/transport.ts";
 import { withClock } from "../support/clock.ts";
 import { type FakeConn, FakeTransport, socks5 } from "../support/fake.ts";
@@ -153,7 +153,7 @@ test("retry.when says yes with true alone: a promise is no answer", () =>
 async function unloaded(transport: Transport, options: Socks5Options = {}): Promise<LazyCore<unknown>> {
   const fresh = `../../src/lazy.ts?fresh=${fresher++}`;
   const { LazyCore } = await import(fresh) as typeof import("../../src/lazy.ts");
-  return new LazyCore(plan("socks5h://proxy", options, { transport, startTls: runtimeStartTls }));
+  return new LazyCore(parseConfig("socks5h://proxy", options, { transport, startTls: runtimeStartTls }));
 }
 
 let fresher = 0;

@@ -17,8 +17,8 @@ timed("an abort of the user ends the scope with its own reason, untouched", asyn
     const run = reasonOf(scope.run(never()));
     assertEquals(scope.aborted, false);
     controller.abort(reason);
-    assertEquals([scope.ended, scope.aborted], [true, true]);
-    assertStrictEquals(scope.over?.reason, reason);
+    assertEquals([scope.isOver, scope.aborted], [true, true]);
+    assertStrictEquals(scope.ended?.reason, reason);
     assertStrictEquals(signal.reason, reason);
     assertStrictEquals(await run, reason);
     assertEquals(conn.closed, 1);
@@ -27,7 +27,7 @@ timed("an abort of the user ends the scope with its own reason, untouched", asyn
   const controller = new AbortController();
   const scope = open(1_000, controller.signal);
   controller.abort();
-  assertStrictEquals(scope.over?.reason, controller.signal.reason);
+  assertStrictEquals(scope.ended?.reason, controller.signal.reason);
 });
 
 timed(
@@ -40,7 +40,7 @@ timed(
       scope.attempt.own({ close: () => controller.abort("late") });
       end(scope);
       assertEquals([controller.signal.aborted, scope.aborted], [true, false]);
-      assert(scope.over?.reason !== "late");
+      assert(scope.ended?.reason !== "late");
     }
   },
 );
@@ -57,7 +57,7 @@ timed("a signal that is aborted already is thrown at once, and nothing is begun"
 timed("the listener on the user's signal is one, and is removed in each way to end", (time) => {
   const ways: [string, (scope: Scope, controller: AbortController) => void][] = [
     ["end()", (scope) => scope.end("first")],
-    ["give()", (scope) => scope.give()],
+    ["give()", (scope) => scope.detach()],
     ["the deadline", () => time.tick(1_000)],
     ["an abort", (_, controller) => controller.abort()],
   ];
@@ -83,7 +83,7 @@ timed("run() gives what the promise gives", async () => {
   assertEquals(await scope.run(Promise.resolve(5)), 5);
   const failure = new Error("failed");
   assertStrictEquals(await reasonOf(scope.run(Promise.reject(failure))), failure);
-  assertEquals(scope.over, undefined, "a failure of what runs does not end the scope");
+  assertEquals(scope.ended, undefined, "a failure of what runs does not end the scope");
   scope.end(undefined);
 });
 
@@ -132,7 +132,7 @@ timed("what opens in a later attempt than its own is closed, and the later one k
   second.own(late);
   dial.resolve(early);
   assertEquals([await run, await reasonOf(opening)], ["attempt in pool", "attempt in pool"]);
-  assertEquals([early.closed, late.closed, scope.over], [1, 0, undefined]);
+  assertEquals([early.closed, late.closed, scope.ended], [1, 0, undefined]);
   scope.end(undefined);
   assertEquals([early.closed, late.closed], [1, 1]);
 });
@@ -233,8 +233,8 @@ timed("the first end counts, whoever comes second", (time) => {
     const conn = scope.attempt.own(owned());
     end(scope, controller);
     for (const [, second] of firsts) second(scope, controller);
-    scope.give();
-    assertEquals([scope.over, scope.ended, conn.closed], [{ reason }, true, 1], first);
+    scope.detach();
+    assertEquals([scope.ended, scope.isOver, conn.closed], [{ reason }, true, 1], first);
     if (reason !== undefined) assertEquals(signal.reason, reason);
   }
 });
@@ -243,9 +243,9 @@ timed("the end of the whole counts before that of an attempt which ended earlier
   const scope = open(100);
   scope.begin(10);
   time.tick(10);
-  assertEquals(scope.over, { reason: "attempt in pool" });
+  assertEquals(scope.ended, { reason: "attempt in pool" });
   scope.end("closed");
-  assertEquals(scope.over, { reason: "closed" });
+  assertEquals(scope.ended, { reason: "closed" });
   assertEquals(thrownBy(() => scope.throwIfOver()), "closed");
 });
 
@@ -255,14 +255,14 @@ timed("give() wins over every end that comes later", (time) => {
   const attempt = scope.begin(50);
   const { signal } = attempt;
   const conn = attempt.own(owned());
-  scope.give();
+  scope.detach();
   assertEquals(time.next(), false, "no deadline is left");
   controller.abort("user");
   time.tick(1_000);
   scope.end("closed");
   scope.begin(0);
-  assertEquals([conn.closed, signal.aborted, attempt.over], [0, false, undefined], "it is the caller's");
-  assertEquals([scope.ended, scope.over, scope.aborted], [true, { reason: undefined }, false]);
+  assertEquals([conn.closed, signal.aborted, attempt.ended], [0, false, undefined], "it is the caller's");
+  assertEquals([scope.isOver, scope.ended, scope.aborted], [true, { reason: undefined }, false]);
 });
 
 timed("the signal is that of the attempt, and aborts with the reason of its end", () => {
@@ -288,7 +288,7 @@ timed("a signal is made when it is asked for, and not before", (time) => {
     }
   };
   try {
-    for (const end of [(scope: Scope) => scope.end("closed"), () => time.tick(100), (scope: Scope) => scope.give()]) {
+    for (const end of [(scope: Scope) => scope.end("closed"), () => time.tick(100), (scope: Scope) => scope.detach()]) {
       const scope = open(100);
       scope.begin(50).own(owned());
       void reasonOf(scope.run(never()));
@@ -318,7 +318,7 @@ timed("a phase is told before its step, and a deadline names the one that runs",
     };
     attempt.enter(phase);
     time.tick(10);
-    assertEquals(scope.over, { reason: `attempt in ${phase}` });
+    assertEquals(scope.ended, { reason: `attempt in ${phase}` });
   }
   assertEquals(told, phases);
   scope.end(undefined);

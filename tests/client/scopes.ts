@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { stub } from "@std/testing/mock";
 import { FakeTime } from "@std/testing/time";
-import { Alarm } from "../../src/deadline_timer.ts";
+import { DeadlineTimer } from "../../src/deadline_timer.ts";
 import { Scope } from "../../src/scope.ts";
 import { test } from "../support/test.ts";
 
@@ -25,7 +25,11 @@ export function timed(name: string, fn: (time: FakeTime, busy: (ms: number) => v
 }
 
 /** A scope whose deadlines are told as `"timeout in dial"`. */
-export function open(timeout: number = Infinity, user?: AbortSignal, alarm: Alarm<Scope> = new Alarm(true)): Scope {
+export function open(
+  timeout: number = Infinity,
+  user?: AbortSignal,
+  alarm: DeadlineTimer<Scope> = new DeadlineTimer(true),
+): Scope {
   return new Scope(alarm, user, timeout, { timedOut: (deadline, phase) => `${deadline} in ${phase}` });
 }
 

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import type { Place } from "../../src/pool/lease.ts";
+import type { Lease } from "../../src/pool/lease.ts";
 import { Pool, type PoolLimits } from "../../src/pool/pool.ts";
 import { withClock } from "../support/clock.ts";
 import { test } from "../support/test.ts";
@@ -19,20 +19,20 @@ test("places are filled as long as there is room, and count as open", () => {
 test("who fills is told of room when a tunnel leaves its place, and of nothing else", () => {
   const pool = new Pool<Item>({ ...LIMITS, maxOpen: 4 });
   let told = 0;
-  pool.onRoom = () => {
+  pool.onRelease = () => {
     told++;
     assertEquals(pool.counts.inUse, 0, "it has left");
   };
-  pool.take(want("a"))!.free("holder");
+  pool.acquire(want("a"))!.destroy("holder");
   park(pool, "a").speak();
   warm(pool).speak();
   const filling = fill(pool)!;
   filling.place.stop = undefined;
-  filling.place.free("client");
+  filling.place.destroy("client");
   assertEquals(told, 0);
   const place = open(pool);
-  place.free("holder");
-  place.free("holder");
+  place.destroy("holder");
+  place.destroy("holder");
   assertEquals(told, 1);
 });
 
@@ -41,9 +41,9 @@ test("nothing is filled while somebody waits, or after close()", async () => {
   const place = open(pool);
   const waiting = pool.wait(want("a"), NEVER, false);
   assertEquals(fill(pool), undefined);
-  place.free("holder");
+  place.destroy("holder");
   assertEquals(fill(pool), undefined, "the place went to who waited");
-  (await waiting).free("holder");
+  (await waiting).destroy("holder");
   assert(fill(pool) !== undefined);
   pool.close(() => new Error("end"));
   assertEquals(fill(pool), undefined);
@@ -53,13 +53,13 @@ test("a session is kept for who may take one, whatever the key: the oldest first
   const pool = new Pool<Item>({ ...LIMITS, maxOpen: 4 });
   const [one, two] = ["one", "two"].map((key) => warm(pool, new Item(key)));
   assertEquals(countsOf(pool), counts({ warm: 2 }));
-  assertEquals(pool.take(want("a", { reuse: true }))!.conn, undefined, "not who may not");
-  const first = pool.take(want("a", { session: true }))!;
-  const second = pool.take(want("b", { session: true }))!;
+  assertEquals(pool.acquire(want("a", { reuse: true }))!.conn, undefined, "not who may not");
+  const first = pool.acquire(want("a", { session: true }))!;
+  const second = pool.acquire(want("b", { session: true }))!;
   assertEquals([first.conn, first.key, second.conn, second.key], [one, "a", two, "b"]);
   assertEquals(countsOf(pool), counts({ opening: 1, inUse: 2 }));
   assertEquals([one!.lost, two!.lost], [undefined, undefined], "nobody watches them any more");
-  assertEquals(pool.take(want("c", { session: true }))!.conn, undefined, "there is none left");
+  assertEquals(pool.acquire(want("c", { session: true }))!.conn, undefined, "there is none left");
 });
 
 test("a tunnel of the same key goes before a session, and a session before room of its own", () => {
@@ -67,15 +67,15 @@ test("a tunnel of the same key goes before a session, and a session before room 
   const tunnel = park(pool, "a");
   const session = warm(pool, new Item("session"));
   const both = { reuse: true, session: true };
-  assertEquals(pool.take(want("a", both))!.conn, tunnel);
-  assertEquals(pool.take(want("a", both))!.conn, session);
-  assertEquals(pool.take(want("a", both))!.conn, undefined);
+  assertEquals(pool.acquire(want("a", both))!.conn, tunnel);
+  assertEquals(pool.acquire(want("a", both))!.conn, session);
+  assertEquals(pool.acquire(want("a", both))!.conn, undefined);
 });
 
 test("no key of a tunnel gets a session: they are told apart by more than chance", () => {
   const pool = new Pool<Item>(LIMITS);
   warm(pool);
-  assertEquals(pool.take(want(JSON.stringify(["session"]), { reuse: true }))!.conn, undefined);
+  assertEquals(pool.acquire(want(JSON.stringify(["session"]), { reuse: true }))!.conn, undefined);
   assertEquals(countsOf(pool), counts({ opening: 1, warm: 1 }));
   pool.close(() => new Error("end"));
 });
@@ -89,20 +89,20 @@ test("who needs the place ends an idle tunnel, then the oldest session, then a d
   const expected = [undefined, undefined, undefined, 0] as unknown[];
   for (const [i, end] of ["evicted", "evicted", "evicted", 1].entries()) {
     assertEquals(ends(), expected);
-    assert(pool.take(want("b")) !== undefined);
+    assert(pool.acquire(want("b")) !== undefined);
     expected[i] = end;
   }
   assertEquals([ends(), countsOf(pool)], [expected, counts({ opening: 4 })]);
-  assertEquals(pool.take(want("b")), undefined);
-  filling.place.free("client");
+  assertEquals(pool.acquire(want("b")), undefined);
+  filling.place.destroy("client");
   assertEquals([filling.stops, countsOf(pool)], [1, counts({ opening: 4 })], "its dial gives back what it has no more");
 });
 
 test("a dial that fills and fails gives its place back", () => {
   const pool = new Pool<Item>({ ...LIMITS, maxOpen: 1 });
   const filling = fill(pool)!;
-  filling.place.free("client");
-  filling.place.free("client");
+  filling.place.destroy("client");
+  filling.place.destroy("client");
   assertEquals(countsOf(pool), counts({}));
   assert(fill(pool) !== undefined);
 });
@@ -111,8 +111,8 @@ test("a session that is kept is not stopped any more", () => {
   const pool = new Pool<Item>({ ...LIMITS, maxOpen: 1 });
   const filling = fill(pool)!;
   const session = new Item("session");
-  pool.keep(filling.place, session);
-  assert(pool.take(want("a")) !== undefined);
+  pool.addWarm(filling.place, session);
+  assert(pool.acquire(want("a")) !== undefined);
   assertEquals([session.closedBy, filling.stops], ["evicted", 0]);
 });
 
@@ -122,9 +122,9 @@ test("release() and free() by nobody's right do nothing to a session", () => {
   filling.place.release();
   assertEquals(countsOf(pool), counts({ filling: 1 }));
   const session = new Item("session");
-  pool.keep(filling.place, session);
+  pool.addWarm(filling.place, session);
   filling.place.release();
-  filling.place.free("client");
+  filling.place.destroy("client");
   assertEquals([session.closedBy, countsOf(pool)], [undefined, counts({ warm: 1 })]);
 });
 
@@ -147,7 +147,7 @@ test("a session whose time ran out while the loop was busy is not given", () =>
     const [old, young] = [warm(pool, new Item("s", 500)), warm(pool, new Item("s", 5_000))];
     const [before, now] = [clock.now, performance.now];
     performance.now = () => before + 1_000; // the timer has not had its turn
-    assertEquals(pool.take(want("a", { session: true }))!.conn, young);
+    assertEquals(pool.acquire(want("a", { session: true }))!.conn, young);
     performance.now = now;
     assertEquals(old.closedBy, "evicted");
     return Promise.resolve();
@@ -179,17 +179,17 @@ test("close() ends sessions and stops dials that fill, once", () => {
   pool.close(() => new Error("the client is closed"));
   pool.close(() => new Error("the client is closed"));
   assertEquals([session.closedBy, filling.stops, countsOf(pool)], ["client", 1, counts({})]);
-  filling.place.free("client");
+  filling.place.destroy("client");
   assertEquals([filling.stops, countsOf(pool)], [1, counts({})]);
 });
 
 test("a dial that is stopped may come back in: the pool has changed by then", () => {
   const pool = new Pool<Item>({ ...LIMITS, maxOpen: 1 });
   let inside: unknown;
-  const place: Place<Item> = pool.fill(() => {
-    place.free("client");
+  const place: Lease<Item> = pool.reserve(() => {
+    place.destroy("client");
     inside = [countsOf(pool), pool.hasRoom];
   });
-  assert(pool.take(want("a")) !== undefined);
+  assert(pool.acquire(want("a")) !== undefined);
   assertEquals(inside, [counts({ opening: 1 }), false]);
 });

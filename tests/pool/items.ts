@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import type { CloseReason, Place, Pooled } from "../../src/pool/lease.ts";
+import type { CloseReason, Lease, Pooled } from "../../src/pool/lease.ts";
 import type { Pool } from "../../src/pool/pool.ts";
 import type { Want } from "../../src/pool/queue.ts";
 
@@ -17,7 +17,7 @@ export class Item implements Pooled {
     this.expires = expires;
   }
 
-  park(lost: () => void): void {
+  watch(lost: () => void): void {
     this.lost = lost;
     if (this.#spoke) lost();
   }
@@ -30,7 +30,7 @@ export class Item implements Pooled {
     this.below = undefined;
   }
 
-  unpark(): void {
+  unwatch(): void {
     this.lost = undefined;
   }
 
@@ -66,14 +66,14 @@ export function counts(some: Partial<Counts>): Counts {
   return { opening: 0, filling: 0, inUse: 0, idle: 0, warm: 0, waiting: 0, ...some };
 }
 
-export function countsOf({ counts: { opening, ...counts }, filling, warm }: Pool<Item>): Counts {
+export function countsOf({ counts: { opening, ...counts }, reserved: filling, warm }: Pool<Item>): Counts {
   assertEquals(counts.warm, warm);
   return { opening: opening - filling, filling, ...counts };
 }
 
 /** Takes a place and puts something in it, as a connect does. */
-export function open(pool: Pool<Item>, key = "a", item: Item = new Item(key)): Place<Item> {
-  const place = pool.take(want(key))!;
+export function open(pool: Pool<Item>, key = "a", item: Item = new Item(key)): Lease<Item> {
+  const place = pool.acquire(want(key))!;
   place.conn = item;
   return place;
 }
@@ -84,7 +84,7 @@ export function park(pool: Pool<Item>, key = "a", item: Item = new Item(key)): I
 }
 
 /** What rests at its holder, and how often that one was told that it is closed. */
-export function rest(pool: Pool<Item>, key = "a"): { item: Item; place: Place<Item>; told: number } {
+export function rest(pool: Pool<Item>, key = "a"): { item: Item; place: Lease<Item>; told: number } {
   const place = open(pool, key);
   const resting = { item: place.conn!, place, told: 0 };
   place.markIdle(() => resting.told++);
@@ -92,14 +92,14 @@ export function rest(pool: Pool<Item>, key = "a"): { item: Item; place: Place<It
 }
 
 /** A place that fills, and how often its dial was stopped; `undefined` if there is no room. */
-export function fill(pool: Pool<Item>): { place: Place<Item>; stops: number } | undefined {
+export function fill(pool: Pool<Item>): { place: Lease<Item>; stops: number } | undefined {
   if (!pool.hasRoom) return undefined;
-  const filling = { place: pool.fill(() => filling.stops++), stops: 0 };
+  const filling = { place: pool.reserve(() => filling.stops++), stops: 0 };
   return filling;
 }
 
 /** Keeps a session ready. */
 export function warm(pool: Pool<Item>, item: Item = new Item("session")): Item {
-  pool.keep(fill(pool)!.place, item);
+  pool.addWarm(fill(pool)!.place, item);
   return item;
 }

@@ -9,9 +9,9 @@ const NEVER = new AbortController().signal;
 
 test("a place is given at once up to maxOpen, and then nothing", () => {
   const pool = new Pool<Item>(LIMITS);
-  const places = [1, 2, 3].map(() => pool.take(want("a")));
+  const places = [1, 2, 3].map(() => pool.acquire(want("a")));
   assert(places.every((place) => place?.conn === undefined));
-  assertEquals(pool.take(want("a")), undefined);
+  assertEquals(pool.acquire(want("a")), undefined);
   assertEquals(countsOf(pool), counts({ opening: 3 }));
 });
 
@@ -20,14 +20,14 @@ test("a released tunnel is given to the same key only, the most recently used fi
   const [one, two] = [new Item(), new Item()];
   const places = [open(pool, "a", one), open(pool, "a", two)];
   for (const place of places) place.release();
-  assertEquals(pool.take(want("b", { reuse: true }))!.conn, undefined);
+  assertEquals(pool.acquire(want("b", { reuse: true }))!.conn, undefined);
   assertEquals(
-    pool.take(want("a"))?.conn,
+    pool.acquire(want("a"))?.conn,
     undefined,
     "not without reuse, and it takes the place of one",
   );
   assertEquals(one.closedBy, "evicted");
-  assertEquals(pool.take(want("a", { reuse: true }))!.conn, two);
+  assertEquals(pool.acquire(want("a", { reuse: true }))!.conn, two);
 });
 
 test("at the limit the least recently used parked tunnel makes room", () => {
@@ -37,7 +37,7 @@ test("at the limit the least recently used parked tunnel makes room", () => {
     place.conn = item;
     place.release();
   }
-  assertEquals(pool.take(want("d", { reuse: true }))!.conn, undefined);
+  assertEquals(pool.acquire(want("d", { reuse: true }))!.conn, undefined);
   assertEquals(items.map(({ item }) => item.closedBy), ["evicted", undefined, undefined]);
   pool.close(() => new Error("end"));
 });
@@ -74,12 +74,12 @@ test("waiters are served in order of arrival, whatever the key, and who comes ba
     });
   const waits = [wait("a", false), wait("b", false), wait("c", true)];
   for (let i = 0; i < 3; i++) {
-    held.free("holder");
+    held.destroy("holder");
     for (const before = order.length; order.length === before;) await Promise.resolve();
   }
   await Promise.all(waits);
   assertEquals(order, ["c", "a", "b"]);
-  held.free("holder");
+  held.destroy("holder");
   assertEquals(countsOf(pool), counts({}));
 });
 
@@ -91,7 +91,7 @@ test("an abort takes a waiter out of the line with its own reason, and leaves no
   controller.abort("mine");
   assertEquals(await waiting.catch((reason) => reason), "mine");
   assertEquals(pool.counts.waiting, 0);
-  place.free("holder");
+  place.destroy("holder");
   assertEquals(pool.counts.inUse, 0);
 });
 
@@ -101,13 +101,13 @@ test("release() and free() act once, the first one wins, also across two holders
   const item = first.conn!;
   first.release();
   first.release();
-  first.free("holder");
-  const second = pool.take(want("a", { reuse: true }))!;
+  first.destroy("holder");
+  const second = pool.acquire(want("a", { reuse: true }))!;
   assertEquals(second.conn, item);
   first.release();
-  first.free("holder");
+  first.destroy("holder");
   assertEquals([item.closedBy, pool.counts.inUse], [undefined, 1]);
-  second.free("holder");
+  second.destroy("holder");
   second.release();
   assertEquals([item.closedBy, pool.counts.inUse, pool.counts.idle], ["holder", 0, 0]);
 });
@@ -151,7 +151,7 @@ test("a tunnel whose time ran out while the loop was busy is not given", () =>
       const before = clock.now;
       const now = performance.now;
       performance.now = () => before + 1_000; // the timer has not had its turn
-      assertEquals(pool.take(want("a", { reuse: true }))!.conn, undefined);
+      assertEquals(pool.acquire(want("a", { reuse: true }))!.conn, undefined);
       performance.now = now;
       assertEquals(item.closedBy, "idle");
     }
@@ -179,16 +179,16 @@ test("close() ends what is parked, rejects who waits, and every release after it
   const held = open(pool, "a");
   const item = held.conn!;
   const parked = park(pool, "b");
-  const other = pool.take(want("a"))!;
+  const other = pool.acquire(want("a"))!;
   const waiting = pool.wait(want("a", { reuse: true }), NEVER, false);
   pool.close(() => error);
   await assertRejects(() => waiting, Error, "the client is closed");
-  assertThrows(() => pool.take(want("a", { reuse: true })), Error, "the client is closed");
+  assertThrows(() => pool.acquire(want("a", { reuse: true })), Error, "the client is closed");
   assertEquals(parked.closedBy, "evicted", "it made room for the one before the close");
   held.release();
   assertEquals(item.closedBy, "client");
   const emptied = pool.emptied();
-  other.free("holder");
+  other.destroy("holder");
   await emptied;
 });
 

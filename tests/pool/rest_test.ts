@@ -21,7 +21,7 @@ test("what rests at its holder gives way in one order with idle tunnels, the lon
     assertEquals(countsOf(pool), counts({ idle: 4 }));
     const ended: string[] = [];
     for (let i = 0; i < 4; i++) {
-      assert(pool.take(want("e")) !== undefined);
+      assert(pool.acquire(want("e")) !== undefined);
       const resting = { one, two, three };
       const gone = Object.entries(resting).filter(([, { item }]) => item.closedBy === "evicted").map(([name]) => name);
       if (parked.closedBy === "evicted") gone.push("parked");
@@ -29,21 +29,21 @@ test("what rests at its holder gives way in one order with idle tunnels, the lon
     }
     assertEquals(ended, ["parked", "two", "three", "one"]);
     assertEquals([one.told, two.told, three.told], [1, 1, 1]);
-    assertEquals(pool.take(want("e")), undefined);
+    assertEquals(pool.acquire(want("e")), undefined);
   }));
 
 test("what is used again is nobody else's, and what made room is not used again", () => {
   const pool = new Pool<Item>({ ...LIMITS, maxOpen: 1 });
   const { item, place } = rest(pool);
   assertEquals([place.markInUse(), place.markInUse()], [true, true]);
-  assertEquals(pool.take(want("b")), undefined);
+  assertEquals(pool.acquire(want("b")), undefined);
   let usable: boolean | undefined;
   place.markIdle(() => usable = place.markInUse());
-  assert(pool.take(want("b")) !== undefined);
+  assert(pool.acquire(want("b")) !== undefined);
   assertEquals([usable, place.markInUse(), item.closedBy], [false, false, "evicted"]);
   place.markIdle(() => usable = true);
   place.release();
-  place.free("holder");
+  place.destroy("holder");
   assertEquals([usable, countsOf(pool)], [false, counts({ opening: 1 })]);
 });
 
@@ -72,7 +72,7 @@ test("all holders are told before anything else is, so that nobody uses what has
 test("a holder who closes or releases what rests is not told, and the place is the next one's", () => {
   const pool = new Pool<Item>({ ...LIMITS, maxOpen: 2 });
   const [closed, released] = [rest(pool), rest(pool)];
-  closed.place.free("holder");
+  closed.place.destroy("holder");
   released.place.release();
   assertEquals([closed.item.closedBy, released.item.closedBy], ["holder", undefined]);
   assertEquals([closed.told, released.told, countsOf(pool)], [0, 0, counts({ idle: 1 })]);

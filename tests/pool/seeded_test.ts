@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import type { Place } from "../../src/pool/lease.ts";
+import type { Lease } from "../../src/pool/lease.ts";
 import { Pool } from "../../src/pool/pool.ts";
 import type { Want } from "../../src/pool/queue.ts";
 import { type Clock, withClock } from "../support/clock.ts";
@@ -25,11 +25,11 @@ async function simulate(seed: number, clock: Clock): Promise<void> {
   const limits = { maxOpen: 1 + Math.floor(next() * 5), maxIdle: Math.floor(next() * 4), idleTimeout: 20 };
   const pool = new Pool<Item>(limits);
   const live = new Set<Item>();
-  const held: Place<Item>[] = [];
-  const resting: Place<Item>[] = [];
-  const dialling: { place: Place<Item>; session?: Item }[] = [];
-  const filling: Place<Item>[] = [];
-  const stopped: Place<Item>[] = [];
+  const held: Lease<Item>[] = [];
+  const resting: Lease<Item>[] = [];
+  const dialling: { place: Lease<Item>; session?: Item }[] = [];
+  const filling: Lease<Item>[] = [];
+  const stopped: Lease<Item>[] = [];
   const aborts: AbortController[] = [];
   let [asked, settled, made, ended] = [0, 0, 0, 0];
   let closed = false;
@@ -46,7 +46,7 @@ async function simulate(seed: number, clock: Clock): Promise<void> {
     made++;
     return item;
   };
-  const granted = (place: Place<Item>, { key, session }: Want) => {
+  const granted = (place: Lease<Item>, { key, session }: Want) => {
     const { conn } = place;
     if (conn === undefined) return void dialling.push({ place });
     assertEquals([conn.closedBy, conn.expires > performance.now()], [undefined, true], "handed out a dead one");
@@ -59,14 +59,14 @@ async function simulate(seed: number, clock: Clock): Promise<void> {
     asked++;
     const controller = new AbortController();
     aborts.push(controller);
-    const given = async () => pool.take(wanted) ?? await pool.wait(wanted, controller.signal, first);
+    const given = async () => pool.acquire(wanted) ?? await pool.wait(wanted, controller.signal, first);
     const place = await given().catch(() => undefined);
     settled++;
     if (place !== undefined) granted(place, wanted);
   };
   const refill = () => {
     if (!pool.hasRoom) return;
-    const place = pool.fill(() => stopped.push(...filling.splice(filling.indexOf(place), 1)));
+    const place = pool.reserve(() => stopped.push(...filling.splice(filling.indexOf(place), 1)));
     filling.push(place);
   };
   const checkCounts = (when: string) => {
@@ -105,14 +105,14 @@ async function simulate(seed: number, clock: Clock): Promise<void> {
     } else if (dice < 0.51) {
       const dial = any(dialling);
       dial?.session?.close("holder");
-      dial?.place.free("holder");
+      dial?.place.destroy("holder");
     } else if (dice < 0.68) {
       const place = any(held);
       if (next() < 0.1) place?.conn?.speak();
       place?.release();
       if (next() < 0.2) place?.release();
-      if (next() < 0.2) place?.free("holder");
-    } else if (dice < 0.7) any(held)?.free("holder");
+      if (next() < 0.2) place?.destroy("holder");
+    } else if (dice < 0.7) any(held)?.destroy("holder");
     else if (dice < 0.72) {
       const place = any(held);
       if (place !== undefined) {
@@ -123,20 +123,20 @@ async function simulate(seed: number, clock: Clock): Promise<void> {
       const place = any(resting);
       if (place !== undefined) assert(place.markInUse(), "what its holder takes for resting is gone");
       if (place !== undefined) held.push(place);
-      if (next() < 0.2) any(resting)?.free("holder");
+      if (next() < 0.2) any(resting)?.destroy("holder");
     } else if (dice < 0.82) refill();
     else if (dice < 0.9) {
       const place = any(filling);
       if (place !== undefined) {
         const session = make("session");
         if (next() < 0.1) session.speak();
-        pool.keep(place, session);
+        pool.addWarm(place, session);
       }
     } else if (dice < 0.92) {
       const place = any(filling);
       if (place !== undefined) place.stop = undefined; // as who fills does before he gives up
-      place?.free("client");
-    } else if (dice < 0.93) any(stopped)?.free("client");
+      place?.destroy("client");
+    } else if (dice < 0.93) any(stopped)?.destroy("client");
     else if (dice < 0.94) pool.drop(() => next() < 0.5);
     else if (dice < 0.96) any(aborts)?.abort(new Error("user"));
     else if (dice < 0.98) [...live].find((item) => item.lost !== undefined)?.speak();
@@ -155,10 +155,10 @@ async function simulate(seed: number, clock: Clock): Promise<void> {
   assertEquals(filling, [], "a dial that fills goes on after close()");
   for (const { place, session } of dialling) {
     session?.close("holder");
-    place.free("holder");
+    place.destroy("holder");
   }
   assertEquals(resting, [], "something rests after close()");
-  for (const place of [...held, ...stopped]) place.free("holder");
+  for (const place of [...held, ...stopped]) place.destroy("holder");
   await pool.emptied();
   assertEquals([settled, live.size, ended], [asked, 0, made]);
   assertEquals(countsOf(pool), counts({}));

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { parseTarget } from "../../src/protocol/address.ts";
-import { Fault } from "../../src/errors.ts";
+import { ProtocolError } from "../../src/errors.ts";
 import { Reply } from "../../src/protocol/messages.ts";
 import { canonical, relayOf } from "../../src/udp/relay_address.ts";
 import { encodeDatagram, mostPayload, parseDatagram } from "../../src/protocol/datagram.ts";
@@ -149,10 +149,10 @@ for (const [what, proxy, bound, expected] of relays) {
       const { hostname, port, isIpv6 } = find(false);
       assertEquals([`${hostname}:${port}`, isIpv6], [expected, hostname.includes(":")]);
     } else {
-      const { code, message } = assertThrows(() => find(false), Fault);
+      const { code, message } = assertThrows(() => find(false), ProtocolError);
       assertEquals([code, expected.test(message)], ["SOCKS5_PROXY_BAD_REPLY", true], message);
       if (/allowPrivateRelay/.test(message)) assert(find(true).port > 0);
-      else assertThrows(() => find(true), Fault);
+      else assertThrows(() => find(true), ProtocolError);
     }
   });
 }

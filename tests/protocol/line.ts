@@ -1,7 +1,7 @@
 import { assert, assertInstanceOf, assertRejects } from "@std/assert";
 import { decodeHost } from "../../src/protocol/address.ts";
 import { drive } from "../../src/attempt/driver.ts";
-import { Fault } from "../../src/errors.ts";
+import { ProtocolError } from "../../src/errors.ts";
 import { Reply } from "../../src/protocol/messages.ts";
 import type { Conn, Step, Steps } from "../../src/transport.ts";
 import { bound, SHORTEST_SUCCESS, type Vector } from "./vectors.ts";
@@ -54,7 +54,7 @@ export async function outcome(
 ): Promise<{ gives: unknown; taken: number; sends: string[] }> {
   const line = new Line(chunks);
   const gives = await drive(line, steps).then(boundOf, (error: unknown) => {
-    assertInstanceOf(error, Fault);
+    assertInstanceOf(error, ProtocolError);
     return error.code;
   });
   const sends = line.log.filter((entry) => entry.startsWith("write ")).map((entry) => entry.slice("write ".length));
@@ -81,8 +81,8 @@ export function takenOf(
   return taken;
 }
 
-export function faultOf(steps: () => Steps<unknown>, answer: Uint8Array): Promise<Fault> {
-  return assertRejects(() => drive(new Line([answer]), steps()), Fault);
+export function faultOf(steps: () => Steps<unknown>, answer: Uint8Array): Promise<ProtocolError> {
+  return assertRejects(() => drive(new Line([answer]), steps()), ProtocolError);
 }
 
 export function firstStep(steps: Steps<unknown>): Step {

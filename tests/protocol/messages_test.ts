@@ -1,7 +1,7 @@
 import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { parseTarget } from "../../src/protocol/address.ts";
 import { drive, sent } from "../../src/attempt/driver.ts";
-import { Fault } from "../../src/errors.ts";
+import { ProtocolError } from "../../src/errors.ts";
 import { CMD, METHOD, reply, request, select, userPass } from "../../src/protocol/messages.ts";
 import type { Steps } from "../../src/transport.ts";
 import { HOSTILE_NAMES } from "../support/hostile_names.ts";
@@ -124,7 +124,7 @@ test("each address type of a reply is read to its end and not further", async ()
 test("a refusal is told although nothing follows it: no more is awaited than decides", async () => {
   for (const [answer, decides] of [["05 05", 2], ["04 00", 2], ["05 00 00 02 00", 5]] as const) {
     const line = new Line(Array.from(bytes(answer), (byte) => Uint8Array.of(byte)));
-    await assertRejects(() => drive(line, reply()), Fault);
+    await assertRejects(() => drive(line, reply()), ProtocolError);
     assertEquals([line.taken, line.log.length], [decides, decides]);
   }
 });
@@ -143,7 +143,7 @@ test("a connection that takes conversations is given them, and told how to call 
   const steps = select([0x00]);
   assertEquals<unknown>(await drive(wire, steps), "what it gives");
   assertEquals([told[0] === steps, line.log], [true, []]);
-  assertInstanceOf(told[1], Fault);
+  assertInstanceOf(told[1], ProtocolError);
   assertEquals([told[1].code, told[1].message], ["SOCKS5_PROXY_HUNG_UP", "the proxy closed the connection"]);
 });
 

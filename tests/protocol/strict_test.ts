@@ -3,7 +3,7 @@ import { TargetError } from "../../mod.ts";
 import { parseTarget } from "../../src/protocol/address.ts";
 import { identify } from "../../src/attempt/dial.ts";
 import { drive } from "../../src/attempt/driver.ts";
-import { Fault, socks5Error, type Socks5ErrorCode } from "../../src/errors.ts";
+import { ProtocolError, socks5Error, type Socks5ErrorCode } from "../../src/errors.ts";
 import { CMD, REP, reply, request, select, userPass } from "../../src/protocol/messages.ts";
 import { parseProxy } from "../../src/config/proxy_url.ts";
 import type { Steps } from "../../src/transport.ts";
@@ -221,7 +221,7 @@ test("whatever a proxy answers, the message is short and safe to print", async (
         const answer = Uint8Array.of(first, second, 0, second, 0, 0, 0, 0, 0, 0);
         const fault = await drive(new Line([answer]), steps()).then(() => null, (error: unknown) => error);
         if (fault === null) continue;
-        assertInstanceOf(fault, Fault);
+        assertInstanceOf(fault, ProtocolError);
         assertMatch(fault.message, /^[ -~]{1,120}$/);
       }
     }

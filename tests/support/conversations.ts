@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { setImmediate as turn, setTimeout as delay } from "node:timers/promises";
 import { drive } from "../../src/attempt/driver.ts";
-import { Fault } from "../../src/errors.ts";
+import { ProtocolError } from "../../src/errors.ts";
 import type { Conn, Steps } from "../../src/transport.ts";
 import { bytes, readAll, readFull, text } from "./contract.ts";
 import { type Pair, pattern, type Peer } from "./peer.ts";
@@ -183,7 +183,7 @@ export function conversations<S>(
     await delay(2);
     conn.close();
     const error = await talk;
-    assert(error instanceof Error && !(error instanceof Fault), String(error));
+    assert(error instanceof Error && !(error instanceof ProtocolError), String(error));
   });
 
   promises("close() by the steps themselves rejects it or ends it, and harms nobody", async (conn, peer) => {
@@ -229,7 +229,7 @@ export function conversations<S>(
     await peer.write(bytes("h"));
     peer.reset();
     const error = await talk;
-    assert(error instanceof Error && !(error instanceof Fault), String(error));
+    assert(error instanceof Error && !(error instanceof ProtocolError), String(error));
   });
 
   promises("a reset before it is an error, however late it begins", async (conn, peer) => {
@@ -237,7 +237,7 @@ export function conversations<S>(
     await peer.gone();
     await delay(5);
     const error = await outcome(converse(conn, greeting()));
-    assert(error instanceof Error && !(error instanceof Fault), String(error));
+    assert(error instanceof Error && !(error instanceof ProtocolError), String(error));
   });
 
   test(`${name}, in conversation: an answer counts although a reset comes right behind it`, async () => {
@@ -307,7 +307,7 @@ function outcome(promise: Promise<unknown>): Promise<unknown> {
 
 function assertEnded(conn: Conn, error: unknown, what: string): void {
   if (conn.converse !== undefined) return assertStrictEquals(error, ENDED, what);
-  assertEquals(error instanceof Fault && error.code, "SOCKS5_PROXY_HUNG_UP", what);
+  assertEquals(error instanceof ProtocolError && error.code, "SOCKS5_PROXY_HUNG_UP", what);
 }
 
 async function using<S>(

@@ -1,12 +1,12 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { Arrivals } from "../../src/udp/receive_queue.ts";
+import { ReceiveQueue } from "../../src/udp/receive_queue.ts";
 import { test } from "../support/test.ts";
 
 const datagram = (length: number) => ({ data: new Uint8Array(length) });
 
 test("a mebibyte waits, empty datagrams count too, and what is taken makes room again", async () => {
   for (const length of [0, 1_000, 65_507]) {
-    const arrivals = new Arrivals();
+    const arrivals = new ReceiveQueue();
     const fill = () => {
       let kept = 0;
       for (const before = arrivals.lost; arrivals.lost === before; kept++) arrivals.push(datagram(length));
@@ -23,7 +23,7 @@ test("a mebibyte waits, empty datagrams count too, and what is taken makes room 
 });
 
 test("what is given to somebody who waits takes no room", async () => {
-  const arrivals = new Arrivals();
+  const arrivals = new ReceiveQueue();
   for (let i = 0; i < 100; i++) {
     const taking = arrivals.take();
     assert(arrivals.isWaitedFor);
@@ -34,7 +34,7 @@ test("what is given to somebody who waits takes no room", async () => {
 });
 
 test("the end comes after what waits, and is the first that was told", async () => {
-  const arrivals = new Arrivals();
+  const arrivals = new ReceiveQueue();
   arrivals.push(datagram(1));
   arrivals.end(() => new Error("broken"));
   arrivals.end();
