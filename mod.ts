@@ -17,7 +17,7 @@
 export type { Target } from "./src/protocol/address.ts";
 export type { Association, Datagram } from "./src/udp/association.ts";
 export type { CheckReport, CheckStep } from "./src/check.ts";
-export type { Socks5Stats } from "./src/core.ts";
+export type { Socks5Stats } from "./src/request/core.ts";
 export type {
   AcceptedConn,
   AcceptOptions,
@@ -36,7 +36,8 @@ export {
   TlsError,
 } from "./src/errors.ts";
 export type { Phase, Socks5ErrorCode, Socks5ErrorContext } from "./src/errors.ts";
-export type { EventDetails, Socks5Event } from "./src/events.ts";
+export type { CloseReason, EventDetails, Socks5Event } from "./src/events.ts";
+export type { Step } from "./src/protocol/steps.ts";
 export type { AuthContext, AuthMethod, AuthSteps } from "./src/config/auth_method.ts";
 export type {
   AssociateOptions,
@@ -47,7 +48,7 @@ export type {
   RetryOptions,
   Socks5Options,
 } from "./src/config/options.ts";
-export type { CloseReason } from "./src/pool/lease.ts";
+
 export type { Credentials, ProxySpec } from "./src/config/proxy_url.ts";
 export { Socks5Client } from "./src/socks5_client.ts";
 export type {
@@ -59,8 +60,6 @@ export type {
   Detached,
   DialOptions,
   Endpoint,
-  Step,
-  Steps,
   TlsOptions,
   Transport,
 } from "./src/transport.ts";

@@ -1,5 +1,5 @@
 import { SoundConn } from "../src/guarded_conn.ts";
-import type { Conn, Steps, TlsOptions } from "../src/transport.ts";
+import type { Conn, TlsOptions } from "../src/transport.ts";
 
 /** A read that waits: `resolve` is told how many bytes are in `p`, or `null` at the end. */
 export interface Reading {
@@ -20,8 +20,6 @@ export abstract class Receiver<S> extends SoundConn {
   protected reading: Reading | undefined;
   protected gone: "closed" | "detached" | "given to TLS" | undefined;
   #securing: { close(): void } | undefined;
-
-  abstract write(p: Uint8Array): Promise<number>;
 
   /** Serves a read into a place with room, at once or when something comes. */
   protected abstract serve(reading: Reading): void;
@@ -45,18 +43,10 @@ export abstract class Receiver<S> extends SoundConn {
   }
 
   read(p: Uint8Array): Promise<number | null> {
-    return new Promise((resolve, reject) => this.receive({ p, resolve, reject }));
-  }
-
-  converse<T>(steps: Steps<T>, ended: () => unknown): Promise<T> {
-    return new Promise((resolve, reject) => new Talk(this, steps, ended, resolve, reject).go());
-  }
-
-  receive(reading: Reading): void {
-    if (this.reading) reading.reject(new TypeError("Cannot read: another read is pending"));
-    else if (this.gone) reading.reject(this.failure());
-    else if (reading.p.length === 0) reading.resolve(0);
-    else this.serve(reading);
+    if (this.reading) return Promise.reject(new TypeError("Cannot read: another read is pending"));
+    if (this.gone) return Promise.reject(this.failure());
+    if (p.length === 0) return Promise.resolve(0);
+    return new Promise((resolve, reject) => this.serve({ p, resolve, reject }));
   }
 
   /** Hands the socket to TLS; until that has settled, `close()` ends it. */
@@ -111,71 +101,4 @@ export function unreadPlaintext(): Error {
 /** The error of TLS on a connection that has ended. */
 export function endedBeforeTls(): Error {
   return Object.assign(new Error("Cannot start TLS: the connection has ended"), { code: "ECONNRESET" });
-}
-
-const ROOM = 22; // a reply with an IPv6 address
-
-/** A conversation that goes on as soon as its bytes are there, without a promise for each read. */
-class Talk<T> implements Reading {
-  p: Uint8Array = new Uint8Array(ROOM);
-  readonly #receiver: Receiver<unknown>;
-  readonly #steps: Steps<T>;
-  readonly #ended: () => unknown;
-  readonly #resolve: (result: T) => void;
-  readonly #reject: (reason: unknown) => void;
-  #answer = this.p;
-  #got = 0;
-  #have = 0;
-  #most = 0;
-
-  constructor(
-    receiver: Receiver<unknown>,
-    steps: Steps<T>,
-    ended: () => unknown,
-    resolve: (result: T) => void,
-    reject: (reason: unknown) => void,
-  ) {
-    this.#receiver = receiver;
-    this.#steps = steps;
-    this.#ended = ended;
-    this.#resolve = resolve;
-    this.#reject = reject;
-  }
-
-  /** Takes the next step, or waits for what the last one has to have. */
-  go(): void {
-    try {
-      while (this.#got >= this.#have) {
-        const step = this.#steps.next(this.#answer);
-        if (step.done) return this.#resolve(step.value);
-        const { write, have, most = have } = step.value;
-        this.#have = have;
-        this.#most = most;
-        if (most > this.#answer.length) this.#grow(most);
-        if (write === undefined) continue;
-        this.#got = 0;
-        this.#receiver.write(write).catch(this.#reject);
-      }
-    } catch (error) {
-      return this.#reject(error);
-    }
-    this.p = this.#answer.subarray(this.#got, this.#most);
-    this.#receiver.receive(this);
-  }
-
-  resolve(n: number | null): void {
-    if (n === null) return this.#reject(this.#ended());
-    this.#got += n;
-    this.go();
-  }
-
-  reject(reason: unknown): void {
-    this.#reject(reason);
-  }
-
-  #grow(length: number): void {
-    const answer = new Uint8Array(length);
-    answer.set(this.#answer);
-    this.#answer = answer;
-  }
 }

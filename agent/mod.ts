@@ -28,7 +28,7 @@ import type { Conn } from "../src/transport.ts";
 
 export type { ConnDuplex, ConnDuplexOptions } from "../adapters/duplex.ts";
 export type { ClientLike, ClientOrProxy } from "../src/client_of.ts";
-export type { Conn, Detached, Step, Steps } from "../src/transport.ts";
+export type { Conn, Detached } from "../src/transport.ts";
 export { Socks5Agent, type Socks5AgentOptions } from "./agent.ts";
 
 /**

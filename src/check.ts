@@ -1,13 +1,12 @@
-import { ATYP } from "./protocol/address.ts";
-import type { DeadlineTimer, Timed } from "./deadline_timer.ts";
-import { type Dialer, type Identity, timedOut } from "./attempt/dial.ts";
-import type { Phase, Socks5Error, Socks5ErrorCode } from "./errors.ts";
-import { rounded } from "./events.ts";
-import type { CheckArgs } from "./config/arguments_of.ts";
+import type { Identity } from "./attempt/identity.ts";
 import { labelOf, type Proxy } from "./config/proxy_url.ts";
-import { Scope } from "./scope.ts";
-import type { Settings } from "./config/settings.ts";
+import type { CheckArgs } from "./config/request_args.ts";
+import { type Phase, type Socks5Error, type Socks5ErrorCode, timedOut } from "./errors.ts";
+import { rounded } from "./events.ts";
+import { ATYP } from "./protocol/address.ts";
 import { FIRST_BYTE, ProxyProbe } from "./proxy_probe.ts";
+import type { Core } from "./request/core.ts";
+import { Scope } from "./scope.ts";
 
 /** What a check found out about one proxy: plain JSON, without secrets. */
 export interface CheckReport {
@@ -59,47 +58,34 @@ export interface CheckStep {
   message: string;
 }
 
-/** The scope of a check, with its deadlines. */
-export function scopeOfCheck(
-  alarm: DeadlineTimer<Timed>,
-  { signal, timeout, probe, target }: CheckArgs,
-  settings: Settings,
-  proxy: Proxy,
-): Scope {
-  return new Scope(alarm, signal, timeout, {
-    timedOut(deadline, phase) {
-      const limit = phase === "transfer" && probe === undefined ? FIRST_BYTE : settings.attemptTimeout;
-      return timedOut(deadline, deadline === "timeout" ? timeout : limit, phase, proxy.name, { target });
-    },
-  });
+/** Tries each proxy; throws only what is the caller's: wrong arguments, the reason of the signal. */
+export async function check<S>(core: Core<S>, args: CheckArgs): Promise<CheckReport[]> {
+  const { health: { proxies }, settings } = core;
+  const tls = args.tls !== null || proxies.some((proxy) => proxy.tls !== null);
+  await core.load?.({ lookup: settings.dns === "local", tls }).catch(() => {}); // the step that needs it tells
+  return await Promise.all(proxies.map((proxy) => checkProxy(core, proxy, args)));
 }
 
-/** Tries one proxy; throws only what is the caller's: wrong arguments, the reason of the signal. */
-export async function checkProxy(
-  scope: Scope,
-  dialler: Dialer<unknown>,
-  settings: Settings,
-  proxy: Proxy,
-  plan: CheckArgs,
-): Promise<CheckReport> {
-  const { target } = plan;
+async function checkProxy<S>(core: Core<S>, proxy: Proxy, args: CheckArgs): Promise<CheckReport> {
+  const scope = scopeOf(core, proxy, args);
+  const { target } = args;
   const time = new Date().toISOString();
   const begun = performance.now();
-  const trial = new ProxyProbe(scope, dialler, settings, proxy, plan);
-  const failure = await trial.run();
+  const probe = new ProxyProbe(scope, core, proxy, args);
+  const failure = await probe.run();
   const ended = performance.now();
   const between = (from: number, to: number) => rounded(rounded(to - begun) - rounded(from - begun));
-  const isAskedFor = { lookup: settings.dns === "local", tls: plan.tls !== null };
+  const isAskedFor = { lookup: core.settings.dns === "local", tls: args.tls !== null };
   const steps = PHASES.filter((phase) => !(phase in isAskedFor) || isAskedFor[phase as "tls"]).map(
     (phase): CheckStep => {
-      const start = trial.entered.get(phase);
+      const start = probe.entered.get(phase);
       if (start === undefined) {
-        return { phase, status: "skipped", ms: 0, message: skipped(phase, failure, plan, trial.identity) };
+        return { phase, status: "skipped", ms: 0, message: skipped(phase, failure, args, probe.identity) };
       }
       const later = PHASES.slice(PHASES.indexOf(phase) + 1);
-      const end = later.map((phase) => trial.entered.get(phase)).find((at) => at !== undefined);
+      const end = later.map((phase) => probe.entered.get(phase)).find((at) => at !== undefined);
       const failed = failure !== undefined && end === undefined;
-      const isPlugged = phase === "authenticate" && trial.identity.plugged.length > 0;
+      const isPlugged = phase === "authenticate" && probe.identity.plugged.length > 0;
       const message = failed ? failure!.message : isPlugged ? "the proxy accepted the authentication" : DONE[phase];
       return { phase, status: failed ? "failed" : "ok", ms: between(start, end ?? ended), message };
     },
@@ -107,7 +93,7 @@ export async function checkProxy(
   const verdict = failure === undefined ? "ok" : verdictOf(failure);
   return {
     proxy: proxy.name,
-    label: labelOf(proxy.name, trial.identity.credentials),
+    label: labelOf(proxy.name, probe.identity.credentials),
     target,
     time,
     ms: between(begun, ended),
@@ -128,6 +114,17 @@ const DONE: Readonly<Record<CheckStep["phase"], string>> = {
   tls: "the target went through the TLS handshake, and its certificate is right",
   transfer: "bytes came from the target",
 };
+
+/** The deadlines of a check. */
+function scopeOf<S>(core: Core<S>, proxy: Proxy, { signal, timeout, probe, target }: CheckArgs): Scope {
+  const scope = new Scope(core.timer, signal, timeout, (deadline, phase) => {
+    const limit = phase === "transfer" && probe === undefined ? FIRST_BYTE : core.settings.attemptTimeout;
+    return timedOut(deadline, deadline === "timeout" ? timeout : limit, phase, proxy.name, { target });
+  });
+  const closed = core.closedError(scope.attempt.phase);
+  if (closed !== undefined) scope.end(closed);
+  return scope;
+}
 
 function skipped(
   phase: Phase,

@@ -192,6 +192,39 @@ export function cannotConnect(proxy: string | null, target: string | null, verb 
   return verb === "associate" ? `Cannot associate${through}` : `Cannot use the proxy ${proxy}`;
 }
 
+/** What is asked for, as the messages of errors have it. */
+export interface Aim {
+  /** Default: that of CONNECT. */
+  readonly verb?: string;
+  readonly target: string | null;
+}
+
+/** The error of a deadline that passed in `phase`. */
+export function timedOut(
+  deadline: "timeout" | "attempt",
+  ms: number,
+  phase: Phase,
+  proxy: string | null,
+  { verb, target }: Aim,
+  waiting: string = WAITED_FOR[phase],
+): Socks5Error {
+  const code = deadline === "timeout" ? "SOCKS5_TIMEOUT" : "SOCKS5_ATTEMPT_TIMEOUT";
+  const through = phase === "lookup" ? null : proxy;
+  const message = `${cannotConnect(through, target, verb)}: timed out after ${Math.round(ms)} ms, waiting ${waiting}`;
+  return socks5Error(code, message, { phase, proxy: through, target });
+}
+
+const WAITED_FOR: Readonly<Record<Phase, string>> = {
+  pool: "for a place",
+  lookup: "for the addresses of the target",
+  dial: "for the proxy to accept the connection",
+  negotiate: "for the answer of the proxy to the greeting",
+  authenticate: "for the proxy to authenticate this client",
+  request: "for the reply of the proxy",
+  tls: "for the target to go through the TLS handshake",
+  transfer: "for the first byte of the target",
+};
+
 /** The message of a wrong argument: what it must be, and of its value no more than {@linkcode kindOf} shows. */
 export function cannot(name: string, want: string, got: unknown): string {
   return `Cannot use ${name} as ${want}: current value is ${kindOf(got)}`;
@@ -205,6 +238,13 @@ export function kindOf(value: unknown): string {
   if (typeof value !== "object") return value === "" ? "an empty string" : `a ${typeof value}`;
   if (Array.isArray(value)) return value.length === 0 ? "an empty array" : "an array";
   return isA(Uint8Array, value) ? "a Uint8Array" : isA(URL, value) ? "a URL" : "an object";
+}
+
+/** The code of a runtime's error, which says it in one word; else its message, and that of an inner hop. */
+export function brief(error: unknown): string {
+  if (error instanceof Socks5Error) return error.message;
+  const { message = "", code = "" } = (error ?? {}) as { message?: string; code?: string };
+  return code || message || String(error);
 }
 
 /** Puts the failures of earlier attempts before those that `error` carries; gives `error`. */

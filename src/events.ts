@@ -1,5 +1,7 @@
 import type { Socks5Error } from "./errors.ts";
-import type { CloseReason } from "./pool/lease.ts";
+
+/** Why a tunnel ended. */
+export type CloseReason = "holder" | "peer" | "idle" | "evicted" | "client" | "detached";
 
 /** What a client tells its `onEvent`; a connect tells nothing more when its signal ends it, or when no attempt was made. */
 export type Socks5Event = {

@@ -1,16 +1,15 @@
-import { type Address, ATYP } from "./protocol/address.ts";
-import { authenticate } from "./attempt/authenticate.ts";
-import { dial, type Dialer, explain, identify, type Identity } from "./attempt/dial.ts";
-import { drive, type Wire } from "./attempt/driver.ts";
-import { type Phase, ProtocolError, Socks5Error } from "./errors.ts";
-import { withAnswer } from "./attempt/foreign_answer.ts";
-import { CMD, request } from "./protocol/messages.ts";
+import { converse, type Wire } from "./attempt/converse.ts";
+import { explain } from "./attempt/explain.ts";
+import { type Dialer, openProxyConn } from "./attempt/handshake.ts";
+import { identify, type Identity } from "./attempt/identity.ts";
 import { lookUp } from "./attempt/local_dns.ts";
-import type { CheckArgs } from "./config/arguments_of.ts";
-import { ruleFor } from "./proxies/policy.ts";
 import type { Proxy } from "./config/proxy_url.ts";
+import type { CheckArgs } from "./config/request_args.ts";
+import { type Phase, ProtocolError, Socks5Error } from "./errors.ts";
+import { type Address, ATYP } from "./protocol/address.ts";
+import { CMD, request } from "./protocol/messages.ts";
+import { ruleFor } from "./proxies/policy.ts";
 import type { Attempt, Scope } from "./scope.ts";
-import type { Settings } from "./config/settings.ts";
 import { startTls } from "./tunnel/start_tls.ts";
 
 /** How long a target that speaks first is waited for, in milliseconds. */
@@ -22,18 +21,16 @@ export class ProxyProbe {
   readonly entered: Map<Phase, number> = new Map();
   readonly identity: Identity;
   readonly #scope: Scope;
-  readonly #dialler: Dialer<unknown>;
-  readonly #settings: Settings;
+  readonly #dialer: Dialer<unknown>;
   readonly #proxy: Proxy;
-  readonly #plan: CheckArgs;
+  readonly #args: CheckArgs;
 
-  constructor(scope: Scope, dialler: Dialer<unknown>, settings: Settings, proxy: Proxy, plan: CheckArgs) {
+  constructor(scope: Scope, dialer: Dialer<unknown>, proxy: Proxy, args: CheckArgs) {
     this.#scope = scope;
-    this.#dialler = dialler;
-    this.#settings = settings;
+    this.#dialer = dialer;
     this.#proxy = proxy;
-    this.#plan = plan;
-    this.identity = identify(proxy, plan.credentials, settings);
+    this.#args = args;
+    this.identity = identify(proxy, args.credentials, dialer.settings);
     scope.onPhase = (phase) => this.#enter(phase);
   }
 
@@ -54,14 +51,14 @@ export class ProxyProbe {
   }
 
   async #addresses(): Promise<readonly (Address | null)[]> {
-    const { address } = this.#plan;
-    if (this.#settings.dns === "proxy" || address?.atyp !== ATYP.DOMAIN) return [address];
-    return await this.#scope.run(lookUp(this.#scope.begin(Infinity), this.#dialler.transport, address));
+    const { address } = this.#args;
+    if (this.#dialer.settings.dns === "proxy" || address?.atyp !== ATYP.DOMAIN) return [address];
+    return await this.#scope.run(lookUp(this.#scope.begin(Infinity), this.#dialer.transport, address));
   }
 
   async #reach(address: Address | null, isLast: boolean): Promise<Socks5Error | undefined> {
     try {
-      await this.#scope.run(this.#steps(this.#scope.begin(this.#settings.attemptTimeout), address, isLast));
+      await this.#scope.run(this.#steps(this.#scope.begin(this.#dialer.settings.attemptTimeout), address, isLast));
       return undefined;
     } catch (error) {
       return this.#failure(error);
@@ -69,25 +66,20 @@ export class ProxyProbe {
   }
 
   async #steps(attempt: Attempt, address: Address | null, isLast: boolean): Promise<void> {
-    const { probe, tls } = this.#plan;
-    let conn = await dial(attempt, this.#dialler, this.#proxy);
-    conn = await authenticate(attempt, conn, this.#proxy, this.identity);
+    const { probe, tls } = this.#args;
+    let { conn } = await openProxyConn(attempt, this.#dialer, this.#proxy, this.identity);
     if (address === null) return;
     attempt.enter("request");
     if (isLast) this.#scope.extend(Infinity);
-    try {
-      await drive(conn, request(CMD.CONNECT, address));
-    } catch (error) {
-      throw await withAnswer(error, conn, this.#proxy, this.identity.credentials);
-    }
+    await converse(conn, request(CMD.CONNECT, address), this.identity.secrets);
     if (tls !== null) {
       attempt.enter("tls");
       this.#scope.extend(Infinity);
-      conn = attempt.own(await startTls(conn, tls, this.#dialler.startTls, "target"));
+      conn = attempt.own(await startTls(conn, tls, this.#dialer.startTls, "target"));
       if (probe === undefined) return; // the handshake has proved it
     }
     attempt.enter("transfer");
-    this.#scope.extend(probe === undefined ? FIRST_BYTE : this.#settings.attemptTimeout);
+    this.#scope.extend(probe === undefined ? FIRST_BYTE : this.#dialer.settings.attemptTimeout);
     await firstByte(conn, probe);
   }
 
@@ -99,7 +91,7 @@ export class ProxyProbe {
     }
     this.entered.set(phase, performance.now());
     try {
-      this.#plan.onStep?.({ proxy: this.#proxy.name, phase: phase as Exclude<Phase, "pool"> });
+      this.#args.onStep?.({ proxy: this.#proxy.name, phase: phase as Exclude<Phase, "pool"> });
     } catch {
       // a fault of the listener is none of the check
     }
@@ -107,7 +99,7 @@ export class ProxyProbe {
 
   #failure(error: unknown): Socks5Error {
     const { ended: over, aborted, attempt } = this.#scope;
-    const explained = () => explain(error, attempt.phase, this.#proxy, this.identity, this.#plan);
+    const explained = () => explain(error, attempt.phase, this.#proxy, this.identity, this.#args);
     const reason = over === undefined ? explained() : over.reason;
     if (aborted || !(reason instanceof Socks5Error)) throw reason;
     return reason;

@@ -7,10 +7,8 @@ export interface Owned {
   close(): void;
 }
 
-/** Makes the error of a deadline: of the whole connect, or of the running attempt. */
-export interface TimedOut {
-  timedOut(deadline: "timeout" | "attempt", phase: Phase): unknown;
-}
+/** Makes the error of a deadline: of the whole request, or of the running attempt. */
+export type TimedOut = (deadline: "timeout" | "attempt", phase: Phase) => unknown;
 
 /**
  * One connect: its deadlines, its cancellation and the attempt that runs at the time. Whoever ends it first decides
@@ -28,22 +26,22 @@ export class Scope implements Timed {
   readonly #end: number;
   readonly #timer: DeadlineTimer<Timed>;
   readonly #signal: AbortSignal | undefined;
-  readonly #errors: TimedOut;
+  readonly #timedOut: TimedOut;
   #ended: { readonly reason: unknown } | undefined;
   #forks: Scope[] | undefined;
 
   /** `timeout` in milliseconds from now; throws the reason of a signal that is aborted already. */
-  constructor(alarm: DeadlineTimer<Timed>, user: AbortSignal | undefined, timeout: number, errors: TimedOut) {
-    if (user !== undefined && typeof user?.throwIfAborted !== "function") {
-      throw new TypeError(cannot("signal", "an AbortSignal", user));
+  constructor(timer: DeadlineTimer<Timed>, signal: AbortSignal | undefined, timeout: number, timedOut: TimedOut) {
+    if (signal !== undefined && typeof signal?.throwIfAborted !== "function") {
+      throw new TypeError(cannot("signal", "an AbortSignal", signal));
     }
-    user?.throwIfAborted();
-    this.#timer = alarm;
-    this.#signal = user;
-    this.#errors = errors;
+    signal?.throwIfAborted();
+    this.#timer = timer;
+    this.#signal = signal;
+    this.#timedOut = timedOut;
     const now = performance.now();
     this.deadline = this.#end = now + timeout;
-    user?.addEventListener("abort", this);
+    signal?.addEventListener("abort", this);
     this.#arm(now);
   }
 
@@ -80,8 +78,8 @@ export class Scope implements Timed {
   }
 
   /** A scope for attempts beside others: it has no deadline but theirs, and ends with this one at the latest. */
-  fork(errors: TimedOut): Scope {
-    const fork = new Scope(this.#timer, undefined, Infinity, errors);
+  fork(timedOut: TimedOut): Scope {
+    const fork = new Scope(this.#timer, undefined, Infinity, timedOut);
     (this.#forks ??= []).push(fork);
     if (this.#ended !== undefined) fork.end(this.#ended.reason);
     return fork;
@@ -133,9 +131,9 @@ export class Scope implements Timed {
   /** The clock has come to `due`. */
   wake(): void {
     const { phase } = this.attempt;
-    if (this.deadline >= this.#end) return this.end(this.#errors.timedOut("timeout", phase));
+    if (this.deadline >= this.#end) return this.end(this.#timedOut("timeout", phase));
     this.deadline = this.#end;
-    this.attempt.end(this.#errors.timedOut("attempt", phase));
+    this.attempt.end(this.#timedOut("attempt", phase));
   }
 
   /** The caller's signal aborts. */

@@ -1,10 +1,6 @@
 import { loadRuntime, runtimeStartTls, runtimeTransport } from "../adapters/runtime.ts";
-import type { Target } from "./protocol/address.ts";
-import type { Association } from "./udp/association.ts";
 import type { CheckReport } from "./check.ts";
-import type { Socks5Stats } from "./core.ts";
-import type { Socks5Binding, Socks5Conn } from "./tunnel/socks5_conn.ts";
-import { LazyCore } from "./lazy.ts";
+import { type ClientConfig, type Load, parseConfig } from "./config/client_config.ts";
 import type {
   AssociateOptions,
   CheckOptions,
@@ -12,9 +8,25 @@ import type {
   ConnectOptions,
   Socks5Options,
 } from "./config/options.ts";
-import { type Load, parseConfig } from "./config/arguments_of.ts";
 import type { ProxySpec } from "./config/proxy_url.ts";
+import {
+  parseAssociate,
+  parseBind,
+  parseCheck,
+  parseClose,
+  parseConnect,
+  parseResolve,
+} from "./config/request_args.ts";
+import type { Target } from "./protocol/address.ts";
+import type { Core, Socks5Stats } from "./request/core.ts";
 import type { Transport } from "./transport.ts";
+import type { Socks5Binding, Socks5Conn } from "./tunnel/socks5_conn.ts";
+import type { Association } from "./udp/association.ts";
+
+type Requests = typeof import("./requests.ts");
+
+/** What clients ask with, loaded with the first request: a program that only imports the package does not wait for it. */
+let requests: Requests | undefined;
 
 /**
  * Connects to targets through a SOCKS5 proxy, or through the first of several that works. It costs no socket and no
@@ -35,13 +47,14 @@ import type { Transport } from "./transport.ts";
  * ```
  */
 export class Socks5Client<S = unknown> implements Transport<S> {
-  readonly #core: LazyCore<S>;
+  readonly #config: ClientConfig<S>;
+  #core: Core<S> | undefined;
+  #loading: Promise<void> | undefined;
 
   /**
    * Checks all that it is given, and opens nothing.
    *
-   * @param proxy One proxy, or a list in the order of preference, of which the first that works is used (failover). A list
-   * is no chain: for a chain, give a client as the `transport` of another.
+   * @param proxy One proxy, or several in the order of preference.
    * @throws {TypeError} If a proxy or an option is not what it must be; the message shows nothing of a proxy.
    * @throws {RangeError} If a number is out of its range.
    */
@@ -49,7 +62,7 @@ export class Socks5Client<S = unknown> implements Transport<S> {
     const load = (transport: Transport<S>): Load => (needs) =>
       loadRuntime({ connect: transport === runtimeTransport || transport instanceof Socks5Client, ...needs });
     const runtime = { transport: runtimeTransport as Transport<S>, startTls: runtimeStartTls, load };
-    this.#core = new LazyCore(parseConfig(proxy, options, runtime));
+    this.#config = parseConfig(proxy, options, runtime);
   }
 
   /**
@@ -81,7 +94,7 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    * ```
    */
   connect(target: Target, options?: ConnectOptions): Promise<Socks5Conn<S>> {
-    return this.#core.connect(target, options);
+    return this.#ask(() => parseConnect(this.#config, target, options), (it, core, args) => it.connect(core, args));
   }
 
   /**
@@ -109,7 +122,7 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    * ```
    */
   bind(peer: Target, options?: CommandOptions): Promise<Socks5Binding<S>> {
-    return this.#core.bind(peer, options);
+    return this.#ask(() => parseBind(this.#config, peer, options), (it, core, args) => it.bind(core, args));
   }
 
   /**
@@ -129,7 +142,7 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    * ```
    */
   resolve(name: string, options?: CommandOptions): Promise<string> {
-    return this.#core.resolve(name, "name", options);
+    return this.#resolve(name, "name", options);
   }
 
   /**
@@ -140,7 +153,7 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    * something else; an address that is none is a {@linkcode TypeError}.
    */
   resolvePtr(address: string, options?: CommandOptions): Promise<string> {
-    return this.#core.resolve(address, "address", options);
+    return this.#resolve(address, "address", options);
   }
 
   /**
@@ -152,7 +165,7 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    * datagrams, and {@linkcode ProxyError} with `SOCKS5_PROXY_BAD_REPLY` if the relay cannot or may not be used.
    */
   associate(options?: AssociateOptions): Promise<Association> {
-    return this.#core.associate(options);
+    return this.#ask(() => parseAssociate(this.#config, options), (it, core, args) => it.associate(core, args));
   }
 
   /**
@@ -173,7 +186,7 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    * ```
    */
   check(target?: Target, options?: CheckOptions): Promise<CheckReport[]> {
-    return this.#core.check(target, options);
+    return this.#ask(() => parseCheck(this.#config, target, options), (it, core, args) => it.check(core, args));
   }
 
   /**
@@ -191,7 +204,10 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    * ```
    */
   stats(): Socks5Stats {
-    return this.#core.stats();
+    if (this.#core !== undefined) return this.#core.stats();
+    const proxies = this.#config.proxies.map(({ name }) => ({ proxy: name, failures: 0, cooldown: 0 }));
+    const now = { opening: 0, inUse: 0, idle: 0, warm: 0, waiting: 0 };
+    return { ...now, connects: 0, reused: 0, failures: 0, retries: 0, proxies };
   }
 
   /**
@@ -201,11 +217,35 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    * @throws {RangeError} If `drain` is no number of milliseconds.
    */
   close(options?: { drain?: number }): Promise<void> {
-    return this.#core.close(options);
+    return this.#ask(() => parseClose(options), (_, core, drain) => core.close(drain));
   }
 
   /** `close()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #resolve(name: string, what: "name" | "address", options?: CommandOptions): Promise<string> {
+    return this.#ask(
+      () => parseResolve(this.#config, name, what, options),
+      (it, core, args) => it.resolve(core, args, what),
+    );
+  }
+
+  /** Asks for something; gives the promise of the request itself, which settles as something is handed over. */
+  #ask<A, T>(parse: () => A, ask: (it: Requests, core: Core<S>, args: A) => Promise<T>): Promise<T> {
+    try {
+      const args = parse();
+      if (requests !== undefined) return ask(requests, this.#core ??= new requests.Core(this.#config), args);
+      return this.#load().then(() => ask(requests!, this.#core ??= new requests!.Core(this.#config), args));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** One promise for all that waits, so that their order stays. */
+  #load(): Promise<void> {
+    return this.#loading ??= import("./requests.ts").then((module) => void (requests = module))
+      .finally(() => this.#loading = undefined); // a failed import is tried again
   }
 }

@@ -81,12 +81,6 @@ export interface Conn<S = unknown> {
   closeWrite(): Promise<void>;
   /** Closes both ways, now. Idempotent, never throws; what is pending rejects. */
   close(): void;
-  /**
-   * Takes the steps of a conversation in turn and gives what they return; what they throw rejects it, and so does
-   * `ended()` if the connection ends before. Nothing is read ahead, and nothing else is read or written meanwhile. A
-   * shortcut for `read` and `write`, for transports that have one.
-   */
-  converse?<T>(steps: Steps<T>, ended: () => unknown): Promise<T>;
   /** Lets the connection keep the process alive again. */
   ref?(): void;
   /** Lets the process end although the connection is open. */
@@ -126,20 +120,6 @@ export interface TlsOptions {
   alpnProtocols?: readonly string[] | undefined;
 }
 
-/** "Send these bytes, and go on when so many of the answer are there": the answer begins anew with each message. */
-export interface Step {
-  /** The message, which leaves in one write. */
-  write?: Uint8Array;
-  /** So many bytes of the answer have to be there. */
-  have: number;
-  /** So many may be read, since it has as many in any case. Default: `have`. */
-  most?: number;
-}
-
-/** A conversation: yields steps, is given their answers (whose first `have` bytes count; behind
- * them is what was read in excess, and zeros), returns what it found out. */
-export type Steps<T> = Generator<Step, T, Uint8Array>;
-
 /** The runtime's own socket, and the bytes that it had already delivered (none on Deno and Node). */
 export type Detached<S> = {
   /** The socket, the caller's from now on. */
@@ -147,3 +127,6 @@ export type Detached<S> = {
   /** What was received before the hand-over and cannot be pushed back: read it before the socket. */
   head: Uint8Array;
 };
+
+/** Starts TLS on a connection whose transport cannot do it. */
+export type StartTls = (conn: Conn, options: TlsOptions) => Promise<Conn>;

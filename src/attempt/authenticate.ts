@@ -1,130 +1,106 @@
 import { isBytes } from "../arguments.ts";
-import { type Identity, negotiate } from "./dial.ts";
-import { drive } from "./driver.ts";
-import { kindOf, ProtocolError } from "../errors.ts";
-import { withAnswer } from "./foreign_answer.ts";
-import { guard } from "../guarded_conn.ts";
-import { hex, type UserPass } from "../protocol/messages.ts";
-import type { AuthMethod, AuthSteps } from "../config/auth_method.ts";
+import type { AuthMethod } from "../config/auth_method.ts";
 import type { Proxy } from "../config/proxy_url.ts";
+import { kindOf, ProtocolError } from "../errors.ts";
+import { guard, quietly } from "../guarded_conn.ts";
+import { hex, type UserPass } from "../protocol/messages.ts";
+import type { Step } from "../protocol/steps.ts";
 import type { Attempt } from "../scope.ts";
-import type { Conn, Step } from "../transport.ts";
+import type { Conn } from "../transport.ts";
+import { converse } from "./converse.ts";
+import type { Identity } from "./identity.ts";
 
-/** Negotiates and authenticates; gives the connection for all that follows, which the attempt owns. */
+/** Authenticates by a method that the caller brought; gives the connection for all that follows, which the attempt owns. */
 export async function authenticate<S>(
   attempt: Attempt,
   conn: Conn<S>,
   proxy: Proxy,
-  identity: Identity,
+  { credentials, secrets }: Identity,
+  method: AuthMethod,
 ): Promise<Conn<S>> {
-  const chosen = await negotiated(attempt, conn, proxy, identity);
-  const method = identity.plugged.find(({ method }) => method === chosen);
-  if (method === undefined) return conn;
   attempt.enter("authenticate");
   const { signal } = attempt;
-  const context = { proxy: proxy.name, credentials: decode(identity.credentials), signal, conn };
-  const wrapped = await new Authentication(attempt, conn, method).run(() => method.negotiate(context));
-  return wrapped === undefined ? conn : attempt.own(guard(wrapped as Conn<S>, "negotiate()"));
-}
-
-async function negotiated(attempt: Attempt, conn: Conn, proxy: Proxy, identity: Identity): Promise<number> {
+  const context = { proxy: proxy.name, credentials: decode(credentials), signal, conn };
+  const checked = checkedSteps(attempt, method, () => method.negotiate(context));
   try {
-    return await drive(conn, negotiate(attempt, identity));
+    const wrapped = await converse(conn, checked, secrets);
+    return wrapped === undefined ? conn : attempt.own(guard(wrapped as Conn<S>, "negotiate()"));
   } catch (error) {
-    throw await withAnswer(error, conn, proxy, identity.credentials);
+    const isHungUp = error instanceof ProtocolError && error.code === "SOCKS5_PROXY_HUNG_UP";
+    throw isHungUp ? failed(method, "the proxy closed the connection while authenticating", REFUSED) : error;
   }
 }
 
 /** The longest answer that a method may wait for. */
 const MOST_ANSWER = 1_048_576;
 
-/** A conversation that is none of ours: each step is looked at, and the attempt asked after each wait. */
-class Authentication {
-  readonly #attempt: Attempt;
-  readonly #conn: Conn;
-  readonly #name: string;
-  #answer = new Uint8Array();
-  #got = 0;
+const REFUSED = "SOCKS5_AUTH_REFUSED";
+const FAILED = "SOCKS5_AUTH_FAILED";
 
-  constructor(attempt: Attempt, conn: Conn, { method }: AuthMethod) {
-    this.#attempt = attempt;
-    this.#conn = conn;
-    this.#name = `(METHOD ${hex(method)})`;
+/** The conversation of a method, each step of which is looked at; it ends where it is once nobody waits for it. */
+async function* checkedSteps(
+  attempt: Attempt,
+  method: AuthMethod,
+  begin: () => ReturnType<AuthMethod["negotiate"]>,
+): AsyncGenerator<Step, Conn | undefined, Uint8Array> {
+  const steps = await called(begin);
+  if (typeof steps?.next !== "function") {
+    throw failed(method, "negotiate() of the authentication method gave no steps");
   }
-
-  async run(begin: () => AuthSteps): Promise<Conn | undefined> {
-    const steps = await this.#guard(begin);
-    if (typeof steps?.next !== "function") throw this.#failed("negotiate() of the authentication method gave no steps");
-    try {
-      for (;;) {
-        const { done, value } = await this.#guard(() => steps.next(this.#answer.subarray(0, this.#got)));
-        if (done) return this.#result(value);
-        this.#throwIfOver();
-        await this.#take(value as Step);
-      }
-    } catch (error) {
-      new Promise((resolve) => resolve(steps.return?.(undefined))).catch(() => {}); // what it throws now says no more
-      throw error;
+  let isDone = false;
+  try {
+    for (let answer: Uint8Array = new Uint8Array();;) {
+      const { done, value } = await called(() => steps.next(answer));
+      isDone = done === true;
+      if (isDone) return connOf(value, method);
+      throwIfEnded();
+      answer = yield checkedStep(value as Step, method);
+      throwIfEnded();
     }
+  } finally {
+    if (!isDone) void quietly(() => steps.return?.(undefined)); // what it throws now says no more
   }
 
-  async #take(step: Step): Promise<void> {
-    const { write, have, most = have } = step ?? {};
-    const isMessage = isBytes(write);
-    if (write !== undefined && !isMessage) throw this.#nonsense("write", "no Uint8Array");
-    if (!isLength(have) || (have === 0 && !isMessage)) throw this.#nonsense("have", kindOf(have));
-    if (!isLength(most) || most < have) throw this.#nonsense("most", kindOf(most));
-    if (isMessage) {
-      this.#answer = new Uint8Array(most); // the one before is the method's
-      this.#got = 0;
-      await this.#conn.write(write);
-      this.#throwIfOver();
-    } else if (most > this.#answer.length) {
-      const answer = new Uint8Array(most);
-      answer.set(this.#answer);
-      this.#answer = answer;
-    }
-    while (this.#got < have) {
-      const n = await this.#conn.read(this.#answer.subarray(this.#got, most));
-      if (!n) throw this.#failed("the proxy closed the connection while authenticating", "SOCKS5_AUTH_REFUSED");
-      this.#got += n;
-      this.#throwIfOver();
-    }
+  function throwIfEnded(): void {
+    if (attempt.ended !== undefined) throw attempt.ended.reason;
   }
 
-  /** A method is not gone on with once nobody waits for it, whatever the transport makes of `close()`. */
-  #throwIfOver(): void {
-    if (this.#attempt.ended !== undefined) throw this.#attempt.ended.reason;
-  }
-
-  #result(value: unknown): Conn | undefined {
-    if (value === undefined) return undefined;
-    const members = value as Record<string, unknown> | null;
-    if (["read", "write", "closeWrite", "close"].every((name) => typeof members?.[name] === "function")) {
-      return value as Conn;
-    }
-    throw this.#failed("negotiate() of the authentication method returned no connection");
-  }
-
-  async #guard<T>(call: () => T): Promise<Awaited<T>> {
+  async function called<T>(call: () => T): Promise<Awaited<T>> {
     try {
       return await call();
     } catch (cause) {
-      throw this.#failed("the authentication failed", "SOCKS5_AUTH_FAILED", cause);
+      throw failed(method, "the authentication failed", FAILED, cause);
     }
   }
+}
 
-  #nonsense(name: string, value: string): ProtocolError {
-    return this.#failed(`negotiate() of the authentication method yielded a step whose ${name} is ${value}`);
-  }
+function checkedStep(step: Step, method: AuthMethod): Step {
+  const { write, have, most = have } = step ?? {};
+  const isMessage = isBytes(write);
+  const nonsense = (name: string, value: string) =>
+    failed(method, `negotiate() of the authentication method yielded a step whose ${name} is ${value}`);
+  if (write !== undefined && !isMessage) throw nonsense("write", "no Uint8Array");
+  if (!isLength(have) || (have === 0 && !isMessage)) throw nonsense("have", kindOf(have));
+  if (!isLength(most) || most < have) throw nonsense("most", kindOf(most));
+  return isMessage ? { write, have, most } : { have, most };
+}
 
-  #failed(
-    why: string,
-    code: "SOCKS5_AUTH_FAILED" | "SOCKS5_AUTH_REFUSED" = "SOCKS5_AUTH_FAILED",
-    cause?: unknown,
-  ): ProtocolError {
-    return new ProtocolError(code, `${why} ${this.#name}`, null, cause);
+function connOf(value: unknown, method: AuthMethod): Conn | undefined {
+  if (value === undefined) return undefined;
+  const members = value as Record<string, unknown> | null;
+  if (["read", "write", "closeWrite", "close"].every((name) => typeof members?.[name] === "function")) {
+    return value as Conn;
   }
+  throw failed(method, "negotiate() of the authentication method returned no connection");
+}
+
+function failed(
+  { method }: AuthMethod,
+  why: string,
+  code: typeof REFUSED | typeof FAILED = FAILED,
+  cause?: unknown,
+): ProtocolError {
+  return new ProtocolError(code, `${why} (METHOD ${hex(method)})`, null, cause);
 }
 
 function isLength(n: unknown): n is number {

@@ -1,6 +1,5 @@
 import { type Address, ATYP, formatHostPort, parseHost } from "../protocol/address.ts";
-import { brief } from "./dial.ts";
-import { ProtocolError } from "../errors.ts";
+import { brief, ProtocolError } from "../errors.ts";
 import type { Attempt } from "../scope.ts";
 import type { Transport } from "../transport.ts";
 

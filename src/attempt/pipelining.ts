@@ -1,4 +1,8 @@
 import type { Proxy } from "../config/proxy_url.ts";
+import type { Address } from "../protocol/address.ts";
+import { CMD, request, select, userPass } from "../protocol/messages.ts";
+import type { Step, Steps } from "../protocol/steps.ts";
+import type { Identity } from "./identity.ts";
 
 /** How long a verdict counts, in milliseconds. */
 const REMEMBERED = 600_000;
@@ -21,4 +25,18 @@ export class Pipelining {
 /** How long a proxy that took `ms` to connect may take to answer, as long as nothing is known of it. */
 export function patience(ms: number): number {
   return Math.max(500, 10 * ms);
+}
+
+/** All messages of an identity that offers one method. */
+export function allMessages({ methods, credentials }: Identity, target: Address): Uint8Array {
+  return Uint8Array.of(
+    ...messageOf(select(methods)),
+    ...(credentials === null ? [] : messageOf(userPass(credentials))),
+    ...messageOf(request(CMD.CONNECT, target)),
+  );
+}
+
+/** The message of a conversation: it leaves in the first step. */
+function messageOf(steps: Steps<unknown>): Uint8Array {
+  return (steps.next().value as Step).write!;
 }

@@ -1,6 +1,7 @@
 import { cannot } from "../errors.ts";
 import type { Credentials } from "./proxy_url.ts";
-import type { Conn, Step } from "../transport.ts";
+import type { Step } from "../protocol/steps.ts";
+import type { Conn } from "../transport.ts";
 
 /**
  * An authentication method of one's own (RFC 1928 section 3): a number that is offered, and what is said once the proxy

@@ -1,57 +1,58 @@
 import { timerAt } from "../deadline_timer.ts";
-import type { CloseReason, Lease, Pooled } from "./lease.ts";
+import type { Lease, Pooled } from "./lease.ts";
+import type { Pool } from "./pool.ts";
 
-/** Parked connections, the longest parked first. Each is watched, and leaves when it is lost or its time is up. */
+/** Idle connections, the longest idle first. Each is watched, and ends when it is lost or its time is up. */
 export class IdleList<C extends Pooled> {
-  readonly #places: Lease<C>[] = [];
+  readonly #leases: Lease<C>[] = [];
   readonly #limit: number;
-  readonly #keeper: Keeper<C>;
+  readonly #pool: Pool<C>;
   #reaper: ReturnType<typeof setTimeout> | undefined;
   #due = Infinity;
 
   /** `limit`: how long one is kept at most, in milliseconds. */
-  constructor(limit: number, keeper: Keeper<C>) {
+  constructor(pool: Pool<C>, limit: number) {
+    this.#pool = pool;
     this.#limit = limit;
-    this.#keeper = keeper;
   }
 
   /** All of them. */
-  get places(): readonly Lease<C>[] {
-    return this.#places;
+  get leases(): readonly Lease<C>[] {
+    return this.#leases;
   }
 
-  put(place: Lease<C>): void {
-    place.state = "parked";
-    place.since = performance.now();
-    this.#places.push(place);
-    place.conn!.watch(() => {
-      if (place.state !== "parked") return;
-      this.#keeper.end(place, "peer");
-      this.#keeper.bury();
+  put(lease: Lease<C>): void {
+    lease.state = "idle";
+    lease.since = performance.now();
+    this.#leases.push(lease);
+    lease.conn!.watch(() => {
+      if (lease.state !== "idle") return;
+      this.#pool.end(lease, "peer");
+      this.#pool.closeEnded();
     });
     this.#arm();
   }
 
-  remove(place: Lease<C>): void {
-    this.#places.splice(this.#places.indexOf(place), 1);
-    if (this.#places.length === 0) this.#disarm();
+  remove(lease: Lease<C>): void {
+    this.#leases.splice(this.#leases.indexOf(lease), 1);
+    if (this.#leases.length === 0) this.#disarm();
   }
 
-  /** Takes out one with that key, the `"first"` or the `"last"` that came; those whose time is up end on the way, unburied. */
+  /** Takes out one with that key, the `"first"` or the `"last"` that came; those whose time is up end on the way. */
   take(key: string, which: "first" | "last"): C | undefined {
-    for (const place of which === "first" ? [...this.#places] : this.#places.toReversed()) {
-      if (place.key !== key || this.#outlived(place)) continue;
-      this.remove(place);
-      place.state = "done";
-      place.conn!.unwatch();
-      return place.conn;
+    for (const lease of which === "first" ? [...this.#leases] : this.#leases.toReversed()) {
+      if (lease.key !== key || this.#outlived(lease)) continue;
+      this.remove(lease);
+      lease.state = "done";
+      lease.conn!.unwatch();
+      return lease.conn;
     }
     return undefined;
   }
 
   /** One timer for all; it does not keep the process alive. */
   #arm(): void {
-    const due = Math.min(...this.#places.map((place) => this.#dueOf(place)));
+    const due = Math.min(...this.#leases.map((lease) => this.#dueOf(lease)));
     if (this.#due <= due) return;
     this.#disarm();
     this.#due = due;
@@ -66,26 +67,20 @@ export class IdleList<C extends Pooled> {
 
   readonly #reap = (): void => {
     this.#due = Infinity;
-    for (const place of [...this.#places]) this.#outlived(place);
-    if (this.#places.length > 0) this.#arm();
-    this.#keeper.bury();
+    for (const lease of [...this.#leases]) this.#outlived(lease);
+    if (this.#leases.length > 0) this.#arm();
+    this.#pool.closeEnded();
   };
 
   /** Ends one whose time is up. */
-  #outlived(place: Lease<C>): boolean {
+  #outlived(lease: Lease<C>): boolean {
     const now = performance.now();
-    if (this.#dueOf(place) > now) return false;
-    this.#keeper.end(place, place.conn!.expires <= now ? "evicted" : "idle");
+    if (this.#dueOf(lease) > now) return false;
+    this.#pool.end(lease, lease.conn!.expires <= now ? "evicted" : "idle");
     return true;
   }
 
-  #dueOf(place: Lease<C>): number {
-    return Math.min(place.since + this.#limit, place.conn!.expires);
+  #dueOf(lease: Lease<C>): number {
+    return Math.min(lease.since + this.#limit, lease.conn!.expires);
   }
-}
-
-/** Is told of each whose time here is over, and then to bury them. */
-interface Keeper<C extends Pooled> {
-  end(place: Lease<C>, reason: CloseReason): void;
-  bury(): void;
 }

@@ -1,74 +1,79 @@
-/** Why a tunnel ended. */
-export type CloseReason = "holder" | "peer" | "idle" | "evicted" | "client" | "detached";
+import type { CloseReason } from "../events.ts";
+import type { Pool } from "./pool.ts";
 
-/** What the pool keeps for later. */
+/** A connection that a pool keeps for later. */
 export interface Pooled {
   /** When it is too old to be handed out again, on the clock of `performance.now()`. */
   readonly expires: number;
-  /** Watches it; `lost` is called if the peer speaks, ends or resets, or if what is below it is closed for another. */
-  watch(lost: () => void): void;
+  /** Watches it while it is idle; `onLost` is called if the peer speaks, ends or resets, or if what is below it is closed. */
+  watch(onLost: () => void): void;
   /** Ends the watch. */
   unwatch(): void;
-  /** Its holder does without it; `evicted` is called if what is below it is closed for another. */
+  /** Its holder keeps it for later; `evicted` is called if what is below it is closed for another. */
   markIdle(evicted: () => void): void;
   /** Its holder uses it again. */
   markInUse(): void;
+  /** Closes it; the first reason counts. */
   close(reason: CloseReason): void;
 }
 
 /**
- * The right to have one socket to a proxy. A new object at each hand-out, so that `release()` and `free()` act once:
+ * The right to one connection to a proxy. Each hand-out is a new object, so that `release()` and `destroy()` act once:
  * the first call counts.
  */
 export class Lease<C extends Pooled> {
   readonly key: string;
   conn: C | undefined;
-  state: "filling" | "open" | "resting" | "parked" | "done" = "open";
-  /** Ends the dial that fills it. */
+  /**
+   * `"reserved"`: for a connection that is opened ahead of need. `"resting"`: its holder keeps it for later. `"idle"`: the
+   * pool does.
+   */
+  state: "open" | "reserved" | "resting" | "idle" | "done" = "open";
+  /** Ends the dial that a reserved one is for. */
   stop: (() => void) | undefined;
-  /** Tells the holder of what rests that it is closed. */
+  /** Tells the holder of a resting one that it is closed. */
   evicted: (() => void) | undefined;
+  /** Since when it is idle or resting, on the clock of `performance.now()`. */
   since = 0;
-  readonly #keeper: Keeper<C>;
+  readonly #pool: Pool<C>;
 
-  constructor(keeper: Keeper<C>, key: string, conn?: C) {
-    this.#keeper = keeper;
+  constructor(pool: Pool<C>, key: string, conn?: C) {
+    this.#pool = pool;
     this.key = key;
     this.conn = conn;
   }
 
-  /** Back to the pool; the end of it if it is too old or the pool is closed. */
+  /** Takes a warm connection out, which is the holder's to close from then on. */
+  takeConn(): C | undefined {
+    const { conn } = this;
+    this.conn = undefined;
+    return conn;
+  }
+
+  /** Gives the connection back to the pool, which closes it if it is too old or the pool is closed. */
   release(): void {
-    this.#keeper.release(this);
+    this.#pool.release(this);
   }
 
-  /** Its holder keeps what is in it, and gives way to whoever needs a place; `evicted` is called then. */
+  /** Its holder keeps the connection, and gives way to whoever waits for a place; `evicted` is called then. */
   markIdle(evicted: () => void): void {
-    this.#keeper.markIdle(this, evicted);
+    this.#pool.markIdle(this, evicted);
   }
 
-  /** Its holder uses it again; `false` if it is gone. */
+  /** Its holder uses the connection again; `false` if it is closed. */
   markInUse(): boolean {
-    return this.#keeper.markInUse(this);
+    return this.#pool.markInUse(this);
   }
 
-  /** Tells its holder, once, that what rested has ended. */
+  /** Closes the connection; the place goes to the next in line. */
+  destroy(reason: CloseReason): void {
+    this.#pool.destroy(this, reason);
+  }
+
+  /** Tells the holder of a resting one, once, that it has ended. */
   notifyEvicted(): void {
     const { evicted } = this;
     this.evicted = undefined;
     evicted?.();
   }
-
-  /** The end of what is in it; the place goes to the next in line. */
-  destroy(reason: CloseReason): void {
-    this.#keeper.destroy(this, reason);
-  }
-}
-
-/** Who gave the place. */
-interface Keeper<C extends Pooled> {
-  release(place: Lease<C>): void;
-  markIdle(place: Lease<C>, evicted: () => void): void;
-  markInUse(place: Lease<C>): boolean;
-  destroy(place: Lease<C>, reason: CloseReason): void;
 }

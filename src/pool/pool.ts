@@ -1,23 +1,26 @@
+import type { CloseReason } from "../events.ts";
 import { Members } from "../members.ts";
-import { type CloseReason, Lease, type Pooled } from "./lease.ts";
-import { Queue, type Want } from "./queue.ts";
 import { IdleList } from "./idle_list.ts";
+import { Lease, type Pooled } from "./lease.ts";
+import { Queue, type Want } from "./queue.ts";
 
+/** The limits of a pool, as its options have them. */
 export interface PoolLimits {
   readonly maxOpen: number;
   readonly maxIdle: number;
   readonly idleTimeout: number;
 }
 
-const SESSION = "session"; // no key of a tunnel: those are JSON arrays
+const WARM = "warm"; // no key of a tunnel: those are JSON arrays
 
 /**
- * Counts places, keeps waiters in order, and parked tunnels and sessions for later. It opens nothing: who holds an empty
- * place dials into it. `open` (dialling, in use, resting, filling and parked) never exceeds `maxOpen`, and nobody waits
- * while a place could be given. What rests is idle in the keep-alive pool of its holder, and gives way as a parked tunnel.
+ * Counts connections, keeps waiters in order, and keeps idle tunnels and warm connections for later. It opens nothing:
+ * the holder of an empty lease dials into it. `open` (dialing, in use, resting, reserved, idle and warm) never exceeds
+ * `maxOpen`, and nobody waits while a lease could be given. A resting tunnel is in the keep-alive pool of its holder, and
+ * gives way as an idle one does.
  */
 export class Pool<C extends Pooled> {
-  /** Told that a tunnel has left its place. */
+  /** Called when a tunnel in use has ended. */
   onRelease: (() => void) | undefined;
   readonly #limits: PoolLimits;
   readonly #held = new Members<Lease<C>>();
@@ -26,34 +29,30 @@ export class Pool<C extends Pooled> {
   readonly #idle: IdleList<C>;
   readonly #warm: IdleList<C>;
   readonly #queue = new Queue<Lease<C>>();
-  readonly #ended: { place: Lease<C>; reason: CloseReason }[] = []; // still to be closed
+  readonly #ended: { lease: Lease<C>; reason: CloseReason }[] = []; // still to be closed
   #closed: (() => Error) | undefined;
   #emptied: (() => void)[] = [];
 
   constructor(limits: PoolLimits) {
     this.#limits = limits;
-    const keeper = {
-      end: (place: Lease<C>, reason: CloseReason) => this.#end(place, reason),
-      bury: () => this.#closeEnded(),
-    };
-    this.#idle = new IdleList(limits.idleTimeout, keeper);
-    this.#warm = new IdleList(Infinity, keeper);
+    this.#idle = new IdleList(this, limits.idleTimeout);
+    this.#warm = new IdleList(this, Infinity);
   }
 
-  /** Sessions that are ready. */
+  /** How many warm connections there are. */
   get warm(): number {
-    return this.#warm.places.length;
+    return this.#warm.leases.length;
   }
 
-  /** Sessions that are opened ahead of need. */
+  /** How many are being opened ahead of need. */
   get reserved(): number {
     return this.#reserved.size;
   }
 
-  /** What there is now. */
+  /** How many there are now. */
   get counts(): { opening: number; inUse: number; idle: number; warm: number; waiting: number } {
-    const empty = [...this.#held].filter((place) => place.conn === undefined).length;
-    const idle = this.#idle.places.length + this.#resting.size;
+    const empty = [...this.#held].filter((lease) => lease.conn === undefined).length;
+    const idle = this.#idle.leases.length + this.#resting.size;
     return {
       opening: empty + this.reserved,
       inUse: this.#held.size - empty,
@@ -63,112 +62,112 @@ export class Pool<C extends Pooled> {
     };
   }
 
-  /** A place at once, or `undefined` if one has to wait; throws once the pool is closed. */
+  /** A lease, or `undefined` if the caller has to wait for one; throws once the pool is closed. */
   acquire(want: Want): Lease<C> | undefined {
     if (this.#closed !== undefined) throw this.#closed();
-    const place = this.#grant(want);
-    this.#closeEnded();
-    return place;
+    const lease = this.#grant(want);
+    this.closeEnded();
+    return lease;
   }
 
-  /** A place when it is its turn; `first` is for those who have had a place and paused. */
+  /** A lease when it is the caller's turn; `first` is for those who have had one and paused. */
   wait(want: Want, signal: AbortSignal, first: boolean): Promise<Lease<C>> {
     return this.#queue.wait(want, signal, first);
   }
 
-  /** Whether somebody could have a place without taking it from anybody. */
+  /** Whether there is a lease that nobody has or waits for. */
   get hasRoom(): boolean {
     return this.#closed === undefined && this.#queue.length === 0 && this.#open < this.#limits.maxOpen;
   }
 
-  /** A place beside one that somebody has already, if it is taken from nobody. */
+  /** One more lease for a caller who has one, if there is room. */
   spare(key: string): Lease<C> | undefined {
     if (!this.hasRoom) return undefined;
-    const place = new Lease<C>(this, key);
-    this.#held.add(place);
-    return place;
+    const lease = new Lease<C>(this, key);
+    this.#held.add(lease);
+    return lease;
   }
 
-  /** A place to open a session in ahead of need, when there is room; for who needs it `stop` is called. */
+  /** A lease for a connection that is opened ahead of need; `stop` is called when the place is needed. */
   reserve(stop: () => void): Lease<C> {
-    const place = new Lease<C>(this, SESSION);
-    place.state = "filling";
-    place.stop = stop;
-    this.#reserved.add(place);
-    return place;
+    const lease = new Lease<C>(this, WARM);
+    lease.state = "reserved";
+    lease.stop = stop;
+    this.#reserved.add(lease);
+    return lease;
   }
 
-  /** Keeps the session for whoever may take one. */
-  addWarm(place: Lease<C>, session: C): void {
-    this.#reserved.delete(place);
-    place.stop = undefined;
-    place.conn = session;
-    this.#warm.put(place);
-    this.#closeEnded();
+  /** Keeps the connection for a later request. */
+  addWarm(lease: Lease<C>, conn: C): void {
+    this.#reserved.delete(lease);
+    lease.stop = undefined;
+    lease.conn = conn;
+    this.#warm.put(lease);
+    this.closeEnded();
   }
 
-  /** Ends the sessions that are meant. */
-  drop(meant: (session: C) => boolean): void {
-    for (const place of [...this.#warm.places]) if (meant(place.conn!)) this.#end(place, "evicted");
-    this.#closeEnded();
+  /** Closes some of the warm connections. */
+  dropWarm(isMeant: (conn: C) => boolean): void {
+    for (const lease of [...this.#warm.leases]) if (isMeant(lease.conn!)) this.end(lease, "evicted");
+    this.closeEnded();
   }
 
-  release(place: Lease<C>): void {
-    if (!this.markInUse(place)) return;
-    if (this.#closed !== undefined) return this.destroy(place, "client");
-    if (place.conn!.expires <= performance.now()) return this.destroy(place, "evicted");
-    this.#held.delete(place);
-    this.#idle.put(place);
+  release(lease: Lease<C>): void {
+    if (!this.markInUse(lease)) return;
+    if (this.#closed !== undefined) return this.destroy(lease, "client");
+    if (lease.conn!.expires <= performance.now()) return this.destroy(lease, "evicted");
+    this.#held.delete(lease);
+    this.#idle.put(lease);
     this.#serveWaiters();
-    while (this.#idle.places.length > this.#limits.maxIdle) this.#end(this.#idle.places[0]!, "evicted");
-    this.#closeEnded();
+    while (this.#idle.leases.length > this.#limits.maxIdle) this.end(this.#idle.leases[0]!, "evicted");
+    this.closeEnded();
   }
 
-  markIdle(place: Lease<C>, evicted: () => void): void {
-    if (!this.markInUse(place)) return;
-    this.#held.delete(place);
-    this.#resting.add(place);
-    place.state = "resting";
-    place.since = performance.now();
-    place.evicted = evicted;
-    if (this.#closed !== undefined) this.#end(place, "client");
-    else place.conn!.markIdle(() => this.#gone(place));
+  markIdle(lease: Lease<C>, evicted: () => void): void {
+    if (!this.markInUse(lease)) return;
+    this.#held.delete(lease);
+    this.#resting.add(lease);
+    lease.state = "resting";
+    lease.since = performance.now();
+    lease.evicted = evicted;
+    if (this.#closed !== undefined) this.end(lease, "client");
+    else lease.conn!.markIdle(() => this.#lost(lease));
     this.#serveWaiters();
-    this.#closeEnded();
+    this.closeEnded();
   }
 
-  markInUse(place: Lease<C>): boolean {
-    if (place.state !== "resting") return place.state === "open";
-    this.#resting.delete(place);
-    this.#held.add(place);
-    place.state = "open";
-    place.evicted = undefined;
-    place.conn!.markInUse();
+  markInUse(lease: Lease<C>): boolean {
+    if (lease.state !== "resting") return lease.state === "open";
+    this.#resting.delete(lease);
+    this.#held.add(lease);
+    lease.state = "open";
+    lease.evicted = undefined;
+    lease.conn!.markInUse();
     return true;
   }
 
-  destroy(place: Lease<C>, reason: CloseReason): void {
-    this.markInUse(place);
-    if (place.state !== "open" && place.state !== "filling") return;
-    const wasInUse = place.state === "open" && place.conn !== undefined;
-    this.#end(place, reason);
+  destroy(lease: Lease<C>, reason: CloseReason): void {
+    this.markInUse(lease);
+    if (lease.state !== "open" && lease.state !== "reserved") return;
+    const wasInUse = lease.state === "open" && lease.conn !== undefined;
+    this.end(lease, reason);
     this.#serveWaiters();
-    this.#closeEnded();
+    this.closeEnded();
     if (wasInUse) this.onRelease?.();
   }
 
-  /** Ends what is parked or filling and rejects who waits, now and from now on, each with an error of its own. */
+  /** Closes all that is not in use and rejects who waits, now and from now on, each with an error of its own. */
   close(error: () => Error): void {
     this.#closed ??= error;
-    const unused = [...this.#idle.places, ...this.#resting, ...this.#warm.places, ...this.#reserved];
-    for (const place of unused) this.#end(place, "client");
+    const unused = [...this.#idle.leases, ...this.#resting, ...this.#warm.leases, ...this.#reserved];
+    for (const lease of unused) this.end(lease, "client");
     this.#queue.close(error);
-    this.#closeEnded();
+    this.closeEnded();
   }
 
   /** Closes the tunnels in use. */
   closeHeld(): void {
-    for (const place of [...this.#held]) if (place.conn !== undefined) this.destroy(place, "client");
+    for (const lease of [...this.#held]) if (lease.conn !== undefined) this.destroy(lease, "client");
   }
 
   /** Resolves when nothing is held any more. */
@@ -177,71 +176,72 @@ export class Pool<C extends Pooled> {
   }
 
   get #open(): number {
-    const { places: { length: idle } } = this.#idle;
-    return this.#held.size + this.#resting.size + this.#reserved.size + idle + this.#warm.places.length;
+    const { leases: { length: idle } } = this.#idle;
+    return this.#held.size + this.#resting.size + this.#reserved.size + idle + this.#warm.leases.length;
   }
 
   #serveWaiters(): void {
     for (let want; (want = this.#queue.first) !== undefined;) {
-      const place = this.#grant(want);
-      if (place === undefined) return;
-      this.#queue.serve(place);
+      const lease = this.#grant(want);
+      if (lease === undefined) return;
+      this.#queue.serve(lease);
     }
   }
 
-  /** What is parked moves to a new holder: of the tunnels the last used, of the sessions the oldest. */
-  #grant({ key, reuse, session }: Want): Lease<C> | undefined {
+  /** An idle tunnel, the last used; else a warm connection, the oldest; else an empty lease if there is room. */
+  #grant({ key, reuse, mayBeWarm }: Want): Lease<C> | undefined {
     const conn = (reuse ? this.#idle.take(key, "last") : undefined) ??
-      (session && this.#warm.places.length > 0 ? this.#warm.take(SESSION, "first") : undefined);
+      (mayBeWarm && this.#warm.leases.length > 0 ? this.#warm.take(WARM, "first") : undefined);
     if (conn === undefined && !this.#makeRoom()) return undefined;
-    const place = new Lease(this, key, conn);
-    this.#held.add(place);
-    return place;
+    const lease = new Lease(this, key, conn);
+    this.#held.add(lease);
+    return lease;
   }
 
   #makeRoom(): boolean {
     if (this.#open < this.#limits.maxOpen) return true;
-    const [filling] = this.#reserved;
-    const place = this.#longestIdle ?? this.#warm.places[0] ?? filling;
-    if (place !== undefined) this.#end(place, "evicted");
-    return place !== undefined;
+    const [reserved] = this.#reserved;
+    const lease = this.#longestIdle ?? this.#warm.leases[0] ?? reserved;
+    if (lease !== undefined) this.end(lease, "evicted");
+    return lease !== undefined;
   }
 
-  /** Whether it is parked here or rests at its holder. */
+  /** The tunnel that has been idle for the longest time, here or at its holder. */
   get #longestIdle(): Lease<C> | undefined {
     const [resting] = this.#resting;
-    const [parked] = this.#idle.places;
-    return resting === undefined || (parked !== undefined && parked.since < resting.since) ? parked : resting;
+    const [idle] = this.#idle.leases;
+    return resting === undefined || (idle !== undefined && idle.since < resting.since) ? idle : resting;
   }
 
   /** What is below a resting connection was closed. */
-  #gone(place: Lease<C>): void {
-    if (place.state !== "resting") return;
-    this.#end(place, "evicted");
+  #lost(lease: Lease<C>): void {
+    if (lease.state !== "resting") return;
+    this.end(lease, "evicted");
     this.#serveWaiters();
-    this.#closeEnded();
+    this.closeEnded();
   }
 
-  #end(place: Lease<C>, reason: CloseReason): void {
-    const { state } = place;
+  /** Takes it out of the count; {@linkcode closeEnded} closes it. */
+  end(lease: Lease<C>, reason: CloseReason): void {
+    const { state } = lease;
     if (state === "done") return;
-    if (state === "open") this.#held.delete(place);
-    else if (state === "resting") this.#resting.delete(place);
-    else if (state === "filling") this.#reserved.delete(place);
-    else (place.key === SESSION ? this.#warm : this.#idle).remove(place);
-    place.state = "done";
-    this.#ended.push({ place, reason });
+    if (state === "open") this.#held.delete(lease);
+    else if (state === "resting") this.#resting.delete(lease);
+    else if (state === "reserved") this.#reserved.delete(lease);
+    else (lease.key === WARM ? this.#warm : this.#idle).remove(lease);
+    lease.state = "done";
+    this.#ended.push({ lease, reason });
     if (this.#held.size === 0 && this.#emptied.length > 0) { for (const resolve of this.#emptied.splice(0)) resolve(); }
   }
 
   /** Closes what has ended: last of all, since who is told of it may come back in here. */
-  #closeEnded(): void {
+  closeEnded(): void {
     // before anything else is told, so that nobody uses what has ended
-    for (const { place } of this.#ended) place.notifyEvicted();
+    for (const { lease } of this.#ended) lease.notifyEvicted();
     while (this.#ended.length > 0) {
-      const { place, reason } = this.#ended.shift()!;
-      place.conn?.close(reason);
-      place.stop?.();
+      const { lease, reason } = this.#ended.shift()!;
+      lease.conn?.close(reason);
+      lease.stop?.();
     }
   }
 }

@@ -1,13 +1,13 @@
-/** What a connect wants: a parked tunnel of the same key if it reuses, else a session if it may, else a place of its own. */
+/** What a request wants: an idle tunnel with its key if it may, else a warm connection if it may, else an empty lease. */
 export interface Want {
   readonly key: string;
   readonly reuse: boolean;
-  readonly session: boolean;
+  readonly mayBeWarm: boolean;
 }
 
 type Waiter<T> = { want: Want; resolve(given: T): void; reject(reason: unknown): void };
 
-/** Those who wait for a place, in the order in which they are served. */
+/** Those who wait for a lease, in the order in which they are served. */
 export class Queue<T> {
   readonly #waiters: Waiter<T>[] = [];
 

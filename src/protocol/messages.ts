@@ -1,6 +1,6 @@
 import { type Address, ATYP, decodeHost, parseHost } from "./address.ts";
 import { ProtocolError, type Socks5ErrorCode } from "../errors.ts";
-import type { Steps } from "../transport.ts";
+import type { Steps } from "./steps.ts";
 
 /** METHOD, RFC 1928 section 3. */
 export const METHOD = { NO_AUTHENTICATION: 0x00, USERNAME_PASSWORD: 0x02, NONE_ACCEPTABLE: 0xff } as const;
@@ -51,7 +51,7 @@ export class Foreign extends ProtocolError {
   constructor(code: Socks5ErrorCode, what: string, answer: Uint8Array) {
     super(code, `${what} (${hex(answer[0]!, answer[1]!)})`);
     this.what = what;
-    const isRead = (byte: number, i: number) => i < 2 || byte !== 0;
+    const isRead = (byte: number, i: number) => i < 2 || byte !== 0; // behind what was read there are zeros
     this.start = answer.slice(0, answer.subarray(0, SHORTEST_REPLY).findLastIndex(isRead) + 1);
   }
 
@@ -85,8 +85,8 @@ const NOTHING = new Uint8Array();
 const SHORTEST_REPLY = 7; // with an empty domain: who reads more may read what comes after it
 
 /** Offers `methods`, in one message; gives the METHOD chosen (RFC 1928 section 3). */
-export function* select(methods: readonly number[], write: Uint8Array = greeting(methods)): Steps<number> {
-  const answer = yield { write, have: 2 };
+export function* select(methods: readonly number[], message: Uint8Array = greeting(methods)): Steps<number> {
+  const answer = yield { write: message, have: 2 };
   const method = answer[1]!;
   if (answer[0] !== VER) throw new Foreign("SOCKS5_PROXY_NOT_SOCKS5", strangerOf(answer[0]!, method), answer);
   if (method === METHOD.NONE_ACCEPTABLE) {
@@ -109,7 +109,11 @@ export function* select(methods: readonly number[], write: Uint8Array = greeting
 
 /** The message that offers `methods`. */
 export function greeting(methods: readonly number[]): Uint8Array {
-  return Uint8Array.of(VER, methods.length, ...methods);
+  const message = new Uint8Array(2 + methods.length);
+  message[0] = VER;
+  message[1] = methods.length;
+  for (let i = 0; i < methods.length; i++) message[2 + i] = methods[i]!;
+  return message;
 }
 
 /** Sends user name and password (RFC 1929 section 2). The VER of the answer may be 5, which some servers say. */
@@ -137,8 +141,7 @@ export function* userPass({ uname, passwd }: UserPass): Steps<void> {
 export function request(cmd: number, address: Address, data: Uint8Array = NOTHING): Steps<Reply> {
   if (cmd >= CMD.RESOLVE) return resolved(cmd, reply(encodeRequest(cmd, address, data)));
   if (cmd === CMD.BIND) return named(reply(encodeRequest(cmd, address)));
-  if (cmd !== CMD.CONNECT || data.length > 0) return reply(encodeRequest(cmd, address, data));
-  return reply(address.connect ??= encodeRequest(cmd, address, data)); // targets are few and asked for again and again
+  return reply(encodeRequest(cmd, address, data));
 }
 
 /** Takes a reply (RFC 1928 section 6), after `write`; RSV is not looked at, any ATYP may come back whatever was asked. */
@@ -179,10 +182,15 @@ function encodeRequest(cmd: number, { atyp, addr, port }: Address, data: Uint8Ar
   const at = atyp === ATYP.DOMAIN ? 5 : 4;
   const end = at + addr.length;
   const message = new Uint8Array(end + 2 + data.length);
-  message.set([VER, cmd, 0x00, atyp, addr.length]);
+  // byte by byte: arrays in between are 1 µs of a dial
+  message[0] = VER;
+  message[1] = cmd;
+  message[3] = atyp;
+  message[4] = addr.length;
   message.set(addr, at);
-  message.set([port >> 8, port & 0xff], end);
-  message.set(data, end + 2);
+  message[end] = port >> 8;
+  message[end + 1] = port & 0xff;
+  if (data.length > 0) message.set(data, end + 2);
   return message;
 }
 

@@ -1,3 +1,4 @@
+import { MAX_DELAY, type Settings } from "../config/settings.ts";
 import type { Socks5Error, Socks5ErrorCode } from "../errors.ts";
 
 /** What follows from a failure. */
@@ -10,6 +11,12 @@ export interface Rule {
   readonly retry: boolean | "when";
   /** Whether it is passed over for a while. */
   readonly cooldown: boolean;
+}
+
+/** What an attempt failed with, and what follows from it. */
+export interface Verdict {
+  readonly error: Socks5Error;
+  readonly rule: Rule;
 }
 
 /** Nothing helps. */
@@ -76,4 +83,9 @@ export function ruleFor({ code, phase }: Socks5Error, perCall: boolean): Rule {
   if (phase === "dial" && code.startsWith("SOCKS5_TLS_")) return code === TLS_HUNG_UP ? PROXY_FAILED : PROXY_UNFIT;
   if (perCall && code.startsWith("SOCKS5_AUTH_")) return GIVE_UP;
   return POLICY[code];
+}
+
+/** The pause after a round, in milliseconds: doubled each time, and up to half of it left out at random. */
+export function pauseAfter(round: number, { minDelay, maxDelay }: Settings): number {
+  return Math.min(maxDelay, minDelay * 2 ** Math.min(round + 1, 30), MAX_DELAY) * (0.5 + Math.random() / 2);
 }

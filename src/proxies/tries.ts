@@ -1,31 +1,106 @@
-import { type Phase, type Socks5Error, withEarlier } from "../errors.ts";
 import type { Proxy } from "../config/proxy_url.ts";
+import type { Settings } from "../config/settings.ts";
+import { type Phase, type Socks5Error, withEarlier } from "../errors.ts";
+import type { Health } from "./health.ts";
+import { pauseAfter, type Verdict } from "./policy.ts";
 
 /** What follows from a failed attempt: the next address of the target, a pause, another proxy, or nothing. */
 export type Next = "address" | "retry" | "failover" | null;
 
-/** How far one connect has come with its proxies. */
+/** The shortest time of an attempt, however many proxies are left for the rest of `timeout`, in milliseconds. */
+const SHORTEST = 500;
+
+/** The least part of the remaining time that an attempt is given. */
+const QUARTER = 4;
+
+/** Which proxies one request tries: in rounds, each proxy once a round. */
 export class Tries {
+  /** What failed so far, oldest first. */
   readonly errors: Socks5Error[] = [];
-  round = 0;
   /** How many attempts began. */
   attempts = 0;
-  /** What is next; `null` at the beginning. */
-  next: Next = null;
+  /** How many pauses there were. */
+  round = 0;
   /** Whether a failure leaves no hope but in what is under way. */
   isFinal = false;
+  readonly #health: Health;
+  readonly #settings: Settings;
   /** Those that may still be tried in this round, and in the next one. */
-  left: readonly Proxy[];
-  retryable: readonly Proxy[];
+  #left: readonly Proxy[];
+  #retryable: readonly Proxy[];
   #untried: readonly Proxy[];
 
-  constructor(proxies: readonly Proxy[]) {
-    this.left = this.retryable = this.#untried = proxies;
+  constructor(health: Health, settings: Settings) {
+    this.#health = health;
+    this.#settings = settings;
+    this.#left = this.#retryable = this.#untried = health.proxies;
   }
 
-  /** Whether no proxy is untried. */
+  /** Whether no proxy is untried, so that a reply may take what is left of `timeout`. */
   get isLast(): boolean {
     return this.#untried.length === 0;
+  }
+
+  /** The proxy for the next attempt; one that failed before may be probed by the first attempt of a request. */
+  pick(): Proxy {
+    return this.#health.pick(this.#left, this.attempts === 0);
+  }
+
+  /** Whether a proxy that is in service is left for an attempt beside others. */
+  get hasInService(): boolean {
+    return !this.isFinal && this.#health.inService(this.#left).length > 0;
+  }
+
+  /** That proxy. */
+  pickBeside(): Proxy | undefined {
+    return this.hasInService ? this.#health.pick(this.#health.inService(this.#left), false) : undefined;
+  }
+
+  /** Whether several proxies are left, so that attempts may run beside each other. */
+  get isChoice(): boolean {
+    return this.#left.length > 1;
+  }
+
+  /** An attempt begins; gives its limit in milliseconds, of the `remaining` ones. */
+  begin(proxy: Proxy, remaining: number): number {
+    this.#left = without(this.#left, proxy);
+    this.#untried = without(this.#untried, proxy);
+    this.attempts++;
+    const { attemptTimeout } = this.#settings;
+    const parts = Math.min(1 + this.#left.length, QUARTER);
+    return parts === 1 ? attemptTimeout : Math.min(attemptTimeout, Math.max(remaining / parts, SHORTEST));
+  }
+
+  /** Another attempt was ready to send the request before it; `isOvertaken`: although that one began later. */
+  lost(proxy: Proxy, isOvertaken: boolean): void {
+    this.#left = [...this.#left, proxy];
+    if (!isOvertaken && this.round === 0) this.#untried = [...this.#untried, proxy];
+    if (isOvertaken) this.#health.passOver(proxy);
+  }
+
+  /** An attempt failed while others are under way. */
+  failedBeside(proxy: Proxy, { error, rule }: Verdict): void {
+    this.#note(proxy, { error, rule });
+    this.isFinal ||= !rule.nextProxy;
+  }
+
+  /** The last address that an attempt asked for was not reached, and there is another one. */
+  failedAddress(error: Socks5Error): void {
+    this.errors.push(error);
+  }
+
+  /** What follows from a failure, and after how many milliseconds, of the `remaining` ones. */
+  failed(proxy: Proxy, verdict: Verdict, remaining: number): { next: Next; pause: number } {
+    const mayRetry = this.#note(proxy, verdict);
+    if (this.isFinal) return { next: null, pause: 0 };
+    if (verdict.rule.nextProxy && this.#left.length > 0) return { next: "failover", pause: 0 };
+    const pause = pauseAfter(this.round, this.#settings);
+    const isAnotherRound = (mayRetry || verdict.rule.nextProxy) && this.#retryable.length > 0 &&
+      this.round < this.#settings.retries && pause < remaining;
+    if (!isAnotherRound) return { next: null, pause: 0 };
+    this.round++;
+    this.#left = this.#retryable;
+    return { next: "retry", pause };
   }
 
   /** The error that got furthest, the last among equals, with the others. */
@@ -35,30 +110,13 @@ export class Tries {
     return withEarlier(best, this.errors.filter((error) => error !== best));
   }
 
-  /** An attempt begins. */
-  begin(proxy: Proxy): void {
-    this.left = without(this.left, proxy);
-    this.#untried = without(this.#untried, proxy);
-    this.attempts++;
-  }
-
-  /** Another was ready to send the request before it; `isOvertaken`: although that one began later. */
-  lost(proxy: Proxy, isOvertaken: boolean): void {
-    this.left = [...this.left, proxy];
-    if (!isOvertaken && this.round === 0) this.#untried = [...this.#untried, proxy];
-  }
-
-  /** `again`: it may be tried in the next round. */
-  failed(proxy: Proxy, error: Socks5Error, again: boolean): void {
+  /** Gives whether the proxy may be tried again in the next round. */
+  #note(proxy: Proxy, { error, rule }: Verdict): boolean {
+    const { when } = this.#settings;
+    const mayRetry = rule.retry !== false && (when === undefined ? rule.retry : when(error)) === true;
     this.errors.push(error);
-    if (!again) this.retryable = without(this.retryable, proxy);
-  }
-
-  advance(next: Next): void {
-    this.next = next;
-    if (next !== "retry") return;
-    this.round++;
-    this.left = this.retryable;
+    if (!mayRetry) this.#retryable = without(this.#retryable, proxy);
+    return mayRetry;
   }
 }
 

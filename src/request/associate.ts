@@ -1,55 +1,55 @@
-import { type Address, ATYP, formatHostPort, type Host, isPort } from "../protocol/address.ts";
-import { associationError } from "../udp/association.ts";
-import { command, type Granted } from "./command.ts";
-import { brief, isNotPermitted } from "../attempt/dial.ts";
-import { ProtocolError } from "../errors.ts";
+import { isNotPermitted } from "../attempt/explain.ts";
+import type { AssociateArgs } from "../config/request_args.ts";
+import { brief, ProtocolError } from "../errors.ts";
 import { quietly } from "../guarded_conn.ts";
+import { type Address, ATYP, formatHostPort, type Host, isPort } from "../protocol/address.ts";
 import { CMD, type Reply } from "../protocol/messages.ts";
-import type { AssociateArgs } from "../config/arguments_of.ts";
+import { type Attempt, Scope } from "../scope.ts";
+import type { DatagramHandlers, DatagramSocket, Transport } from "../transport.ts";
+import type { ProxyConn } from "../tunnel/proxy_conn.ts";
+import { associationError } from "../udp/association.ts";
 import { type Bounds, type Relay, relayOf } from "../udp/relay_address.ts";
 import { UdpAssociation } from "../udp/udp_association.ts";
-import { type Attempt, Scope } from "../scope.ts";
-import type { ProxyConn } from "../tunnel/proxy_conn.ts";
-import type { Shared } from "../shared.ts";
-import type { DatagramHandlers, DatagramSocket, Transport } from "../transport.ts";
+import type { Core } from "./core.ts";
+import { type Granted, request } from "./request.ts";
 
 /** Asks a proxy for an association, and binds a socket for its datagrams. */
-export async function associate<S>(shared: Shared<S>, plan: AssociateArgs): Promise<UdpAssociation<S>> {
-  const { from, allowPrivate, signal, timeout } = plan;
+export async function associate<S>(core: Core<S>, args: AssociateArgs): Promise<UdpAssociation<S>> {
+  const { from, allowPrivate, signal, timeout } = args;
   const end = performance.now() + timeout;
-  let relaying: UdpAssociation<S> | undefined;
+  let association: UdpAssociation<S> | undefined;
   let broken: { readonly cause: unknown } | undefined;
   const handlers: DatagramHandlers = {
-    onDatagram: (data, from) => relaying?.arrived(data, from),
+    onDatagram: (data, from) => association?.arrived(data, from),
     onError(cause) {
       broken ??= { cause };
-      relaying?.broke(cause);
+      association?.broke(cause);
     },
   };
-  const bind = (isIpv6: boolean) => bound(shared, isIpv6, handlers, { signal, timeout, end });
+  const bind = (isIpv6: boolean) => bound(core, isIpv6, handlers, { signal, timeout, end });
   let socket = from === null ? undefined : await bind(from.atyp === ATYP.IPV6);
   let granted: Granted<S> | undefined;
   try {
-    const asked = socket === undefined || from === null ? plan.address : addressed(from, socket.port);
-    const rest = { signal, timeout: Math.max(0, end - performance.now()), credentials: plan.credentials };
-    granted = await command(shared, CMD.UDP_ASSOCIATE, asked, rest, (granted) => granted);
-    const { session, place, reply } = granted;
-    const relay = relayFor(session, reply, { ...addressOf(session), allowPrivate });
+    const asked = socket === undefined || from === null ? args.address : addressed(from, socket.port);
+    const left = { ...args, address: asked, timeout: Math.max(0, end - performance.now()) };
+    granted = await request(core, CMD.UDP_ASSOCIATE, left, (granted) => granted);
+    const { conn, lease } = granted;
+    const relay = relayFor(conn, conn.reply!, { ...addressOf(conn), allowPrivate });
     if (from !== null && relay.isIpv6 !== (from.atyp === ATYP.IPV6)) {
       const why = `the proxy named ${relay.hostname} for datagrams, which cannot be reached from ${from.hostname}`;
       throw associationError("SOCKS5_PROXY_BAD_REPLY", "associate", why, {
         phase: "request",
-        proxy: session.proxy.name,
+        proxy: conn.proxy.name,
       });
     }
     socket ??= await bind(relay.isIpv6);
-    const names = shared.settings.dns === "local" ? shared.dialer.transport : undefined;
-    relaying = new UdpAssociation({ session, place, socket, relay, names });
-    if (broken !== undefined) relaying.broke(broken.cause);
-    return relaying;
+    const names = core.settings.dns === "local" ? core.transport : undefined;
+    association = new UdpAssociation({ conn, lease, socket, relay, names });
+    if (broken !== undefined) association.broke(broken.cause);
+    return association;
   } catch (error) {
     if (socket !== undefined) void quietly(() => socket!.close());
-    granted?.place.destroy("holder");
+    granted?.lease.destroy("holder");
     throw error;
   }
 }
@@ -58,12 +58,12 @@ function addressed(host: Host, port: number): Address {
   return { ...host, port, name: formatHostPort(host.hostname, port) };
 }
 
-function relayFor(session: ProxyConn, reply: Reply, bounds: Bounds): Relay {
+function relayFor(conn: ProxyConn, reply: Reply, bounds: Bounds): Relay {
   try {
     return relayOf(reply, bounds);
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
-    throw associationError(error.code, "associate", error.message, { phase: "request", proxy: session.proxy.name });
+    throw associationError(error.code, "associate", error.message, { phase: "request", proxy: conn.proxy.name });
   }
 }
 
@@ -75,20 +75,18 @@ function addressOf({ conn, proxy: { endpoint } }: ProxyConn): { proxy: string; p
 
 /** A socket that is bound while the scope of its own lasts: the client may be closed meanwhile. */
 async function bound<S>(
-  shared: Shared<S>,
+  core: Core<S>,
   isIpv6: boolean,
   handlers: DatagramHandlers,
   { signal, timeout, end }: { signal: AbortSignal | undefined; timeout: number; end: number },
 ): Promise<DatagramSocket> {
-  const scope = new Scope(shared.alarm, signal, Math.max(0, end - performance.now()), {
-    timedOut() {
-      const why = `timed out after ${Math.round(timeout)} ms, waiting for a socket for datagrams`;
-      return associationError("SOCKS5_TIMEOUT", "associate", why, { phase: "dial", proxy: null });
-    },
+  const scope = new Scope(core.timer, signal, Math.max(0, end - performance.now()), () => {
+    const why = `timed out after ${Math.round(timeout)} ms, waiting for a socket for datagrams`;
+    return associationError("SOCKS5_TIMEOUT", "associate", why, { phase: "dial", proxy: null });
   });
   try {
     scope.attempt.enter("dial");
-    const socket = await scope.run(open(scope.attempt, shared.dialer.transport, isIpv6, handlers));
+    const socket = await scope.run(open(scope.attempt, core.transport, isIpv6, handlers));
     scope.throwIfOver();
     scope.detach();
     return socket;

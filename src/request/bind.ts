@@ -1,93 +1,82 @@
 import { checkOptions, type Known } from "../arguments.ts";
-import { command, type Granted } from "./command.ts";
-import { type AcceptedConn, type AcceptOptions, heldError, type Socks5Binding } from "../tunnel/socks5_conn.ts";
-import { explain, timedOut } from "../attempt/dial.ts";
-import { drive } from "../attempt/driver.ts";
-import { withAnswer } from "../attempt/foreign_answer.ts";
-import { CMD, named, type Reply, type UserPass } from "../protocol/messages.ts";
-import { Tunnel } from "../tunnel/tunnel.ts";
-import type { RequestArgs } from "../config/arguments_of.ts";
-import { Scope } from "../scope.ts";
+import { converse } from "../attempt/converse.ts";
+import { explain } from "../attempt/explain.ts";
+import type { RequestArgs } from "../config/request_args.ts";
 import { milliseconds } from "../config/settings.ts";
-import type { Shared } from "../shared.ts";
+import { timedOut } from "../errors.ts";
+import { CMD, named } from "../protocol/messages.ts";
+import { Scope } from "../scope.ts";
+import type { AcceptedConn, AcceptOptions, Socks5Binding } from "../tunnel/socks5_conn.ts";
+import { Tunnel } from "../tunnel/tunnel.ts";
+import { tunnelError } from "../tunnel/tunnel_error.ts";
+import type { Core } from "./core.ts";
+import { type Granted, request } from "./request.ts";
 
 const ACCEPT: Known<AcceptOptions> = { signal: true, timeout: true };
 
 /** Lets the proxy listen for a peer (RFC 1928 section 4, BIND). */
-export function bind<S>(shared: Shared<S>, asked: RequestArgs): Promise<Socks5Binding<S>> {
-  return command(shared, CMD.BIND, asked.address, asked, (granted) => new Binding(shared, granted, asked.credentials));
+export function bind<S>(core: Core<S>, args: RequestArgs): Promise<Socks5Binding<S>> {
+  return request(core, CMD.BIND, args, (granted) => new Binding(core, granted, args));
 }
 
 class Binding<S> implements Socks5Binding<S> {
   readonly address: { hostname: string; port: number };
   readonly proxy: string;
   readonly target: string;
-  readonly #shared: Shared<S>;
+  readonly #core: Core<S>;
   readonly #granted: Granted<S>;
-  readonly #credentials: UserPass | null | undefined;
+  readonly #args: RequestArgs;
   #isAsked = false;
   #isAccepted = false;
 
-  constructor(
-    shared: Shared<S>,
-    granted: Granted<S>,
-    credentials: UserPass | null | undefined,
-  ) {
-    const { reply: { bound }, session: { proxy, target } } = granted;
+  constructor(core: Core<S>, granted: Granted<S>, args: RequestArgs) {
+    const { proxy, reply, target } = granted.conn;
+    const { bound } = reply!;
     const isOpen = bound.hostname === "0.0.0.0" || bound.hostname === "::";
     const hostname = isOpen && "hostname" in proxy.endpoint ? proxy.endpoint.hostname : bound.hostname;
     this.address = { hostname, port: bound.port };
     this.proxy = proxy.name;
     this.target = target;
-    this.#shared = shared;
+    this.#core = core;
     this.#granted = granted;
-    this.#credentials = credentials;
+    this.#args = args;
   }
 
   async accept(options?: AcceptOptions): Promise<AcceptedConn<S>> {
     const { signal, timeout } = checkOptions("the options of accept()", options, ACCEPT);
     if (this.#isAsked) throw new TypeError(`Cannot accept from ${this.target}: accept() was called before`);
-    const { alarm, settings } = this.#shared;
-    const { session, place } = this.#granted;
+    const { timer, settings } = this.#core;
+    const { conn, lease } = this.#granted;
     const ms = milliseconds("timeout", timeout, settings.timeout);
-    if (session.closedBy !== undefined) throw this.#ended();
+    if (conn.closedBy !== undefined) throw this.#ended();
     const aim = { verb: "accept from", target: this.target };
     if (signal?.aborted) this.close();
-    const scope = new Scope(alarm, signal, ms, {
-      timedOut: (deadline, phase) => timedOut(deadline, ms, phase, this.proxy, aim, "for the peer to connect"),
+    const scope = new Scope(timer, signal, ms, (deadline, phase) => {
+      return timedOut(deadline, ms, phase, this.proxy, aim, "for the peer to connect");
     });
     this.#isAsked = true;
     try {
-      scope.begin(Infinity).own({ close: () => place.destroy("holder") });
+      scope.begin(Infinity).own({ close: () => lease.destroy("holder") });
       scope.attempt.enter("request");
-      const { bound } = await scope.run(this.#reply());
+      const { bound } = await scope.run(converse(conn, named(), [conn.proxy.credentials, this.#args.credentials]));
       scope.throwIfOver();
-      if (session.closedBy !== undefined) throw this.#ended();
+      if (conn.closedBy !== undefined) throw this.#ended();
       scope.detach();
       this.#isAccepted = true;
-      return new Accepted(this.#shared, this.#granted, bound);
+      return new Accepted(this.#core, this.#granted, bound);
     } catch (thrown) {
       const error = scope.ended !== undefined
         ? scope.ended.reason
-        : session.closedBy !== undefined
+        : conn.closedBy !== undefined
         ? this.#ended(thrown)
-        : explain(thrown, "request", session.proxy, NOBODY, aim);
+        : explain(thrown, "request", conn.proxy, NOBODY, aim);
       scope.end(error);
       throw error;
     }
   }
 
-  async #reply(): Promise<Reply> {
-    const { session } = this.#granted;
-    try {
-      return await drive(session, named());
-    } catch (error) {
-      throw await withAnswer(error, session, session.proxy, this.#credentials);
-    }
-  }
-
   close(): void {
-    if (!this.#isAccepted) this.#granted.place.destroy("holder");
+    if (!this.#isAccepted) this.#granted.lease.destroy("holder");
   }
 
   [Symbol.dispose](): void {
@@ -96,19 +85,19 @@ class Binding<S> implements Socks5Binding<S> {
 
   /** Why there is nothing to accept any more: it was closed, or its client was. */
   #ended(cause?: unknown): unknown {
-    const { closedBy } = this.#granted.session;
-    return heldError(this, "accept from", closedBy === "client" ? undefined : "closed", closedBy, cause);
+    const { closedBy } = this.#granted.conn;
+    return tunnelError(this, "accept from", closedBy === "client" ? undefined : "closed", closedBy, cause);
   }
 }
 
 // who it was is known since the first reply
-const NOBODY = { credentials: null, methods: [], plugged: [] };
+const NOBODY = { credentials: null, methods: [], plugged: [], secrets: [] };
 
 class Accepted<S> extends Tunnel<S> implements AcceptedConn<S> {
   readonly peer: { hostname: string; port: number };
 
-  constructor({ secure }: Shared<S>, { session, place }: Granted<S>, peer: { hostname: string; port: number }) {
-    super(session, place, { reused: false, mayRelease: false, secure });
+  constructor(core: Core<S>, { conn, lease }: Granted<S>, peer: { hostname: string; port: number }) {
+    super(conn, lease, core, { reused: false, mayRelease: false });
     this.peer = peer;
   }
 }

@@ -1,125 +1,168 @@
-import type { DeadlineTimer, Timed } from "../deadline_timer.ts";
-import type { Phase } from "../errors.ts";
-import type { Scope } from "../scope.ts";
+import type { Timed } from "../deadline_timer.ts";
+import { type Phase, Socks5Error, timedOut } from "../errors.ts";
+import { rounded } from "../events.ts";
+import type { Lease } from "../pool/lease.ts";
+import type { ProxyConn } from "../tunnel/proxy_conn.ts";
+import { type Attempted, type Attempts, Seat } from "./attempts.ts";
 
-/** Where an attempt runs: its deadline, and its place in the pool. */
-export interface Seat {
-  readonly scope: Scope;
-}
-
-/** An attempt that others may run beside. */
-export interface Racer {
-  readonly seat: Seat;
-  readonly opened: Promise<unknown>;
-  /** Whether another has begun since this one was silent. */
-  isOvertaken: boolean;
-}
-
-/** How long it takes until room for one more is looked for again, in milliseconds. */
+/** How long it takes until room for one more attempt is looked for again, in milliseconds. */
 const LOOK_AGAIN = 250;
 
 /**
  * Attempts at several proxies at the same time, as RFC 8305 section 5 has them at several addresses: when all under way
- * are silent for a while another may begin, and the first that is about to send the request goes on alone.
+ * are silent for `attemptDelay` another begins, and the first that is about to send the request goes on alone.
  */
-export class Race<R extends Racer> implements Timed {
+export class Race<S> implements Timed {
   deadline: number = Infinity;
-  /** Those under way, in the order in which they began. */
-  running: readonly R[] = [];
-  /** Whether one of them is about to send the request, or has sent it. */
-  isDecided: boolean = false;
-  readonly #alarm: DeadlineTimer<Timed>;
+  readonly #attempts: Attempts<S>;
   readonly #delay: number;
-  readonly #lost: (racer: R) => void;
-  readonly #done: R[] = [];
+  /** Those under way, in the order in which they began. */
+  #running: readonly Attempted<S>[] = [];
+  /** Those that are done, and were not looked at yet. */
+  readonly #done: Attempted<S>[] = [];
+  /** Those beside which another has begun. */
+  readonly #overtaken = new Set<Attempted<S>>();
+  readonly #seats = new Set<Seat<S>>();
+  /** Whether one of them is about to send the request, or has sent it. */
+  #isDecided = false;
   #isSilent = false;
-  #told: (() => void) | undefined;
+  #notify: (() => void) | undefined;
 
-  /** `lost` has to end an attempt that another has won against. */
-  constructor(alarm: DeadlineTimer<Timed>, delay: number, lost: (racer: R) => void) {
-    this.#alarm = alarm;
-    this.#delay = delay;
-    this.#lost = lost;
+  constructor(attempts: Attempts<S>) {
+    this.#attempts = attempts;
+    this.#delay = attempts.core.settings.attemptDelay;
   }
 
-  /** Whether nothing is under way, and all that was is known. */
-  get isOver(): boolean {
-    return this.running.length === 0 && this.#done.length === 0;
+  /** A seat for attempts that others may run beside; it ends with the race. */
+  seat(lease: Lease<ProxyConn<S>>): Seat<S> {
+    const { scope: whole, call } = this.#attempts;
+    const scope = whole.fork((deadline, phase) => {
+      const { limit, proxy } = seat.newest!;
+      return timedOut(deadline, rounded(limit), phase, proxy.name, call);
+    });
+    const seat = new Seat(scope, lease);
+    scope.onPhase = (phase) => this.#entered(seat, phase);
+    this.#seats.add(seat);
+    return seat;
   }
 
-  /** Those whose end nobody was told of, the last one last. */
-  get rest(): readonly R[] {
-    return [...this.#done, ...this.running];
-  }
-
-  /** Watches the attempts at `seat`, from before they begin. */
-  watch(seat: Seat): void {
-    seat.scope.onPhase ??= (phase) => this.#entered(seat, phase);
-  }
-
-  /** Has an attempt take part, which was watched from before it began. */
-  add(racer: R): void {
-    this.running = [...this.running, racer];
-    const done = () => {
-      if (!this.running.includes(racer)) return;
-      this.#leave(racer);
-      this.#done.push(racer);
-      this.#told?.();
-    };
-    racer.opened.then(done, done);
-  }
-
-  /** The next attempt that is done; `undefined` when it is time for one more. */
-  async next(): Promise<R | undefined> {
-    while (this.#done.length === 0 && !this.#isSilent) await new Promise<void>((resolve) => this.#told = resolve);
-    const done = this.#done.shift();
-    if (done === undefined) this.#isSilent = false;
-    return done;
-  }
-
-  /** There was no room for one more. */
-  waitForRoom(): void {
-    this.#wait(Math.max(this.#delay, LOOK_AGAIN));
-  }
-
-  /** The clock has come to `due`. */
-  wake(): void {
-    this.#disarm();
-    this.#isSilent = true;
-    this.#told?.();
-  }
-
-  /** Ends it; what is still under way is not its own to end. */
-  close(): void {
-    this.#disarm();
-    this.running = [];
-  }
-
-  #entered(seat: Seat, phase: Phase): void {
-    if (phase === "dial") this.isDecided = false; // a request that was sent before is void
-    if (phase !== "request") return this.isDecided || phase === "lookup" ? undefined : this.#wait(this.#delay);
-    this.#disarm();
-    this.#isSilent = false;
-    this.isDecided = true;
-    for (const racer of this.running) {
-      if (racer.seat === seat) continue;
-      this.#leave(racer);
-      this.#lost(racer);
+  /** The attempt that comes to its end alone: the first one, the winner, or the last of those that failed. */
+  async decided(first: Attempted<S>): Promise<Attempted<S>> {
+    const { scope } = this.#attempts;
+    this.#add(first);
+    for (;;) {
+      while (this.#done.length === 0 && !this.#isSilent) await new Promise<void>((resolve) => this.#notify = resolve);
+      const it = this.#done.shift();
+      if (it === undefined) this.#overtake();
+      else if (scope.isOver) return this.#last([it, ...this.#done, ...this.#running]);
+      else if (this.#running.length === 0 && this.#done.length === 0) return it;
+      else await this.#failedBeside(it);
     }
   }
 
-  #leave(racer: R): void {
-    this.running = this.running.filter((other) => other !== racer);
+  /** Gives all places back, and ends what still runs in them. */
+  close(): void {
+    this.#disarm();
+    this.#running = [];
+    for (const seat of this.#seats) this.#vacate(seat);
+  }
+
+  /** The place of the winner is the caller's. */
+  handOver({ seat }: Attempted<S>): void {
+    seat.scope.detach();
+    this.#seats.delete(seat);
+  }
+
+  /** The clock has come to `deadline`. */
+  wake(): void {
+    this.#disarm();
+    this.#isSilent = true;
+    this.#notify?.();
+  }
+
+  #add(it: Attempted<S>): void {
+    this.#running = [...this.#running, it];
+    const done = () => {
+      if (!this.#running.includes(it)) return;
+      this.#leave(it);
+      this.#done.push(it);
+      this.#notify?.();
+    };
+    it.opened.then(done, done);
+  }
+
+  /** Those under way are silent: another begins beside them, if a proxy is in service and there is room. */
+  #overtake(): void {
+    this.#isSilent = false;
+    const { scope, tries, core, key } = this.#attempts;
+    if (this.#isDecided || scope.isOver || !tries.hasInService) return;
+    const lease = core.pool.spare(key);
+    if (lease === undefined) return this.#wait(Math.max(this.#delay, LOOK_AGAIN));
+    for (const it of this.#running) this.#overtaken.add(it);
+    this.#add(this.#attempts.begin(this.seat(lease), tries.pickBeside()!, false));
+  }
+
+  /** One failed while others are under way, which go on in any case. */
+  async #failedBeside(it: Attempted<S>): Promise<void> {
+    const { scope, tries } = this.#attempts;
+    try {
+      await it.opened;
+    } catch (thrown) {
+      const verdict = this.#attempts.judge(it, thrown);
+      tries.failedBeside(it.proxy, verdict);
+      this.#attempts.tellFailed(it, verdict.error, "failover", 0);
+      const proxy = this.#isDecided || scope.isOver ? undefined : tries.pickBeside();
+      if (proxy === undefined) return this.#vacate(it.seat);
+      this.#add(this.#attempts.begin(it.seat, proxy, true));
+    }
+  }
+
+  /** The last one that began; if `timeout` has ended them all, the others are passed over. */
+  #last(ended: readonly Attempted<S>[]): Attempted<S> {
+    const { scope, core: { health } } = this.#attempts;
+    const last = ended.reduce((a, b) => b.number > a.number ? b : a);
+    const { reason } = scope.ended!;
+    const isTimeout = !scope.aborted && reason instanceof Socks5Error && reason.code === "SOCKS5_TIMEOUT";
+    if (isTimeout) { for (const { proxy } of ended) if (proxy !== last.proxy) health.passOver(proxy); }
+    return last;
+  }
+
+  #entered(seat: Seat<S>, phase: Phase): void {
+    if (phase === "dial") this.#isDecided = false; // a request that was sent before is void
+    if (phase !== "request") return this.#isDecided || phase === "lookup" ? undefined : this.#wait(this.#delay);
+    this.#disarm();
+    this.#isSilent = false;
+    this.#isDecided = true;
+    for (const it of this.#running) if (it.seat !== seat) this.#lost(it);
+  }
+
+  /** Another was ready to send the request before it. */
+  #lost(it: Attempted<S>): void {
+    this.#leave(it);
+    this.#attempts.tries.lost(it.proxy, this.#overtaken.has(it));
+    this.#vacate(it.seat);
+    this.#attempts.tell(it.proxy, { type: "overtaken", attempt: it.number });
+  }
+
+  /** Ends what runs at a seat, and gives its place back. */
+  #vacate(seat: Seat<S>): void {
+    if (!seat.scope.isOver) seat.scope.end(new DOMException("The attempt was given up", "AbortError"));
+    this.#seats.delete(seat);
+    seat.lease.destroy("client");
+  }
+
+  #leave(it: Attempted<S>): void {
+    this.#running = this.#running.filter((other) => other !== it);
   }
 
   #wait(ms: number): void {
     this.deadline = performance.now() + ms;
-    this.#alarm.set(this);
+    this.#attempts.core.timer.set(this);
   }
 
   #disarm(): void {
     if (this.deadline === Infinity) return;
     this.deadline = Infinity;
-    this.#alarm.delete(this);
+    this.#attempts.core.timer.delete(this);
   }
 }

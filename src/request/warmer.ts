@@ -1,13 +1,15 @@
-import { DeadlineTimer, type Timed } from "../deadline_timer.ts";
-import { authenticate } from "../attempt/authenticate.ts";
-import { dial, type Dialer, identify, type Identity, timedOut } from "../attempt/dial.ts";
-import type { Failover } from "./failover.ts";
-import type { Settings } from "../config/settings.ts";
-import type { CloseReason, Lease } from "../pool/lease.ts";
-import type { Pool } from "../pool/pool.ts";
+import { type Dialer, openProxyConn } from "../attempt/handshake.ts";
+import { identify } from "../attempt/identity.ts";
 import type { Proxy } from "../config/proxy_url.ts";
-import { type Attempt, Scope } from "../scope.ts";
-import { ProxyConn } from "../tunnel/proxy_conn.ts";
+import { DeadlineTimer, type Timed } from "../deadline_timer.ts";
+import { timedOut } from "../errors.ts";
+import type { CloseReason } from "../events.ts";
+import type { Lease } from "../pool/lease.ts";
+import { pauseAfter } from "../proxies/policy.ts";
+import { Scope } from "../scope.ts";
+import type { ProxyConn } from "../tunnel/proxy_conn.ts";
+import type { Core } from "./core.ts";
+import { judge } from "./judge.ts";
 
 /** The shortest life that is learnt, and the shortest pause after a failure: no storm, whatever a proxy does. */
 const [SHORTEST_LIFE, SHORTEST_PAUSE] = [1_000, 100];
@@ -15,32 +17,29 @@ const [SHORTEST_LIFE, SHORTEST_PAUSE] = [1_000, 100];
 const STOPPED = Symbol("stopped");
 
 /**
- * Keeps sessions ready while the client is in use, by the sequential handshake that every proxy takes, with the first
- * proxy in service. Neither its sessions nor its dials' timers keep the process alive.
+ * Keeps warm connections while the client is in use: dialed, negotiated and authenticated in sequence, which every proxy
+ * takes, with the first proxy in service. Neither they nor the timers of their dials keep the process alive.
  */
 export class Warmer<S> {
-  readonly #settings: Settings;
-  readonly #dialler: Dialer<S>;
-  readonly #pool: Pool<ProxyConn<S>>;
-  readonly #failover: Failover;
-  readonly #alarm = new DeadlineTimer<Timed>(false);
-  /** For how long proxies let a session live, as far as it is less than `warmTimeout`. */
+  readonly #core: Core<S>;
+  readonly #dialer: Dialer<S>;
+  readonly #timer = new DeadlineTimer<Timed>(false);
+  /** For how long proxies let a warm connection live, as far as it is less than `warmTimeout`. */
   readonly #lives = new Map<Proxy, number>();
   #lastUse = -Infinity;
-  #failures = 0; // since the last session that was of use
+  #failures = 0; // since the last one that was of use
   #pause: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(settings: Settings, dialler: Dialer<S>, pool: Pool<ProxyConn<S>>, failover: Failover) {
-    this.#settings = settings;
-    this.#dialler = dialler;
-    this.#pool = pool;
-    this.#failover = failover;
+  constructor(core: Core<S>) {
+    const { pool, settings, startTls, transport } = core;
+    this.#core = core;
+    this.#dialer = { settings, startTls, transport, keepsAlive: false };
     if (settings.warm > 0) pool.onRelease = () => this.#fill();
   }
 
-  /** A connect has succeeded, and has spent a session or not. */
+  /** A request has succeeded, and has spent a warm connection or not. */
   used(spent: boolean): void {
-    if (this.#settings.warm === 0) return;
+    if (this.#core.settings.warm === 0) return;
     this.#lastUse = performance.now();
     if (spent) this.#failures = 0;
     this.#fill();
@@ -54,44 +53,45 @@ export class Warmer<S> {
 
   /** When there was no connect for so long that nothing is kept. */
   get #until(): number {
-    return this.#lastUse + this.#settings.warmIdle;
+    return this.#lastUse + this.#core.settings.warmIdle;
   }
 
   #fill(): void {
-    while (this.#pause === undefined && performance.now() < this.#until && this.#pool.hasRoom) {
-      const { warm, reserved: filling } = this.#pool;
-      if (warm + filling >= this.#settings.warm || (this.#failures > 0 && filling > 0)) return;
-      const { health } = this.#failover;
+    while (this.#pause === undefined && performance.now() < this.#until && this.#core.pool.hasRoom) {
+      const { warm, reserved: filling } = this.#core.pool;
+      if (warm + filling >= this.#core.settings.warm || (this.#failures > 0 && filling > 0)) return;
+      const { health, pool } = this.#core;
       const left = health.inService(health.proxies);
       if (left.length === 0) return this.#later();
       const proxy = health.pick(left, true);
-      const { attemptTimeout } = this.#settings;
-      const scope = new Scope(this.#alarm, undefined, attemptTimeout, {
-        timedOut: (_, phase) => timedOut("attempt", attemptTimeout, phase, proxy.name, { target: null }),
+      const { attemptTimeout } = this.#core.settings;
+      const scope = new Scope(this.#timer, undefined, attemptTimeout, (_, phase) => {
+        return timedOut("attempt", attemptTimeout, phase, proxy.name, { target: null });
       });
-      this.#open(scope, this.#pool.reserve(() => scope.end(STOPPED)), proxy);
+      void this.#open(scope, pool.reserve(() => scope.end(STOPPED)), proxy);
     }
   }
 
-  async #open(scope: Scope, place: Lease<ProxyConn<S>>, proxy: Proxy): Promise<void> {
-    const identity = identify(proxy, undefined, this.#settings);
+  async #open(scope: Scope, lease: Lease<ProxyConn<S>>, proxy: Proxy): Promise<void> {
+    const { health, pool, settings } = this.#core;
+    const identity = identify(proxy, undefined, settings);
     try {
-      const session = await scope.run(this.#session(scope.attempt, proxy, identity));
+      const conn = await scope.run(openProxyConn(scope.attempt, this.#dialer, proxy, identity));
       scope.throwIfOver();
       scope.detach();
-      const life = this.#lives.get(proxy) ?? this.#settings.warmTimeout;
-      session.expires = Math.min(session.openedAt + life * (0.9 + Math.random() / 10), this.#until);
-      session.onClosed = (reason) => this.#ended(session, reason);
-      this.#failover.health.succeeded(proxy);
-      this.#pool.addWarm(place, session);
+      const life = this.#lives.get(proxy) ?? settings.warmTimeout;
+      conn.expires = Math.min(conn.openedAt + life * (0.9 + Math.random() / 10), this.#until);
+      conn.onClosed = (reason) => this.#ended(conn, reason);
+      health.succeeded(proxy);
+      pool.addWarm(lease, conn);
       if (this.#failures > 0) this.#later(); // the next one only now
     } catch (thrown) {
       scope.attempt.drop();
       if (scope.ended?.reason === STOPPED) return; // the place is another's
-      place.stop = undefined;
-      place.destroy("client");
+      lease.stop = undefined;
+      lease.destroy("client");
       try {
-        this.#failover.failed(thrown, { perCall: false, target: null }, { proxy, identity, seat: { scope } });
+        judge(thrown, { scope, proxy, identity }, { target: null }, false, health);
       } catch {
         // not for us to report: the next connect fails with it, too
       }
@@ -101,16 +101,9 @@ export class Warmer<S> {
     }
   }
 
-  async #session(attempt: Attempt, proxy: Proxy, identity: Identity): Promise<ProxyConn<S>> {
-    const session = new ProxyConn(await dial(attempt, this.#dialler, proxy), proxy);
-    session.conn.unref?.();
-    session.conn = await authenticate(attempt, session.conn, proxy, identity);
-    return session;
-  }
-
-  /** A session that nobody took: its time was up, or the proxy, which has a clock of its own, closed it. */
+  /** A warm connection that nobody took has ended: its time was up, or the proxy, which has a clock of its own, closed it. */
   #ended({ proxy, openedAt, expires }: ProxyConn<S>, reason: CloseReason): void {
-    const { warmTimeout } = this.#settings;
+    const { warmTimeout } = this.#core.settings;
     const now = performance.now();
     if (reason === "peer") {
       this.#lives.set(proxy, Math.min(warmTimeout, Math.max(SHORTEST_LIFE, (now - openedAt) * 0.75)));
@@ -126,7 +119,7 @@ export class Warmer<S> {
   /** Goes on after a pause, as long as it is for retries. */
   #later(): void {
     if (this.#pause !== undefined || !(performance.now() < this.#until)) return;
-    const delay = Math.max(SHORTEST_PAUSE, this.#failover.delay(this.#failures++));
+    const delay = Math.max(SHORTEST_PAUSE, pauseAfter(this.#failures++, this.#core.settings));
     this.#pause = setTimeout(() => {
       this.#pause = undefined;
       this.#fill();

@@ -1,16 +1,17 @@
 import type { Reply } from "../protocol/messages.ts";
-import type { CloseReason, Pooled } from "../pool/lease.ts";
+import type { CloseReason } from "../events.ts";
+import type { Pooled } from "../pool/lease.ts";
 import type { Proxy } from "../config/proxy_url.ts";
-import { type StartTls, startTls } from "./start_tls.ts";
-import type { Conn, TlsOptions } from "../transport.ts";
+import type { Conn, StartTls, TlsOptions } from "../transport.ts";
+import { startTls } from "./start_tls.ts";
 
 /**
- * A connection on which method negotiation and authentication are done. After a successful CONNECT it is a tunnel,
- * bound to its target for life, whoever holds it. It can watch itself while nobody does: the watch is a read of one
- * byte, which becomes the first read of the next holder.
+ * A connection to a proxy. Once the proxy has granted a request it is a tunnel, bound to its target for life, whoever
+ * holds it. While it is idle it watches itself: the watch is a read of one byte, which becomes the first read of the next
+ * holder.
  */
 export class ProxyConn<S = unknown> implements Pooled {
-  /** With TLS another one from then on. */
+  /** Another one once TLS is started. */
   conn: Conn<S>;
   readonly proxy: Proxy;
   /** When the proxy was connected, on the clock of `performance.now()`. */
@@ -22,7 +23,7 @@ export class ProxyConn<S = unknown> implements Pooled {
   reply: Reply | undefined;
   /** Why it ended; `undefined` while it is open. */
   closedBy: CloseReason | undefined;
-  /** Told once, when it ends. */
+  /** Called once, when it ends. */
   onClosed: ((reason: CloseReason) => void) | undefined;
   #byte: Uint8Array | undefined;
   #watch: Promise<number | null> | undefined;
@@ -35,24 +36,24 @@ export class ProxyConn<S = unknown> implements Pooled {
   }
 
   /** It is a tunnel from now on, and too old to be reused after about `maxLifetime`: not all in the same moment. */
-  bind(target: string, reply: Reply, maxLifetime: number): void {
+  becomeTunnel(target: string, reply: Reply, maxLifetime: number): void {
     this.target = target;
     this.reply = reply;
     this.expires = performance.now() + maxLifetime * (0.9 + Math.random() / 10);
   }
 
-  watch(lost: () => void): void {
+  watch(onLost: () => void): void {
     this.conn.unref?.();
-    this.#onLost = lost;
-    if (this.#readable) lost();
-    if (this.reply !== undefined) this.markIdle(lost);
+    this.#onLost = onLost;
+    if (this.#readable) onLost();
+    if (this.reply !== undefined) this.markIdle(onLost);
     if (this.#watch !== undefined) return;
-    const settle = () => {
+    const lost = () => {
       this.#readable = true;
       this.#onLost?.();
     };
     this.#watch = this.conn.read(this.#byte = new Uint8Array(1));
-    this.#watch.then(settle, settle);
+    this.#watch.then(lost, lost);
   }
 
   unwatch(): void {
@@ -70,7 +71,7 @@ export class ProxyConn<S = unknown> implements Pooled {
     this.conn.markInUse?.();
   }
 
-  /** Whether the peer spoke, ended or reset since it was parked, as far as the runtime has told. */
+  /** Whether the peer spoke, ended or reset while it was watched, as far as the runtime has told. */
   get readable(): boolean {
     return this.#readable;
   }
@@ -121,16 +122,4 @@ export class ProxyConn<S = unknown> implements Pooled {
       this.#readable = false;
     }
   }
-}
-
-/** Deno asks the kernel after 61 rounds of its loop at the latest, Node and Bun in each round. */
-const ROUNDS = 64;
-
-/** A whole turn of the event loop: what the kernel knows of a connection, the runtime has told. */
-export function settle(): Promise<void> {
-  return new Promise((resolve) => {
-    let left = ROUNDS;
-    const round = () => left-- > 0 ? void setImmediate(round) : resolve();
-    round();
-  });
 }

@@ -1,6 +1,3 @@
-import { kindOf, socks5Error, type Socks5ErrorCode } from "../errors.ts";
-import type { CloseReason } from "../pool/lease.ts";
-import type { ProxyConn } from "./proxy_conn.ts";
 import type { ByteStream, Conn, Detached, TlsOptions } from "../transport.ts";
 
 /** How TLS is started on a tunnel that is open. */
@@ -128,72 +125,4 @@ export interface AcceptOptions {
   signal?: AbortSignal | undefined;
   /** Milliseconds for the peer to come. Default: the `timeout` of the client. */
   timeout?: number | undefined;
-}
-
-/** What one holder may do with the place of a tunnel; the first call counts. */
-export interface Holding {
-  release(): void;
-  markIdle(evicted: () => void): void;
-  markInUse(): boolean;
-  destroy(reason: CloseReason): void;
-}
-
-/** How a tunnel came to its holder. */
-export interface TunnelOptions {
-  readonly reused: boolean;
-  readonly mayRelease: boolean;
-  /** Starts TLS on it; throws at once what is malformed. */
-  readonly secure: <T>(tunnel: ProxyConn, options: StartTlsOptions, then: Secured<T>) => Promise<T>;
-}
-
-/** What follows when TLS was started on a tunnel: synchronous, so that nothing which ends it can come between. */
-export interface Secured<T> {
-  secured(): T;
-  failed(): void;
-}
-
-/** How a holder's hold on a tunnel ended. */
-export type EndedBy = "closed" | "released" | "detached" | "securing" | "secured";
-
-/** What an error of the runtime means to the holder; wrong arguments are none of the connection's. */
-export function heldError(
-  conn: Pick<Socks5Conn, "proxy" | "target">,
-  what: string,
-  over: EndedBy | "closed for writing" | undefined,
-  closedBy: CloseReason | undefined,
-  cause?: unknown,
-): unknown {
-  if (cause instanceof TypeError) return cause;
-  if (over !== undefined) return connError(conn, "SOCKS5_CONN_CLOSED", what, WHY[over], cause);
-  if (closedBy === "evicted") {
-    return connError(conn, "SOCKS5_CONN_CLOSED", what, "it was idle, and closed to make room", cause);
-  }
-  if (closedBy === "client") return connError(conn, "SOCKS5_CLIENT_CLOSED", what, "the client was closed", cause);
-  return connError(conn, "SOCKS5_CONN_RESET", what, "the connection broke", cause);
-}
-
-const WHY: Readonly<Record<EndedBy | "closed for writing", string>> = {
-  closed: "it was closed",
-  released: "it was released",
-  detached: "it was detached",
-  securing: "TLS is being started on it",
-  secured: "startTls() gave the tunnel to use instead",
-  "closed for writing": "it was closed for writing",
-};
-
-/** The error of a tunnel that is not, or no longer, what it was used as. */
-export function connError(
-  { proxy, target }: Pick<Socks5Conn, "proxy" | "target">,
-  code: Socks5ErrorCode,
-  what: string,
-  why: string,
-  cause?: unknown,
-): Error {
-  const message = `Cannot ${what} ${target} through ${proxy}: ${why}`;
-  return socks5Error(code, message, { phase: "transfer", proxy, target, cause });
-}
-
-/** The error of a wrong argument. */
-export function noBytes({ target }: Pick<Socks5Conn, "target">, what: string, p: unknown): TypeError {
-  return new TypeError(`Cannot ${what} ${target}: the argument must be a Uint8Array and is ${kindOf(p)}`);
 }

@@ -1,8 +1,5 @@
 import { ProtocolError, Socks5Error, type Socks5ErrorCode, TlsError } from "../errors.ts";
-import type { Conn, TlsOptions } from "../transport.ts";
-
-/** Starts TLS on a connection whose transport cannot do it. */
-export type StartTls = (conn: Conn, options: TlsOptions) => Promise<Conn>;
+import type { Conn, StartTls, TlsOptions } from "../transport.ts";
 
 /**
  * Starts TLS with the `peer` at the other end, on a connection that is still owned by the caller. Throws a

@@ -1,27 +1,29 @@
 import { isBytes } from "../arguments.ts";
-import {
-  type EndedBy,
-  heldError,
-  type Holding,
-  noBytes,
-  type Socks5Conn,
-  type StartTlsOptions,
-  type TunnelOptions,
-} from "./socks5_conn.ts";
 import { cannot } from "../errors.ts";
 import { SoundConn } from "../guarded_conn.ts";
-import { WriteSide } from "./write_side.ts";
-import type { ProxyConn } from "./proxy_conn.ts";
-import { readableOf, writableOf } from "./web_streams.ts";
+import type { Lease } from "../pool/lease.ts";
 import type { ByteStream, Detached } from "../transport.ts";
+import type { ProxyConn } from "./proxy_conn.ts";
+import type { Socks5Conn, StartTlsOptions } from "./socks5_conn.ts";
+import { type EndedBy, noBytes, tunnelError } from "./tunnel_error.ts";
+import { type TlsSetup, upgradeHeldTls } from "./upgrade_tls.ts";
+import { readableOf, writableOf } from "./web_streams.ts";
+import { WriteSide } from "./write_side.ts";
+
+/** How a tunnel came to its holder. */
+export interface TunnelOptions {
+  readonly reused: boolean;
+  readonly mayRelease: boolean;
+}
 
 /** One holder's hold on a tunnel: once closed, released or detached, nothing more goes through it. */
 export class Tunnel<S> extends SoundConn implements Socks5Conn<S> {
-  readonly #tunnel: ProxyConn<S>;
-  readonly #holding: Holding;
-  readonly #use: TunnelOptions;
-  readonly #sending = new WriteSide();
-  #over: EndedBy | undefined;
+  readonly #conn: ProxyConn<S>;
+  readonly #lease: Lease<ProxyConn<S>>;
+  readonly #setup: TlsSetup;
+  readonly #options: TunnelOptions;
+  readonly #writeSide = new WriteSide();
+  #endedBy: EndedBy | undefined;
   #reading = false;
   #read: { done(n: number | null): number | null; failed(error: unknown): never } | undefined;
   #ended = false; // the peer's FIN was read
@@ -29,31 +31,32 @@ export class Tunnel<S> extends SoundConn implements Socks5Conn<S> {
   #readable: ByteStream | undefined;
   #writable: WritableStream<Uint8Array> | undefined;
 
-  constructor(tunnel: ProxyConn<S>, holding: Holding, use: TunnelOptions) {
+  constructor(conn: ProxyConn<S>, lease: Lease<ProxyConn<S>>, setup: TlsSetup, options: TunnelOptions) {
     super();
-    this.#tunnel = tunnel;
-    this.#holding = holding;
-    this.#use = use;
+    this.#conn = conn;
+    this.#lease = lease;
+    this.#setup = setup;
+    this.#options = options;
   }
 
   get reused(): boolean {
-    return this.#use.reused;
+    return this.#options.reused;
   }
 
   get proxy(): string {
-    return this.#tunnel.proxy.name;
+    return this.#conn.proxy.name;
   }
 
   get target(): string {
-    return this.#tunnel.target;
+    return this.#conn.target;
   }
 
   get boundAddress(): { hostname: string; port: number } {
-    return this.#tunnel.reply!.bound;
+    return this.#conn.reply!.bound;
   }
 
   read(p: Uint8Array): Promise<number | null> {
-    if (this.#over !== undefined) return Promise.reject(this.#gone("read from"));
+    if (this.#endedBy !== undefined) return Promise.reject(this.#usedUp("read from"));
     if (!isBytes(p)) return Promise.reject(noBytes(this, "read from", p));
     if (this.#reading) return Promise.reject(new TypeError(`Cannot read from ${this.target}: another read is pending`));
     if (p.length === 0) return Promise.resolve(0);
@@ -61,51 +64,51 @@ export class Tunnel<S> extends SoundConn implements Socks5Conn<S> {
     this.#reading = true;
     // made once, since reading is what is done most
     this.#read ??= { done: (n) => this.#received(n), failed: (error) => this.#notReceived(error) };
-    return this.#tunnel.read(p).then(this.#read.done, this.#read.failed);
+    return this.#conn.read(p).then(this.#read.done, this.#read.failed);
   }
 
   async write(p: Uint8Array): Promise<number> {
-    if (this.#over !== undefined) throw this.#gone("write to");
+    if (this.#endedBy !== undefined) throw this.#usedUp("write to");
     if (!isBytes(p)) throw noBytes(this, "write to", p);
-    if (this.#sending.error !== undefined) throw this.#failed("write to", this.#sending.error);
-    if (this.#sending.isClosed) throw this.#gone("write to");
+    if (this.#writeSide.error !== undefined) throw this.#failed("write to", this.#writeSide.error);
+    if (this.#writeSide.isClosed) throw this.#usedUp("write to");
     try {
-      return await this.#sending.write(this.#tunnel.conn, p);
+      return await this.#writeSide.write(this.#conn.conn, p);
     } catch (error) {
       throw this.#failed("write to", error);
     } finally {
-      this.#freeIfOver();
+      this.#destroyIfEnded();
     }
   }
 
   async closeWrite(): Promise<void> {
-    if (this.#over !== undefined) throw this.#gone("close the writing side to");
+    if (this.#endedBy !== undefined) throw this.#usedUp("close the writing side to");
     try {
-      await this.#sending.closeWrite(this.#tunnel.conn);
+      await this.#writeSide.closeWrite(this.#conn.conn);
     } catch (error) {
       throw this.#failed("close the writing side to", error);
     } finally {
-      this.#freeIfOver();
+      this.#destroyIfEnded();
     }
   }
 
   close(): void {
-    if (this.#over === "secured") return; // it is another's
-    if (this.#over === undefined || this.#over === "securing") this.#over = "closed";
-    this.#holding.destroy("holder");
+    if (this.#endedBy === "secured") return; // it is another's
+    if (this.#endedBy === undefined || this.#endedBy === "securing") this.#endedBy = "closed";
+    this.#lease.destroy("holder");
   }
 
   release(): void {
-    if (this.#over !== undefined) return;
-    if (this.#busy || this.#ending || !this.#use.mayRelease || this.#isStreamed) return this.close();
-    this.#over = "released";
-    this.#holding.release();
+    if (this.#endedBy !== undefined) return;
+    if (this.#busy || this.#ending || !this.#options.mayRelease || this.#isStreamed) return this.close();
+    this.#endedBy = "released";
+    this.#lease.release();
   }
 
   markIdle(evicted: () => void): void {
     if (typeof evicted !== "function") throw new TypeError(cannot("evicted", "a function", typeof evicted));
-    if (this.#over !== undefined) return;
-    this.#holding.markIdle(() => {
+    if (this.#endedBy !== undefined) return;
+    this.#lease.markIdle(() => {
       try {
         evicted();
       } catch {
@@ -115,12 +118,12 @@ export class Tunnel<S> extends SoundConn implements Socks5Conn<S> {
   }
 
   markInUse(): boolean {
-    return this.#over === undefined && this.#holding.markInUse();
+    return this.#endedBy === undefined && this.#lease.markInUse();
   }
 
   detach(): Detached<S> {
     this.#mustBeAtRest("detach from");
-    const { conn } = this.#tunnel;
+    const { conn } = this.#conn;
     const why = this.reused
       ? "it was used before"
       : conn.detach === undefined
@@ -128,8 +131,8 @@ export class Tunnel<S> extends SoundConn implements Socks5Conn<S> {
       : null;
     if (why !== null) throw new TypeError(`Cannot detach from ${this.target}: ${why}`);
     const detached = conn.detach!();
-    this.#over = "detached";
-    this.#holding.destroy("detached");
+    this.#endedBy = "detached";
+    this.#lease.destroy("detached");
     return detached;
   }
 
@@ -137,27 +140,30 @@ export class Tunnel<S> extends SoundConn implements Socks5Conn<S> {
     try {
       this.#mustBeAtRest("start TLS with");
       if (this.#isStreamed) throw new TypeError(`Cannot start TLS with ${this.target}: its streams were used`);
-      const securing = this.#use.secure(this.#tunnel, options, {
-        secured: () => this.#secured(),
-        failed: () => this.#holding.destroy("holder"),
-      });
-      this.#over = "securing";
-      return securing;
+      const upgrading = upgradeHeldTls(
+        this.#conn,
+        options,
+        this.#setup,
+        () => this.#upgraded(),
+        () => this.#lease.destroy("holder"),
+      );
+      this.#endedBy = "securing";
+      return upgrading;
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
   get alpnProtocol(): string | null {
-    return this.#tunnel.conn.alpnProtocol ?? null;
+    return this.#conn.conn.alpnProtocol ?? null;
   }
 
   ref(): void {
-    if (this.#over === undefined) this.#tunnel.conn.ref?.();
+    if (this.#endedBy === undefined) this.#conn.conn.ref?.();
   }
 
   unref(): void {
-    if (this.#over === undefined) this.#tunnel.conn.unref?.();
+    if (this.#endedBy === undefined) this.#conn.conn.unref?.();
   }
 
   get readable(): ByteStream {
@@ -172,16 +178,16 @@ export class Tunnel<S> extends SoundConn implements Socks5Conn<S> {
     this.close();
   }
 
-  #secured(): Tunnel<S> {
-    this.#over = "secured";
-    return new Tunnel(this.#tunnel, this.#holding, { ...this.#use, mayRelease: false });
+  #upgraded(): Tunnel<S> {
+    this.#endedBy = "secured";
+    return new Tunnel(this.#conn, this.#lease, this.#setup, { ...this.#options, mayRelease: false });
   }
 
   #received(n: number | null): number | null {
     this.#reading = false;
     if (n !== null) return n;
     this.#ended = true;
-    this.#freeIfOver();
+    this.#destroyIfEnded();
     return null;
   }
 
@@ -189,12 +195,12 @@ export class Tunnel<S> extends SoundConn implements Socks5Conn<S> {
     this.#reading = false;
     const failure = this.#failed("read from", error);
     this.#broken = !(failure instanceof TypeError);
-    this.#freeIfOver();
+    this.#destroyIfEnded();
     throw failure;
   }
 
   get #busy(): boolean {
-    return this.#reading || this.#sending.isBusy;
+    return this.#reading || this.#writeSide.isBusy;
   }
 
   get #isStreamed(): boolean {
@@ -202,27 +208,27 @@ export class Tunnel<S> extends SoundConn implements Socks5Conn<S> {
   }
 
   #mustBeAtRest(what: string): void {
-    if (this.#over !== undefined) throw this.#gone(what);
-    const ended = this.#ending || this.#tunnel.closedBy !== undefined;
+    if (this.#endedBy !== undefined) throw this.#usedUp(what);
+    const ended = this.#ending || this.#conn.closedBy !== undefined;
     if (!this.#busy && !ended) return;
     throw new TypeError(`Cannot ${what} ${this.target}: ${ended ? "it has ended" : "a read or a write is pending"}`);
   }
 
   get #ending(): boolean {
-    return this.#ended || this.#broken || this.#sending.isClosed || this.#sending.error !== undefined;
+    return this.#ended || this.#broken || this.#writeSide.isClosed || this.#writeSide.error !== undefined;
   }
 
   /** A tunnel that is over both ways, or whose reads fail, is of no use to its holder: its place goes to the next. */
-  #freeIfOver(): void {
-    if (this.#broken) this.#holding.destroy("peer");
-    else if (this.#ended && this.#sending.isOver) this.#holding.destroy("holder");
+  #destroyIfEnded(): void {
+    if (this.#broken) this.#lease.destroy("peer");
+    else if (this.#ended && this.#writeSide.isOver) this.#lease.destroy("holder");
   }
 
-  #gone(what: string): unknown {
-    return heldError(this, what, this.#over ?? "closed for writing", undefined);
+  #usedUp(what: string): unknown {
+    return tunnelError(this, what, this.#endedBy ?? "closed for writing", undefined);
   }
 
   #failed(what: string, cause: unknown): unknown {
-    return heldError(this, what, this.#over, this.#tunnel.closedBy, cause);
+    return tunnelError(this, what, this.#endedBy, this.#conn.closedBy, cause);
   }
 }

@@ -1,12 +1,12 @@
-import { type Address, ATYP, type Target, Targets } from "../protocol/address.ts";
+import { type Address, ATYP, parseTarget, type Target } from "../protocol/address.ts";
 import { checkOptions, isBytes } from "../arguments.ts";
 import { ReceiveQueue } from "./receive_queue.ts";
 import { type Association, associationError, type Datagram } from "./association.ts";
-import { brief } from "../attempt/dial.ts";
-import { cannot, ProtocolError, type Socks5ErrorCode } from "../errors.ts";
+import { brief, cannot, ProtocolError, type Socks5ErrorCode } from "../errors.ts";
 import { lookUp } from "../attempt/local_dns.ts";
 import { quietly } from "../guarded_conn.ts";
-import type { CloseReason, Lease } from "../pool/lease.ts";
+import type { CloseReason } from "../events.ts";
+import type { Lease } from "../pool/lease.ts";
 import { canonical, type Relay } from "./relay_address.ts";
 import { Attempt } from "../scope.ts";
 import type { ProxyConn } from "../tunnel/proxy_conn.ts";
@@ -15,8 +15,8 @@ import { encodeDatagram, mostPayload, parseDatagram } from "../protocol/datagram
 
 /** What an association consists of: all of it is its own from then on. */
 export interface Parts<S> {
-  readonly session: ProxyConn<S>;
-  readonly place: Lease<ProxyConn<S>>;
+  readonly conn: ProxyConn<S>;
+  readonly lease: Lease<ProxyConn<S>>;
   readonly socket: DatagramSocket;
   readonly relay: Relay;
   /** What looks up the names of targets, if the proxy is not to know them. */
@@ -29,40 +29,39 @@ export class UdpAssociation<S> implements Association {
   readonly relay: { hostname: string; port: number };
   ignored = 0;
   readonly #parts: Parts<S>;
-  readonly #targets = new Targets();
-  readonly #arrivals = new ReceiveQueue<Datagram>();
-  #over: (() => { code: Socks5ErrorCode; why: string; cause?: unknown }) | undefined;
+  readonly #queue = new ReceiveQueue<Datagram>();
+  #ended: (() => { code: Socks5ErrorCode; why: string; cause?: unknown }) | undefined;
 
   constructor(parts: Parts<S>) {
-    const { session, relay: { hostname, port } } = parts;
+    const { conn, relay: { hostname, port } } = parts;
     this.#parts = parts;
-    this.proxy = session.proxy.name;
+    this.proxy = conn.proxy.name;
     this.relay = { hostname, port };
-    const told = session.onClosed;
-    session.onClosed = (reason) => {
+    const told = conn.onClosed;
+    conn.onClosed = (reason) => {
       told?.(reason);
       this.#closed(reason);
     };
-    if (session.closedBy === undefined) void this.#watch();
-    else this.#closed(session.closedBy);
+    if (conn.closedBy === undefined) void this.#watch();
+    else this.#closed(conn.closedBy);
   }
 
   get dropped(): number {
-    return this.#arrivals.lost;
+    return this.#queue.lost;
   }
 
   maxDatagram(target: Target): number {
-    return mostPayload(this.#targets.parse(target));
+    return mostPayload(parseTarget(target));
   }
 
   async send(data: Uint8Array, target: Target): Promise<void> {
-    const address = this.#targets.parse(target);
+    const address = parseTarget(target);
     if (!isBytes(data)) throw new TypeError(cannot("data", "a Uint8Array", data));
     const most = mostPayload(address);
     if (data.length > most) {
       throw new RangeError(cannot("data.length", `a number up to ${most} for this target`, data.length));
     }
-    if (this.#over !== undefined) throw this.#failure(`send to ${address.name}`, address.name);
+    if (this.#ended !== undefined) throw this.#failure(`send to ${address.name}`, address.name);
     const { names } = this.#parts;
     if (names === undefined || address.atyp !== ATYP.DOMAIN) {
       return await this.#send(encodeDatagram(address, data), address);
@@ -75,24 +74,24 @@ export class UdpAssociation<S> implements Association {
   receive(options?: { signal?: AbortSignal | undefined }): Promise<Datagram | null> {
     try {
       const { signal } = checkOptions("the options of receive()", options, { signal: true });
-      if (this.#arrivals.isWaitedFor) throw new TypeError("Cannot receive: another receive is pending");
-      return this.#arrivals.take(signal);
+      if (this.#queue.isWaitedFor) throw new TypeError("Cannot receive: another receive is pending");
+      return this.#queue.take(signal);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
   close(): void {
-    this.#parts.place.destroy("holder");
-    this.#arrivals.clear();
+    this.#parts.lease.destroy("holder");
+    this.#queue.clear();
   }
 
   ref(): void {
-    if (this.#over === undefined) this.#parts.session.conn.ref?.();
+    if (this.#ended === undefined) this.#parts.conn.conn.ref?.();
   }
 
   unref(): void {
-    if (this.#over === undefined) this.#parts.session.conn.unref?.();
+    if (this.#ended === undefined) this.#parts.conn.conn.unref?.();
   }
 
   async *[Symbol.asyncIterator](): AsyncIterableIterator<Datagram> {
@@ -112,38 +111,38 @@ export class UdpAssociation<S> implements Association {
   handOver(signal: AbortSignal | undefined): this {
     if (signal?.aborted) this.close();
     signal?.throwIfAborted();
-    if (this.#over !== undefined) throw this.#failure("associate", null);
+    if (this.#ended !== undefined) throw this.#failure("associate", null);
     return this;
   }
 
   /** Something came to the socket: only what is from the relay counts. */
   arrived(data: Uint8Array, from: { hostname: string; port: number }): void {
-    if (this.#over !== undefined) return;
+    if (this.#ended !== undefined) return;
     const { relay } = this.#parts;
     const isHost = (hostname: string) => hostname === relay.hostname || canonical(hostname) === relay.hostname;
     const isFromRelay = from?.port === relay.port && isHost(String(from.hostname));
     const datagram = isFromRelay && isBytes(data) ? parseDatagram(data) : null;
     if (datagram === null) this.ignored++;
-    else this.#arrivals.push(datagram);
+    else this.#queue.push(datagram);
   }
 
   /** The socket, or the connection to the proxy, is of no use any more. */
   broke(cause: unknown, what = "the datagram socket"): void {
     this.#end("SOCKS5_CONN_RESET", `${what} broke`, cause);
-    this.#parts.place.destroy("peer");
+    this.#parts.lease.destroy("peer");
   }
 
   /** The proxy has nothing to say on its connection: what it says is dropped, and its end is the end of all. */
   async #watch(): Promise<void> {
-    const { session, place } = this.#parts;
+    const { conn, lease } = this.#parts;
     const p = new Uint8Array(64);
     try {
-      while (await session.read(p) !== null);
+      while (await conn.read(p) !== null);
     } catch (error) {
       return this.broke(error, "the connection to the proxy");
     }
     this.#end("SOCKS5_CONN_CLOSED", "the proxy closed the association");
-    place.destroy("peer");
+    lease.destroy("peer");
   }
 
   #closed(reason: CloseReason): void {
@@ -152,10 +151,10 @@ export class UdpAssociation<S> implements Association {
   }
 
   #end(code: Socks5ErrorCode, why: string, cause?: unknown): void {
-    if (this.#over !== undefined) return;
-    this.#over = () => cause === undefined ? { code, why } : { code, why, cause };
+    if (this.#ended !== undefined) return;
+    this.#ended = () => cause === undefined ? { code, why } : { code, why, cause };
     void quietly(() => this.#parts.socket.close());
-    this.#arrivals.end(code === "SOCKS5_CONN_CLOSED" ? undefined : () => this.#failure("receive", null));
+    this.#queue.end(code === "SOCKS5_CONN_CLOSED" ? undefined : () => this.#failure("receive", null));
   }
 
   async #lookUp(names: Transport, address: Address): Promise<Address> {
@@ -173,7 +172,7 @@ export class UdpAssociation<S> implements Association {
     try {
       await socket.send(datagram, relay);
     } catch (cause) {
-      if (this.#over !== undefined) throw this.#failure(`send to ${name}`, name);
+      if (this.#ended !== undefined) throw this.#failure(`send to ${name}`, name);
       const why = `the system did not take the datagram (${brief(cause)})`;
       throw associationError("SOCKS5_PROXY_UNREACHABLE", `send to ${name}`, why, {
         proxy: this.proxy,
@@ -184,7 +183,7 @@ export class UdpAssociation<S> implements Association {
   }
 
   #failure(what: string, target: string | null): Error {
-    const { code, why, ...cause } = this.#over!();
+    const { code, why, ...cause } = this.#ended!();
     return associationError(code, what, why, { proxy: this.proxy, target, ...cause });
   }
 }

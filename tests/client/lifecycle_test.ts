@@ -11,9 +11,6 @@ import {
   type Socks5Event,
   type Socks5Options,
 } from "../../mod.ts";
-import { runtimeStartTls } from "../../adapters/runtime.ts";
-import type { LazyCore } from "../../src/lazy.ts";
-import { parseConfig } from "../../src/config/arguments_of.ts";
 import type { Transport } from "../../src/transport.ts";
 import { withClock } from "../support/clock.ts";
 import { type FakeConn, FakeTransport, socks5 } from "../support/fake.ts";
@@ -149,11 +146,11 @@ test("retry.when says yes with true alone: a promise is no answer", () =>
     assertEquals(transport.endpoints.length, 1);
   }));
 
-/** A client whose core is not loaded yet. */
-async function unloaded(transport: Transport, options: Socks5Options = {}): Promise<LazyCore<unknown>> {
-  const fresh = `../../src/lazy.ts?fresh=${fresher++}`;
-  const { LazyCore } = await import(fresh) as typeof import("../../src/lazy.ts");
-  return new LazyCore(parseConfig("socks5h://proxy", options, { transport, startTls: runtimeStartTls }));
+/** A client whose requests are not loaded yet. */
+async function unloaded(transport: Transport, options: Socks5Options = {}): Promise<Socks5Client> {
+  const fresh = `../../src/socks5_client.ts?fresh=${fresher++}`;
+  const { Socks5Client } = await import(fresh) as typeof import("../../src/socks5_client.ts");
+  return new Socks5Client("socks5h://proxy", { transport, ...options });
 }
 
 let fresher = 0;
@@ -229,7 +226,7 @@ test("an abort at once after connect() rejects with its reason, although nothing
 
 test("wrong arguments are rejections before anything is opened, although nothing is loaded yet", async () => {
   const transport = new FakeTransport(socks5());
-  const wrong: ((client: LazyCore<unknown>) => Promise<unknown>)[] = [
+  const wrong: ((client: Socks5Client) => Promise<unknown>)[] = [
     (client) => client.connect("no port", {}),
     (client) => client.connect(TARGET, null as never),
     (client) => client.check("no port", {}),

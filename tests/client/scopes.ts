@@ -30,7 +30,7 @@ export function open(
   user?: AbortSignal,
   alarm: DeadlineTimer<Scope> = new DeadlineTimer(true),
 ): Scope {
-  return new Scope(alarm, user, timeout, { timedOut: (deadline, phase) => `${deadline} in ${phase}` });
+  return new Scope(alarm, user, timeout, (deadline, phase) => `${deadline} in ${phase}`);
 }
 
 export interface Closable {

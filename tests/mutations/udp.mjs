@@ -21,7 +21,7 @@ export const udp = [
   {
     promise: "an association that the proxy ends leaves its place",
     file: "src/udp/udp_association.ts",
-    find: 'the proxy closed the association");\n    place.destroy("peer");',
+    find: 'the proxy closed the association");\n    lease.destroy("peer");',
     replace: 'the proxy closed the association");',
     tests: "tests/udp/associate_test.ts",
     name: "the end of the proxy's connection is null,",

@@ -54,19 +54,19 @@ test("a session is kept for who may take one, whatever the key: the oldest first
   const [one, two] = ["one", "two"].map((key) => warm(pool, new Item(key)));
   assertEquals(countsOf(pool), counts({ warm: 2 }));
   assertEquals(pool.acquire(want("a", { reuse: true }))!.conn, undefined, "not who may not");
-  const first = pool.acquire(want("a", { session: true }))!;
-  const second = pool.acquire(want("b", { session: true }))!;
+  const first = pool.acquire(want("a", { mayBeWarm: true }))!;
+  const second = pool.acquire(want("b", { mayBeWarm: true }))!;
   assertEquals([first.conn, first.key, second.conn, second.key], [one, "a", two, "b"]);
   assertEquals(countsOf(pool), counts({ opening: 1, inUse: 2 }));
   assertEquals([one!.lost, two!.lost], [undefined, undefined], "nobody watches them any more");
-  assertEquals(pool.acquire(want("c", { session: true }))!.conn, undefined, "there is none left");
+  assertEquals(pool.acquire(want("c", { mayBeWarm: true }))!.conn, undefined, "there is none left");
 });
 
 test("a tunnel of the same key goes before a session, and a session before room of its own", () => {
   const pool = new Pool<Item>({ ...LIMITS, maxOpen: 3 });
   const tunnel = park(pool, "a");
   const session = warm(pool, new Item("session"));
-  const both = { reuse: true, session: true };
+  const both = { reuse: true, mayBeWarm: true };
   assertEquals(pool.acquire(want("a", both))!.conn, tunnel);
   assertEquals(pool.acquire(want("a", both))!.conn, session);
   assertEquals(pool.acquire(want("a", both))!.conn, undefined);
@@ -147,7 +147,7 @@ test("a session whose time ran out while the loop was busy is not given", () =>
     const [old, young] = [warm(pool, new Item("s", 500)), warm(pool, new Item("s", 5_000))];
     const [before, now] = [clock.now, performance.now];
     performance.now = () => before + 1_000; // the timer has not had its turn
-    assertEquals(pool.acquire(want("a", { session: true }))!.conn, young);
+    assertEquals(pool.acquire(want("a", { mayBeWarm: true }))!.conn, young);
     performance.now = now;
     assertEquals(old.closedBy, "evicted");
     return Promise.resolve();
@@ -166,7 +166,7 @@ test("drop() ends the sessions that are meant, and nothing else", () => {
   const pool = new Pool<Item>({ ...LIMITS, maxOpen: 6 });
   const sessions = ["x", "y", "x"].map((key) => warm(pool, new Item(key)));
   const [idle, held, filling] = [park(pool, "x"), open(pool, "x"), fill(pool)!];
-  pool.drop((session) => session.key === "x");
+  pool.dropWarm((item) => item.key === "x");
   assertEquals(sessions.map((session) => session.closedBy), ["evicted", undefined, "evicted"]);
   assertEquals([idle.closedBy, held.conn!.closedBy, filling.stops], [undefined, undefined, 0]);
   assertEquals(countsOf(pool), counts({ inUse: 1, idle: 1, warm: 1, filling: 1 }));

@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
-import type { CloseReason, Lease, Pooled } from "../../src/pool/lease.ts";
+import type { CloseReason } from "../../src/events.ts";
+import type { Lease, Pooled } from "../../src/pool/lease.ts";
 import type { Pool } from "../../src/pool/pool.ts";
 import type { Want } from "../../src/pool/queue.ts";
 
@@ -47,8 +48,8 @@ export class Item implements Pooled {
 }
 
 /** A place for that key; more only if asked for. */
-export function want(key: string, { reuse = false, session = false }: Partial<Want> = {}): Want {
-  return { key, reuse, session };
+export function want(key: string, { reuse = false, mayBeWarm = false }: Partial<Want> = {}): Want {
+  return { key, reuse, mayBeWarm };
 }
 
 /** What the pool counts, the dials that fill apart from those of connects. */

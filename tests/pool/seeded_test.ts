@@ -27,7 +27,7 @@ async function simulate(seed: number, clock: Clock): Promise<void> {
   const live = new Set<Item>();
   const held: Lease<Item>[] = [];
   const resting: Lease<Item>[] = [];
-  const dialling: { place: Lease<Item>; session?: Item }[] = [];
+  const dialing: { place: Lease<Item>; session?: Item }[] = [];
   const filling: Lease<Item>[] = [];
   const stopped: Lease<Item>[] = [];
   const aborts: AbortController[] = [];
@@ -46,14 +46,14 @@ async function simulate(seed: number, clock: Clock): Promise<void> {
     made++;
     return item;
   };
-  const granted = (place: Lease<Item>, { key, session }: Want) => {
+  const granted = (place: Lease<Item>, { key, mayBeWarm }: Want) => {
     const { conn } = place;
-    if (conn === undefined) return void dialling.push({ place });
+    if (conn === undefined) return void dialing.push({ place });
     assertEquals([conn.closedBy, conn.expires > performance.now()], [undefined, true], "handed out a dead one");
     if (conn.key === key) return void held.push(place);
-    assertEquals([conn.key, session], ["session", true], "handed out a wrong one");
+    assertEquals([conn.key, mayBeWarm], ["session", true], "handed out a wrong one");
     place.conn = undefined; // as a connect does until the proxy has replied
-    dialling.push({ place, session: conn });
+    dialing.push({ place, session: conn });
   };
   const connect = async (wanted: Want, first: boolean): Promise<void> => {
     asked++;
@@ -85,25 +85,25 @@ async function simulate(seed: number, clock: Clock): Promise<void> {
   const check = (when: string) => {
     checkCounts(when);
     const { opening, inUse, idle, warm } = countsOf(pool);
-    assertEquals([opening, inUse], [dialling.length, held.length], `${when}: holders are not those that count`);
-    const spent = dialling.filter(({ session }) => session !== undefined).length;
+    assertEquals([opening, inUse], [dialing.length, held.length], `${when}: holders are not those that count`);
+    const spent = dialing.filter(({ session }) => session !== undefined).length;
     assertEquals(live.size, inUse + idle + warm + spent, `${when}: open connections are not those that count`);
   };
 
   for (let step = 0; step < 250; step++) {
     const dice = next();
     if (dice < 0.3) {
-      const wanted = want("abc"[Math.floor(next() * 3)]!, { reuse: next() < 0.8, session: next() < 0.6 });
+      const wanted = want("abc"[Math.floor(next() * 3)]!, { reuse: next() < 0.8, mayBeWarm: next() < 0.6 });
       void connect(wanted, next() < 0.1);
     } else if (dice < 0.45) {
-      const dial = any(dialling);
+      const dial = any(dialing);
       if (dial !== undefined) {
         const tunnel = dial.place.conn = dial.session ?? make(dial.place.key);
         tunnel.key = dial.place.key;
         held.push(dial.place);
       }
     } else if (dice < 0.51) {
-      const dial = any(dialling);
+      const dial = any(dialing);
       dial?.session?.close("holder");
       dial?.place.destroy("holder");
     } else if (dice < 0.68) {
@@ -137,7 +137,7 @@ async function simulate(seed: number, clock: Clock): Promise<void> {
       if (place !== undefined) place.stop = undefined; // as who fills does before he gives up
       place?.destroy("client");
     } else if (dice < 0.93) any(stopped)?.destroy("client");
-    else if (dice < 0.94) pool.drop(() => next() < 0.5);
+    else if (dice < 0.94) pool.dropWarm(() => next() < 0.5);
     else if (dice < 0.96) any(aborts)?.abort(new Error("user"));
     else if (dice < 0.98) [...live].find((item) => item.lost !== undefined)?.speak();
     else if (step > 235 && !closed) {
@@ -153,7 +153,7 @@ async function simulate(seed: number, clock: Clock): Promise<void> {
   pool.close(() => new Error("closed"));
   for (let i = 0; i < 8; i++) await Promise.resolve();
   assertEquals(filling, [], "a dial that fills goes on after close()");
-  for (const { place, session } of dialling) {
+  for (const { place, session } of dialing) {
     session?.close("holder");
     place.destroy("holder");
   }

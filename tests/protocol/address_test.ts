@@ -463,7 +463,6 @@ test("a name from a proxy is made of letters, digits, hyphens, underscores and d
     assertEquals(named(text), /^a[\w.-]b$/.test(text) ? text : "");
   }
 });
-
 test("a target that was asked for before is not parsed again, and is what it was", () => {
   const targets = new Targets();
   for (const text of ["Example.COM:80", "[::1]:443", "1.2.3.4:5"]) {

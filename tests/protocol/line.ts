@@ -1,9 +1,10 @@
 import { assert, assertInstanceOf, assertRejects } from "@std/assert";
 import { decodeHost } from "../../src/protocol/address.ts";
-import { drive } from "../../src/attempt/driver.ts";
+import { converse } from "../../src/attempt/converse.ts";
 import { ProtocolError } from "../../src/errors.ts";
 import { Reply } from "../../src/protocol/messages.ts";
-import type { Conn, Step, Steps } from "../../src/transport.ts";
+import type { Step, Steps } from "../../src/protocol/steps.ts";
+import type { Conn } from "../../src/transport.ts";
 import { bound, SHORTEST_SUCCESS, type Vector } from "./vectors.ts";
 
 /** An in-memory connection that gives one chunk after another, then the end, and notes what goes on. */
@@ -53,7 +54,7 @@ export async function outcome(
   chunks: readonly Uint8Array[],
 ): Promise<{ gives: unknown; taken: number; sends: string[] }> {
   const line = new Line(chunks);
-  const gives = await drive(line, steps).then(boundOf, (error: unknown) => {
+  const gives = await converse(line, steps).then(boundOf, (error: unknown) => {
     assertInstanceOf(error, ProtocolError);
     return error.code;
   });
@@ -82,7 +83,7 @@ export function takenOf(
 }
 
 export function faultOf(steps: () => Steps<unknown>, answer: Uint8Array): Promise<ProtocolError> {
-  return assertRejects(() => drive(new Line([answer]), steps()), ProtocolError);
+  return assertRejects(() => converse(new Line([answer]), steps()), ProtocolError);
 }
 
 export function firstStep(steps: Steps<unknown>): Step {

@@ -1,9 +1,9 @@
-import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { parseTarget } from "../../src/protocol/address.ts";
-import { drive, sent } from "../../src/attempt/driver.ts";
+import { converse, sent } from "../../src/attempt/converse.ts";
 import { ProtocolError } from "../../src/errors.ts";
 import { CMD, METHOD, reply, request, select, userPass } from "../../src/protocol/messages.ts";
-import type { Steps } from "../../src/transport.ts";
+import type { Steps } from "../../src/protocol/steps.ts";
 import { HOSTILE_NAMES } from "../support/hostile_names.ts";
 import { test } from "../support/test.ts";
 import { alice, bound, REQUEST, SELECT, USER_PASS, type Vector } from "./vectors.ts";
@@ -95,7 +95,7 @@ for (const vector of [...SELECT, ...USER_PASS, ...REQUEST, ...WHOLE]) {
 
 test("a message waits for the answer to the last, and of the reply as much is read as each success has, then the rest", async () => {
   const line = new Line([bytes("05 02  01 00  05 00 00 03 03 612E62 0050")]);
-  assertEquals(boundOf(await drive(line, handshake([0x00, 0x02], "a:80")())), bound("a.b", 80));
+  assertEquals(boundOf(await converse(line, handshake([0x00, 0x02], "a:80")())), bound("a.b", 80));
   assertEquals(line.log, [
     "write 05020002",
     "read 2",
@@ -115,7 +115,7 @@ test("each address type of a reply is read to its end and not further", async ()
   }
   for (const [address, length] of cases) {
     const line = new Line([bytes(`05 00 00 ${address} DEADBEEF`)]);
-    await drive(line, reply());
+    await converse(line, reply());
     assertEquals(line.log, ["read 7", ...(length > 7 ? [`read ${length - 7}`] : [])]);
     assertEquals(line.taken, length);
   }
@@ -124,27 +124,9 @@ test("each address type of a reply is read to its end and not further", async ()
 test("a refusal is told although nothing follows it: no more is awaited than decides", async () => {
   for (const [answer, decides] of [["05 05", 2], ["04 00", 2], ["05 00 00 02 00", 5]] as const) {
     const line = new Line(Array.from(bytes(answer), (byte) => Uint8Array.of(byte)));
-    await assertRejects(() => drive(line, reply()), ProtocolError);
+    await assertRejects(() => converse(line, reply()), ProtocolError);
     assertEquals([line.taken, line.log.length], [decides, decides]);
   }
-});
-
-test("a connection that takes conversations is given them, and told how to call an end", async () => {
-  const line = new Line([]);
-  const told: unknown[] = [];
-  const wire = {
-    read: line.read.bind(line),
-    write: line.write.bind(line),
-    converse: <T>(steps: Steps<T>, ended: () => unknown): Promise<T> => {
-      told.push(steps, ended());
-      return Promise.resolve("what it gives" as T);
-    },
-  };
-  const steps = select([0x00]);
-  assertEquals<unknown>(await drive(wire, steps), "what it gives");
-  assertEquals([told[0] === steps, line.log], [true, []]);
-  assertInstanceOf(told[1], ProtocolError);
-  assertEquals([told[1].code, told[1].message], ["SOCKS5_PROXY_HUNG_UP", "the proxy closed the connection"]);
 });
 
 test("what has been sent already is not sent again, and the answers are taken from the connection itself", async () => {
@@ -152,16 +134,15 @@ test("what has been sent already is not sent again, and the answers are taken fr
   const wire = {
     read: line.read.bind(line),
     write: line.write.bind(line),
-    converse: () => Promise.reject("not asked"),
   };
-  assertEquals(boundOf(await drive(sent(wire), handshake([0x00, 0x02], "a:80")())), bound("127.0.0.1", 80));
+  assertEquals(boundOf(await converse(sent(wire), handshake([0x00, 0x02], "a:80")())), bound("127.0.0.1", 80));
   assertEquals(line.log, ["read 2", "read 2", "read 7", "read 3"]);
 });
 
 test("every length of a bound name from 0 to 255 gives that name and the port behind it", async () => {
   for (let length = 0; length < 256; length++) {
     const answer = Uint8Array.of(5, 0, 0, 3, length, ...new Uint8Array(length).fill(0x61), 0x12, 0x34);
-    const { atyp, bndAddr, bndPort } = await drive(new Line([answer]), reply());
+    const { atyp, bndAddr, bndPort } = await converse(new Line([answer]), reply());
     assertEquals([atyp, bndAddr, bndPort], [3, new Uint8Array(length).fill(0x61), 0x1234]);
   }
 });
@@ -170,7 +151,7 @@ test("what a proxy writes into a bound name is a host name, or none", async () =
   for (const name of HOSTILE_NAMES) {
     const text = Array.from(name, (char) => char.charCodeAt(0));
     const answer = Uint8Array.of(5, 0, 0, 3, text.length, ...text, 0, 1);
-    assertEquals(boundOf(await drive(new Line([answer]), reply())), bound("", 1));
+    assertEquals(boundOf(await converse(new Line([answer]), reply())), bound("", 1));
     const fault = await faultOf(() => request(CMD.BIND, parseTarget("a:1")), answer);
     assertEquals(fault.code, "SOCKS5_PROXY_BAD_REPLY");
   }
@@ -182,10 +163,10 @@ test("what the connection throws comes through as it is, and nothing more is sen
   const read = reading.read.bind(reading);
   reading.read = (p) => reading.taken === 3 ? Promise.reject(broken) : read(p);
   const steps = handshake([0x00, 0x02], "a:80")();
-  assertEquals(await assertRejects(() => drive(reading, steps), Error), broken);
+  assertEquals(await assertRejects(() => converse(reading, steps), Error), broken);
   assertEquals(reading.log.filter((entry) => entry.startsWith("write")).length, 2);
   const writing = new Line([]);
   writing.write = () => Promise.reject(broken);
-  assertEquals(await assertRejects(() => drive(writing, select([0x00])), Error), broken);
+  assertEquals(await assertRejects(() => converse(writing, select([0x00])), Error), broken);
   assertEquals(writing.log, []);
 });

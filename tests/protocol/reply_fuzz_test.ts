@@ -2,11 +2,12 @@ import { assert, assertEquals } from "@std/assert";
 import { env } from "node:process";
 import { Socks5Client, Socks5Error, TargetError } from "../../mod.ts";
 import { parseTarget } from "../../src/protocol/address.ts";
-import { drive } from "../../src/attempt/driver.ts";
+import { converse } from "../../src/attempt/converse.ts";
 import { ProtocolError } from "../../src/errors.ts";
 import { CMD, METHOD, request, select, userPass } from "../../src/protocol/messages.ts";
 import { encodeCredentials } from "../../src/config/proxy_url.ts";
-import type { Conn, Steps } from "../../src/transport.ts";
+import type { Steps } from "../../src/protocol/steps.ts";
+import type { Conn } from "../../src/transport.ts";
 import { test } from "../support/test.ts";
 
 const CASES = 10_000;
@@ -135,7 +136,7 @@ test("whatever the bytes and however they are cut, the codec gives what the RFC 
     const bytes = answer(rnd);
     const methods = [[0x00], [0x02], [0x00, 0x02]][rnd(3)]!;
     const line = new Line(bytes, rnd, null);
-    const gives = await drive(line, handshake(methods)).catch((error: unknown) => {
+    const gives = await converse(line, handshake(methods)).catch((error: unknown) => {
       assert(error instanceof ProtocolError, `not a Fault but ${error}`);
       return error.rep === null ? error.code : `REP ${error.rep}`;
     });

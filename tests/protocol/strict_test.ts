@@ -1,12 +1,12 @@
 import { assertEquals, assertInstanceOf, assertMatch, assertStringIncludes } from "@std/assert";
 import { TargetError } from "../../mod.ts";
 import { parseTarget } from "../../src/protocol/address.ts";
-import { identify } from "../../src/attempt/dial.ts";
-import { drive } from "../../src/attempt/driver.ts";
+import { identify } from "../../src/attempt/identity.ts";
+import { converse } from "../../src/attempt/converse.ts";
 import { ProtocolError, socks5Error, type Socks5ErrorCode } from "../../src/errors.ts";
 import { CMD, REP, reply, request, select, userPass } from "../../src/protocol/messages.ts";
 import { parseProxy } from "../../src/config/proxy_url.ts";
-import type { Steps } from "../../src/transport.ts";
+import type { Steps } from "../../src/protocol/steps.ts";
 import { test } from "../support/test.ts";
 import { alice, bound, connect } from "./vectors.ts";
 import { boundOf, bytes, faultOf, firstStep, Line } from "./line.ts";
@@ -71,13 +71,13 @@ test("a request has any command in CMD", () => {
 test("tolerant: RSV of a reply may be anything", async () => {
   for (let rsv = 0; rsv < 256; rsv++) {
     const answer = Uint8Array.of(5, 0, rsv, 1, 127, 0, 0, 1, 0, 80);
-    assertEquals(boundOf(await drive(new Line([answer]), reply())), bound("127.0.0.1", 80));
+    assertEquals(boundOf(await converse(new Line([answer]), reply())), bound("127.0.0.1", 80));
   }
 });
 
 test("tolerant: VER of the answer to user name and password may be 5, STATUS decides", async () => {
   for (const ver of [1, 5]) {
-    await drive(new Line([Uint8Array.of(ver, 0)]), userPass(alice));
+    await converse(new Line([Uint8Array.of(ver, 0)]), userPass(alice));
     const fault = await faultOf(() => userPass(alice), Uint8Array.of(ver, 1));
     assertEquals(fault.code, "SOCKS5_AUTH_REFUSED");
   }
@@ -111,7 +111,7 @@ test("tolerant: any address type may be bound, whatever was asked", async () => 
   ];
   for (const target of ["1.2.3.4:80", "example.com:80", "[2001:db8::1]:80"]) {
     for (const [address, bndAddr] of replies) {
-      const reply = await drive(new Line([bytes(`05 00 00 ${address}`)]), connect(target)());
+      const reply = await converse(new Line([bytes(`05 00 00 ${address}`)]), connect(target)());
       assertEquals(boundOf(reply), bound(bndAddr, 80));
     }
   }
@@ -219,7 +219,7 @@ test("whatever a proxy answers, the message is short and safe to print", async (
     for (const second of [0x00, 0x05, 0x1b, 0x22, 0x41, 0x5c, 0x7f, 0x9b, 0xff]) {
       for (const steps of pieces) {
         const answer = Uint8Array.of(first, second, 0, second, 0, 0, 0, 0, 0, 0);
-        const fault = await drive(new Line([answer]), steps()).then(() => null, (error: unknown) => error);
+        const fault = await converse(new Line([answer]), steps()).then(() => null, (error: unknown) => error);
         if (fault === null) continue;
         assertInstanceOf(fault, ProtocolError);
         assertMatch(fault.message, /^[ -~]{1,120}$/);

@@ -1,7 +1,7 @@
 import { type Address, parseHost, parseTarget } from "../../src/protocol/address.ts";
 import { CMD, type Reply, reply, request, select, type UserPass, userPass } from "../../src/protocol/messages.ts";
 import { encodeCredentials } from "../../src/config/proxy_url.ts";
-import type { Steps } from "../../src/transport.ts";
+import type { Steps } from "../../src/protocol/steps.ts";
 import { bytes } from "./line.ts";
 
 /** Steps, what they send (one string for each write) and what they are answered: hex, the fields in their order. */

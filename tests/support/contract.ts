@@ -7,19 +7,15 @@ import { test } from "./test.ts";
 import { atRest } from "./wait.ts";
 
 /**
- * What every {@linkcode Conn} promises, real or fake; `fake: true` leaves out what needs a kernel, `converses` says that
- * it has {@linkcode Conn.converse}, `except` which promises cannot be kept, and why.
+ * What every {@linkcode Conn} promises, real or fake; `fake: true` leaves out what needs a kernel, `except` says
+ * which promises cannot be kept, and why.
  */
 export function contract<S>(
   name: string,
   open: () => Promise<Pair<S>>,
-  { fake = false, converses = false, except = {} }: {
-    fake?: boolean;
-    converses?: boolean;
-    except?: Record<string, string>;
-  } = {},
+  { fake = false, except = {} }: { fake?: boolean; except?: Record<string, string> } = {},
 ): void {
-  conversations(name, open, { fake, converses, except });
+  conversations(name, open, { fake, except });
 
   const promises = (what: string, check: (conn: Conn<S>, peer: Peer) => Promise<void>, skip: string | false = false) =>
     test(`${name}: ${what}`, async () => {

@@ -1,26 +1,22 @@
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { setImmediate as turn, setTimeout as delay } from "node:timers/promises";
-import { drive } from "../../src/attempt/driver.ts";
+import { converse } from "../../src/attempt/converse.ts";
 import { ProtocolError } from "../../src/errors.ts";
-import type { Conn, Steps } from "../../src/transport.ts";
+import type { Steps } from "../../src/protocol/steps.ts";
+import type { Conn } from "../../src/transport.ts";
 import { bytes, readAll, readFull, text } from "./contract.ts";
 import { type Pair, pattern, type Peer } from "./peer.ts";
 import { test } from "./test.ts";
 
-/** What {@linkcode Conn.converse} promises; of a connection without it, the same of what does it instead. */
+/** What a conversation over a connection of any kind promises. */
 export function conversations<S>(
   name: string,
   open: () => Promise<Pair<S>>,
-  { fake, converses, except }: { fake: boolean; converses: boolean; except: Record<string, string> },
+  { fake, except }: { fake: boolean; except: Record<string, string> },
 ): void {
   const promises = (what: string, check: (conn: Conn<S>, peer: Peer) => Promise<void>, skip: string | false = false) =>
     test(`${name}, in conversation: ${what}`, () => using(open, check), { skip: except[what] ?? skip });
   const kernel = fake && "a fake has no kernel under it";
-
-  promises(`it has ${converses ? "a way of its own" : "none of its own"}`, (conn) => {
-    assertEquals(typeof conn.converse, converses ? "function" : "undefined");
-    return Promise.resolve();
-  });
 
   promises("each message waits for the answer to the last, and what the steps return is given", async (conn, peer) => {
     const talk = converse(conn, greeting());
@@ -145,7 +141,7 @@ export function conversations<S>(
         const talk = outcome(converse(conn, greeting()));
         await peer.write(answer.subarray(0, length));
         peer.end();
-        assertEnded(conn, await talk, `an end after byte ${length}`);
+        assertEnded(await talk, `an end after byte ${length}`);
       });
     }
   }, { skip: except["an end after each byte is told as such"] ?? false });
@@ -153,7 +149,7 @@ export function conversations<S>(
   promises("an end that was there long before is told as such", async (conn, peer) => {
     peer.end();
     await delay(5);
-    assertEnded(conn, await outcome(converse(conn, greeting())), "an end");
+    assertEnded(await outcome(converse(conn, greeting())), "an end");
   });
 
   promises("what the last step throws rejects it, and what follows is still readable", async (conn, peer) => {
@@ -279,14 +275,6 @@ export function conversations<S>(
   }, kernel);
 }
 
-const ENDED = { what: "an end" };
-
-function converse<T>(conn: Conn, steps: Steps<T>): Promise<T> {
-  const talk = conn.converse === undefined ? drive(conn, steps) : conn.converse(steps, () => ENDED);
-  talk.catch(() => {}); // of a test that has failed before
-  return talk;
-}
-
 /** Two messages; the answer to the second is taken in pieces, of which each says how long the next is. */
 function* greeting(): Steps<string[]> {
   const hi = text((yield { write: bytes("hello"), have: 2 }).subarray(0, 2));
@@ -305,8 +293,7 @@ function outcome(promise: Promise<unknown>): Promise<unknown> {
   return promise.then((value) => ({ gave: value }), (reason) => reason);
 }
 
-function assertEnded(conn: Conn, error: unknown, what: string): void {
-  if (conn.converse !== undefined) return assertStrictEquals(error, ENDED, what);
+function assertEnded(error: unknown, what: string): void {
   assertEquals(error instanceof ProtocolError && error.code, "SOCKS5_PROXY_HUNG_UP", what);
 }
 

@@ -1,0 +1,114 @@
+import { Call } from "../attempt/call.ts";
+import { identify, keyOf } from "../attempt/identity.ts";
+import { openTunnel, type Try } from "../attempt/open_tunnel.ts";
+import type { Proxy } from "../config/proxy_url.ts";
+import type { RequestArgs } from "../config/request_args.ts";
+import { type Phase, type Socks5Error, timedOut } from "../errors.ts";
+import { type EventDetails, rounded, Teller } from "../events.ts";
+import type { Lease } from "../pool/lease.ts";
+import type { Want } from "../pool/queue.ts";
+import type { Verdict } from "../proxies/policy.ts";
+import { type Next, Tries } from "../proxies/tries.ts";
+import { Scope } from "../scope.ts";
+import type { ProxyConn } from "../tunnel/proxy_conn.ts";
+import type { Core } from "./core.ts";
+import { judge } from "./judge.ts";
+
+/** Where attempts run, one after another: their deadline, and their place in the pool. */
+export class Seat<S> {
+  readonly scope: Scope;
+  readonly lease: Lease<ProxyConn<S>>;
+  /** The attempt that began last. */
+  newest: Attempted<S> | undefined;
+
+  constructor(scope: Scope, lease: Lease<ProxyConn<S>>) {
+    this.scope = scope;
+    this.lease = lease;
+  }
+}
+
+/** One attempt that has begun. */
+export interface Attempted<S> extends Try<S> {
+  readonly seat: Seat<S>;
+  /** Counted from 1. */
+  readonly number: number;
+  /** The tunnel that it opens. */
+  opened: Promise<ProxyConn<S>>;
+}
+
+/** The attempts of one request: what they share, how each begins, and what it means when it fails. */
+export class Attempts<S> implements Want {
+  readonly core: Core<S>;
+  readonly call: Call<S>;
+  readonly scope: Scope;
+  readonly tries: Tries;
+  readonly key: string;
+  readonly reuse: boolean;
+  readonly mayBeWarm: boolean;
+  /** The one that began last. */
+  newest: Attempted<S> | undefined;
+  readonly #teller: Teller | undefined;
+
+  /** Throws the reason of a signal that is aborted already. */
+  constructor(core: Core<S>, cmd: number, args: RequestArgs) {
+    const { address, credentials, reuse, signal, timeout, tls } = args;
+    this.core = core;
+    this.tries = new Tries(core.health, core.settings);
+    this.call = new Call(cmd, args, this.tries, core.settings.dns);
+    this.key = reuse ? keyOf(address.name, credentials, tls) : "";
+    this.reuse = reuse;
+    this.mayBeWarm = credentials === undefined; // it was authenticated with those of the proxy
+    const id = ++core.requests;
+    this.#teller = core.onEvent && new Teller(core.onEvent, id, address.name);
+    this.scope = new Scope(core.timer, signal, timeout, (deadline, phase) => this.#timedOut(deadline, phase));
+  }
+
+  /** Begins an attempt; `isRetry`: it follows a failure. */
+  begin(seat: Seat<S>, proxy: Proxy, isRetry: boolean): Attempted<S> {
+    const { call, core, tries } = this;
+    const { scope } = seat;
+    const limit = tries.begin(proxy, this.scope.remaining);
+    const number = tries.attempts;
+    if (isRetry) core.counts.retries++;
+    this.tell(proxy, { type: "attempt", attempt: number });
+    const identity = identify(proxy, call.args.credentials, core.settings);
+    const it: Attempted<S> = { call, proxy, identity, scope, limit, found: undefined, seat, number, opened: NEVER };
+    this.newest = seat.newest = it;
+    scope.begin(limit);
+    it.opened = openTunnel(core, it);
+    return it;
+  }
+
+  /** What a failed attempt means; throws what is no failure of a proxy or a target. */
+  judge(it: Attempted<S>, thrown: unknown): Verdict {
+    it.scope.attempt.drop();
+    return judge(thrown, it, this.call, !this.mayBeWarm, this.core.health);
+  }
+
+  /** Tells the listener of a failure. */
+  tellFailed({ proxy, number }: Attempted<S>, error: Socks5Error, next: Next, delay: number): void {
+    this.tell(proxy, { type: "failed", attempt: number, error, next, delay: rounded(delay) });
+  }
+
+  tell(proxy: Proxy, event: EventDetails): void {
+    this.#teller?.tell(proxy.name, event);
+  }
+
+  /** Has the listener told when the tunnel ends. */
+  tellClosed(conn: ProxyConn<S>): void {
+    if (this.#teller !== undefined) conn.onClosed = this.#teller.closed(conn.proxy.name);
+  }
+
+  #timedOut(deadline: "timeout" | "attempt", phase: Phase): Socks5Error {
+    const { core: { pool, settings }, call, newest } = this;
+    const at = newest === undefined ? phase : newest.scope.attempt.phase;
+    const ms = deadline === "timeout" ? call.args.timeout : rounded(newest!.limit);
+    const { inUse, opening, waiting } = pool.counts;
+    const proxy = at === "pool" || newest === undefined ? null : newest.proxy.name;
+    if (at !== "pool" || waiting === 0) return timedOut(deadline, ms, at, proxy, call);
+    const taken = `${settings.maxOpen} of ${settings.maxOpen} are taken, ${inUse} in use and ${opening} opening`;
+    return timedOut(deadline, ms, at, null, call, `for a place: ${taken}`);
+  }
+}
+
+const NEVER: Promise<never> = new Promise(() => {});
