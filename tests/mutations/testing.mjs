@@ -13,7 +13,7 @@ export const testing = [
   {
     promise: "what a function of the caller's throws is told",
     file: "testing/proxy.ts",
-    find: ".catch((error) => this.#watch.fail(error))",
+    find: ".catch((error) => this.#changes.fail(error))",
     replace: ".catch(() => {})",
     tests: "tests/testing/options_test.ts",
     name: "what a function of the caller's throws (",
