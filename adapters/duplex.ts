@@ -15,8 +15,8 @@ export interface ConnDuplexOptions {
   highWaterMark?: number | undefined;
 }
 
-const LEAST = 4096;
-const MOST = 65536;
+const MIN_CHUNK = 4096;
+const MAX_CHUNK = 65536;
 
 /** Where a tunnel leads and comes from, of a connection that is one. */
 type Ends = { target?: string; boundAddress?: { hostname: string; port: number } };
@@ -42,7 +42,7 @@ export class ConnDuplex extends Duplex {
   #opening: Promise<Conn> | undefined;
   #conn: Conn | undefined;
   #unref = false;
-  #size = LEAST;
+  #size = MIN_CHUNK;
   #sent = 0;
   #into: Buffer | undefined;
 
@@ -193,7 +193,7 @@ export class ConnDuplex extends Duplex {
 
   /** For `node:stream`. */
   override _read(n: number): void {
-    const into = this.#into = Buffer.allocUnsafe(Math.min(n || LEAST, this.#size));
+    const into = this.#into = Buffer.allocUnsafe(Math.min(n || MIN_CHUNK, this.#size));
     const conn = this.#conn;
     if (conn) conn.read(into).then(this.#got, this.#fail);
     else this.#opened().then((conn) => conn.read(into)).then(this.#got, this.#fail);
@@ -238,9 +238,9 @@ export class ConnDuplex extends Duplex {
   // in parts, so that the idle timer sees that a large chunk gets on
   async #send(chunk: Buffer): Promise<void> {
     const conn = this.#conn ?? await this.#opened();
-    for (let i = 0; i < chunk.length; i += MOST) {
+    for (let i = 0; i < chunk.length; i += MAX_CHUNK) {
       this.#idle.rearm();
-      await conn.write(chunk.length > MOST ? chunk.subarray(i, i + MOST) : chunk);
+      await conn.write(chunk.length > MAX_CHUNK ? chunk.subarray(i, i + MAX_CHUNK) : chunk);
     }
     this.#idle.rearm();
   }
@@ -284,8 +284,8 @@ export class ConnDuplex extends Duplex {
     this.#idle.rearm();
     this.bytesRead += n;
     // few bytes are to hold no large buffer, many are to come in few reads
-    if (n === into.length) this.#size = Math.min(2 * this.#size, MOST);
-    else if (n < this.#size / 4) this.#size = Math.max(this.#size / 2, LEAST);
+    if (n === into.length) this.#size = Math.min(2 * this.#size, MAX_CHUNK);
+    else if (n < this.#size / 4) this.#size = Math.max(this.#size / 2, MIN_CHUNK);
     this.push(into.subarray(0, n));
   }
 }

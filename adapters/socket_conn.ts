@@ -8,35 +8,35 @@ export interface Reading {
   reject(reason: unknown): void;
 }
 
-/** A handshake of TLS under way: `close()` ends it. */
-export interface Securing {
+/** A TLS handshake in progress; `close()` ends it. */
+export interface TlsHandshake {
   readonly started: Promise<Conn>;
   close(): void;
 }
 
-/** A connection that reads for a callback, at once if there is something; promises are made of that. */
-export abstract class Receiver<S> extends SoundConn {
+/** A connection whose reads wait for the callbacks of a socket. */
+export abstract class CallbackReader<S> extends SoundConn {
   /** The read that waits. */
   protected reading: Reading | undefined;
   protected gone: "closed" | "detached" | "given to TLS" | undefined;
-  #securing: { close(): void } | undefined;
+  #handshake: { close(): void } | undefined;
 
-  /** Serves a read into a place with room, at once or when something comes. */
+  /** Serves a read, at once or when bytes come. */
   protected abstract serve(reading: Reading): void;
 
   protected abstract failure(): Error;
 
-  /** Closes the socket and ends what waits. */
+  /** Closes the socket and rejects what is pending. */
   protected abstract destroy(): void;
 
   /** Why the connection cannot be handed over. */
-  protected abstract obstacle(): string | undefined;
+  protected abstract whyBusy(): string | undefined;
 
-  /** Gives the socket, which is nobody's now; throws if there is something that nobody has read, or if it has ended. */
-  protected abstract letGo(): S;
+  /** Gives the socket away; throws if there are unread bytes, or if it has ended. */
+  protected abstract release(): S;
 
   close(): void {
-    this.#securing?.close();
+    this.#handshake?.close();
     if (this.gone) return;
     this.gone = "closed";
     this.destroy();
@@ -49,16 +49,16 @@ export abstract class Receiver<S> extends SoundConn {
     return new Promise((resolve, reject) => this.serve({ p, resolve, reject }));
   }
 
-  /** Hands the socket to TLS; until that has settled, `close()` ends it. */
+  /** Hands the socket to TLS; until the handshake has settled, `close()` ends it. */
   protected async secure(
     options: TlsOptions,
-    load: () => Promise<(socket: S, options: TlsOptions) => Securing>,
+    load: () => Promise<(socket: S, options: TlsOptions) => TlsHandshake>,
   ): Promise<Conn> {
-    const obstacle = this.obstacle();
-    if (obstacle) throw new TypeError(`Cannot start TLS: ${obstacle}`);
+    const reason = this.whyBusy();
+    if (reason) throw new TypeError(`Cannot start TLS: ${reason}`);
     this.gone = "given to TLS";
     let isClosed = false;
-    this.#securing = {
+    this.#handshake = {
       close: () => {
         isClosed = true;
         this.destroy();
@@ -67,32 +67,32 @@ export abstract class Receiver<S> extends SoundConn {
     try {
       const start = await load();
       if (isClosed) throw new Error("The connection is closed");
-      this.#securing = start(this.letGo(), options);
-      return await (this.#securing as Securing).started;
+      this.#handshake = start(this.release(), options);
+      return await (this.#handshake as TlsHandshake).started;
     } catch (error) {
       this.destroy();
       throw error;
     } finally {
-      this.#securing = undefined;
+      this.#handshake = undefined;
     }
   }
 
-  protected obstacleOf(writes: number, hasEnded: boolean): string | undefined {
+  protected busyBecause(writes: number, hasEnded: boolean): string | undefined {
     if (this.gone) return `the connection is ${this.gone}`;
     if (this.reading) return "a read is pending";
     if (writes > 0) return "a write is pending";
     return hasEnded ? "the connection has ended" : undefined;
   }
 
-  /** The read that waited, which waits no longer. */
-  protected waited(): Reading | undefined {
+  /** Takes the pending read, if there is one. */
+  protected takePending(): Reading | undefined {
     const reading = this.reading;
     this.reading = undefined;
     return reading;
   }
 }
 
-/** The error of TLS behind bytes that somebody may have put there. */
+/** The error of TLS on a connection with unread bytes, which an attacker may have put there. */
 export function unreadPlaintext(): Error {
   const message = "Cannot start TLS: there are bytes that nobody has read";
   return Object.assign(new Error(message), { code: "UNREAD_PLAINTEXT" });

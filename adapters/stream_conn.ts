@@ -70,8 +70,8 @@ export class StreamConn<S extends Duplex> extends SoundConn implements Conn<S> {
   }
 
   detach(): Detached<S> {
-    const obstacle = this.#obstacle();
-    if (obstacle) throw new TypeError(`Cannot detach: ${obstacle}`);
+    const reason = this.#whyBusy();
+    if (reason) throw new TypeError(`Cannot detach: ${reason}`);
     this.#gone = "detached";
     const stream = this.#stream;
     stream.off("readable", this.#serve).off("end", this.#end).off("close", this.#broke);
@@ -146,7 +146,7 @@ export class StreamConn<S extends Duplex> extends SoundConn implements Conn<S> {
     this.#unsettled.clear();
   };
 
-  #obstacle(): string | undefined {
+  #whyBusy(): string | undefined {
     if (this.#gone) return `the connection is ${this.#gone}`;
     if (this.#reading) return "a read is pending";
     return this.#unsettled.size > 0 ? "a write is pending" : undefined;

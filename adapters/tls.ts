@@ -9,7 +9,7 @@ import { drained } from "./drained.ts";
 import { ConnDuplex } from "./duplex.ts";
 import { NodePipe } from "./node/pipe.ts";
 import { nameError } from "./server_identity.ts";
-import type { Securing } from "./socket_conn.ts";
+import type { TlsHandshake } from "./socket_conn.ts";
 
 /** Starts TLS with `node:tls` over any connection, which is used up from then on; closing it ends the attempt. */
 export async function startTlsOver(conn: Conn, options: TlsOptions): Promise<Conn> {
@@ -23,16 +23,16 @@ export async function startTlsOver(conn: Conn, options: TlsOptions): Promise<Con
 }
 
 /** The same, as an attempt that can be ended. */
-export function startOverPipe(conn: Conn, options: TlsOptions): Securing {
+export function startOverPipe(conn: Conn, options: TlsOptions): TlsHandshake {
   return { started: startTlsOver(conn, options), close: () => conn.close() };
 }
 
 /** Starts TLS with `node:tls` over a stream. */
-export function startOver(stream: Duplex, options: TlsOptions): Securing {
+export function startOver(stream: Duplex, options: TlsOptions): TlsHandshake {
   return new TlsPipe(stream, options);
 }
 
-class TlsPipe extends NodePipe implements Securing {
+class TlsPipe extends NodePipe implements TlsHandshake {
   readonly started: Promise<Conn>;
   #isStarted = false;
   #below: ConnDuplex | undefined; // Bun and Deno do not tell it to wait
@@ -54,7 +54,7 @@ class TlsPipe extends NodePipe implements Securing {
       rejectUnauthorized: !versions.deno,
       allowHalfOpen: true,
     } as tls.ConnectionOptions);
-    this.own(socket, true);
+    this.adopt(socket, true);
     stream.on("error", () => {}); // the socket tells it, too
     if (stream instanceof ConnDuplex) this.#below = stream;
     this.started = new Promise((resolve, reject) => {

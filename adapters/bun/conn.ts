@@ -2,7 +2,7 @@ import type { Conn, Detached, DialOptions, TlsOptions } from "../../src/transpor
 import { BunPipe } from "./pipe.ts";
 import type { BunSocket } from "./socket.ts";
 
-type Opening = {
+type PendingDial = {
   resolve: (conn: BunConn) => void;
   reject: (reason: unknown) => void;
   signal: AbortSignal | undefined;
@@ -16,27 +16,27 @@ export class BunConn extends BunPipe implements Conn<BunSocket> {
     open: (socket: BunSocket & { data: BunConn }) => socket.data.#opened(socket),
   };
 
-  #opening: Opening | undefined;
+  #dial: PendingDial | undefined;
 
-  /** Whether it may be opened: it may have been closed already. */
-  begin(opening: Opening): boolean {
+  /** Whether it may be opened: the attempt may have been closed already. */
+  begin(opening: PendingDial): boolean {
     if (this.gone) opening.reject(this.failure());
-    else this.#opening = opening;
+    else this.#dial = opening;
     return !this.gone;
   }
 
   failed(error: unknown): void {
-    this.#settled()?.reject(error);
+    this.#takeDial()?.reject(error);
   }
 
-  /** Listens to the signal, as long as the connection is not open. */
-  heed(): void {
-    this.#opening?.signal?.addEventListener("abort", this);
+  /** Listens to the signal until the connection is open. */
+  listen(): void {
+    this.#dial?.signal?.addEventListener("abort", this);
   }
 
   /** The signal aborts. */
   handleEvent(): void {
-    this.failed(this.#opening?.signal?.reason);
+    this.failed(this.#dial?.signal?.reason);
   }
 
   override startTls(options: TlsOptions): Promise<Conn<BunSocket>> {
@@ -47,8 +47,8 @@ export class BunConn extends BunPipe implements Conn<BunSocket> {
   }
 
   detach(): Detached<BunSocket> {
-    const obstacle = this.obstacle();
-    if (obstacle) throw new TypeError(`Cannot detach: ${obstacle}`);
+    const reason = this.whyBusy();
+    if (reason) throw new TypeError(`Cannot detach: ${reason}`);
     const head = this.takeAll();
     this.gone = "detached";
     this.socket.pause();
@@ -57,13 +57,13 @@ export class BunConn extends BunPipe implements Conn<BunSocket> {
   }
 
   protected override destroy(): void {
-    if (this.#opening) this.failed(this.failure());
+    if (this.#dial) this.failed(this.failure());
     else super.destroy();
   }
 
   #opened(socket: BunSocket): void {
     this.socket = socket;
-    const opening = this.#settled();
+    const opening = this.#takeDial();
     if (!opening) return socket.close(); // given up meanwhile
     const { noDelay = true, keepAlive = true } = opening.options;
     if (!noDelay) socket.setNoDelay(false); // Bun turns it on by itself
@@ -71,9 +71,9 @@ export class BunConn extends BunPipe implements Conn<BunSocket> {
     opening.resolve(this);
   }
 
-  #settled(): Opening | undefined {
-    const opening = this.#opening;
-    this.#opening = undefined;
+  #takeDial(): PendingDial | undefined {
+    const opening = this.#dial;
+    this.#dial = undefined;
     opening?.signal?.removeEventListener("abort", this);
     return opening;
   }

@@ -40,15 +40,34 @@ const transport: OwnedTransport<BunSocket> = {
         ...socket,
       });
       opening.catch((error) => conn.failed(error));
-      conn.heed();
+      conn.listen();
     });
   },
 };
 
 /**
- * Opens connections with `Bun.connect` and hands over a {@linkcode BunSocket}, paused, with the bytes that Bun had
- * already delivered as `head`: `reload()` it with handlers of your own, then `resume()` it.
+ * Opens connections with `Bun.connect`. `detach()` of a tunnel gives a paused {@linkcode BunSocket}, and the bytes that Bun
+ * had already delivered as `head`: `reload()` the socket with your own handlers, then `resume()` it.
  *
- * Bun cannot cancel an attempt: an abort rejects at once, and the socket is closed when it opens.
+ * Bun cannot cancel a connection attempt. On abort, `connect()` rejects immediately; the socket is closed as soon as it
+ * opens.
+ *
+ * @example A `Bun.Socket` through a proxy
+ * ```ts bun
+ * import { Socks5Client } from "jsr:@x/socks5";
+ * import { bunTransport } from "jsr:@x/socks5/bun";
+ *
+ * const client = new Socks5Client("socks5h://user:pass@proxy.example:1080", { transport: bunTransport });
+ * const { socket, head } = (await client.connect("example.com:80")).detach();
+ * const response = new Promise<string>((resolve) => {
+ *   const text = new TextDecoder();
+ *   let all = text.decode(head, { stream: true });
+ *   const data = (_: unknown, chunk: Uint8Array) => all += text.decode(chunk, { stream: true });
+ *   socket.reload({ socket: { data, close: () => resolve(all), end: () => socket.close() } });
+ * });
+ * socket.resume();
+ * socket.write(new TextEncoder().encode("GET / HTTP/1.0\r\nHost: example.com\r\n\r\n"));
+ * console.log(await response);
+ * ```
  */
 export const bunTransport: Transport<BunSocket> = transport;

@@ -1,20 +1,20 @@
 import type { Conn, TlsOptions } from "../../src/transport.ts";
 import type { BunSocket } from "./socket.ts";
-import { endedBeforeTls, type Reading, Receiver, type Securing, unreadPlaintext } from "../socket_conn.ts";
+import { CallbackReader, endedBeforeTls, type Reading, type TlsHandshake, unreadPlaintext } from "../socket_conn.ts";
 
 type Settle<T> = { resolve: (value: T) => void; reject: (reason: unknown) => void };
-type Owned = BunSocket & { data: BunPipe };
+type PipedSocket = BunSocket & { data: BunPipe };
 const [lowWater, highWater] = [16 * 1024, 64 * 1024];
-const fin = new Uint8Array();
+const FIN = new Uint8Array();
 
 /** A byte pipe over a `Bun.Socket`. */
-export class BunPipe extends Receiver<BunSocket> implements Conn {
+export class BunPipe extends CallbackReader<BunSocket> implements Conn {
   static readonly handlers: object = {
-    data: ({ data }: Owned, chunk: Uint8Array) => data.#received(chunk),
-    drain: ({ data }: Owned) => data.#flush(),
-    end: ({ data }: Owned) => data.ended(),
+    data: ({ data }: PipedSocket, chunk: Uint8Array) => data.#received(chunk),
+    drain: ({ data }: PipedSocket) => data.#flush(),
+    end: ({ data }: PipedSocket) => data.ended(),
     // after our own FIN the peer's comes as this, without an error
-    close: ({ data }: Owned, error?: Error) => data.broke(error),
+    close: ({ data }: PipedSocket, error?: Error) => data.broke(error),
   };
 
   protected socket!: BunSocket;
@@ -45,11 +45,11 @@ export class BunPipe extends Receiver<BunSocket> implements Conn {
   }
 
   closeWrite(): Promise<void> {
-    return this.#closedWrite ??= this.#send(fin).then(() => {});
+    return this.#closedWrite ??= this.#send(FIN).then(() => {});
   }
 
   protected destroy(): void {
-    const reading = this.waited();
+    const reading = this.takePending();
     this.socket?.close();
     reading?.reject(this.failure());
   }
@@ -71,14 +71,14 @@ export class BunPipe extends Receiver<BunSocket> implements Conn {
     return this.secure(options, overPipe);
   }
 
-  protected obstacle(): string | undefined {
-    return this.obstacleOf(this.#writes.length, this.#end !== undefined || this.#broken);
+  protected whyBusy(): string | undefined {
+    return this.busyBecause(this.#writes.length, this.#end !== undefined || this.#broken);
   }
 
-  protected letGo(): BunSocket {
+  protected release(): BunSocket {
     if (this.#queued > 0) throw unreadPlaintext();
     if (this.#closedWrite || this.#end !== undefined || this.#broken) throw this.#error ?? endedBeforeTls();
-    this.socket.data = deaf(); // it goes on telling what it reads, encrypted
+    this.socket.data = discardingPipe(); // it goes on telling what it reads, encrypted
     return this.socket;
   }
 
@@ -91,7 +91,7 @@ export class BunPipe extends Receiver<BunSocket> implements Conn {
 
   #received(chunk: Uint8Array): void {
     if (this.gone && this.gone !== "given to TLS") return;
-    const reading = this.waited();
+    const reading = this.takePending();
     if (reading && chunk.length <= reading.p.length) {
       reading.p.set(chunk);
       return reading.resolve(chunk.length);
@@ -118,8 +118,8 @@ export class BunPipe extends Receiver<BunSocket> implements Conn {
 
   #send(p: Uint8Array): Promise<number> {
     if (this.gone || this.#broken) return Promise.reject(this.failure());
-    const sent = p === fin || this.#writes.length > 0 ? 0 : this.socket.write(p);
-    if (sent === p.length && p !== fin) return Promise.resolve(sent);
+    const sent = p === FIN || this.#writes.length > 0 ? 0 : this.socket.write(p);
+    if (sent === p.length && p !== FIN) return Promise.resolve(sent);
     return new Promise((resolve, reject) => {
       if (this.#writes.push({ p, sent: Math.max(sent, 0), resolve, reject }) === 1) this.#flush();
     });
@@ -127,7 +127,7 @@ export class BunPipe extends Receiver<BunSocket> implements Conn {
 
   #flush(): void {
     for (let write; (write = this.#writes[0]); this.#writes.shift()) {
-      if (write.p === fin) this.socket.shutdown();
+      if (write.p === FIN) this.socket.shutdown();
       else {
         const n = this.socket.write(write.p.subarray(write.sent));
         // a reset that is told here is an end to the reader
@@ -142,7 +142,7 @@ export class BunPipe extends Receiver<BunSocket> implements Conn {
   protected ended(error?: Error): void {
     if (this.gone || this.#end !== undefined) return;
     this.#end = error ?? this.#error ?? null;
-    const reading = this.waited();
+    const reading = this.takePending();
     if (this.#end) reading?.reject(this.#end);
     else reading?.resolve(null);
   }
@@ -164,13 +164,13 @@ export class BunPipe extends Receiver<BunSocket> implements Conn {
   }
 }
 
-function deaf(): BunPipe {
+function discardingPipe(): BunPipe {
   const pipe = new BunPipe();
   pipe.close();
   return pipe;
 }
 
-async function overPipe(): Promise<(socket: BunSocket, options: TlsOptions) => Securing> {
+async function overPipe(): Promise<(socket: BunSocket, options: TlsOptions) => TlsHandshake> {
   const { startOverPipe } = await import("../tls.ts");
   return (socket, options) => {
     const pipe = new BunPipe();

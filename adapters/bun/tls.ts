@@ -3,11 +3,11 @@ import type { TlsOptions } from "../../src/transport.ts";
 import { BunPipe } from "./pipe.ts";
 import type { BunSocket } from "./socket.ts";
 import { nameError } from "../server_identity.ts";
-import type { Securing } from "../socket_conn.ts";
+import type { TlsHandshake } from "../socket_conn.ts";
 import { contextOf } from "../tls.ts";
 
 /** Starts TLS with Bun's own API. */
-export function startTls(socket: BunSocket, options: TlsOptions): Securing {
+export function startTls(socket: BunSocket, options: TlsOptions): TlsHandshake {
   return new BunTlsPipe(socket, options);
 }
 
@@ -16,13 +16,14 @@ interface BunTlsSocket extends BunSocket {
   getPeerCertificate(): object;
 }
 
-type Owned = BunTlsSocket & { data: BunTlsPipe };
+type PipedSocket = BunTlsSocket & { data: BunTlsPipe };
 
-class BunTlsPipe extends BunPipe implements Securing {
+class BunTlsPipe extends BunPipe implements TlsHandshake {
   static override readonly handlers: object = {
     ...BunPipe.handlers,
-    handshake: (socket: Owned, isDone: boolean, error: Error | null) => socket.data.#shaken(socket, isDone, error),
-    error: ({ data }: Owned, error: Error) => data.broke(error),
+    handshake: (socket: PipedSocket, isDone: boolean, error: Error | null) =>
+      socket.data.#handshakeDone(socket, isDone, error),
+    error: ({ data }: PipedSocket, error: Error) => data.broke(error),
   };
 
   readonly started: Promise<this>;
@@ -49,7 +50,7 @@ class BunTlsPipe extends BunPipe implements Securing {
   }
 
   /** Bun before 1.4 checks neither the name nor what the chain of certificates is worth. */
-  #shaken(socket: BunTlsSocket, isDone: boolean, error: Error | null): void {
+  #handshakeDone(socket: BunTlsSocket, isDone: boolean, error: Error | null): void {
     if (isDone) error ??= nameError(this.#serverName, socket.getPeerCertificate()) ?? null;
     if (!isDone || error) return this.broke(error ?? new Error("The TLS handshake failed"));
     this.alpnProtocol = socket.alpnProtocol || null;

@@ -1,5 +1,5 @@
 import type { Conn, Detached, TlsOptions } from "../../src/transport.ts";
-import { type Closable, type DenoConn, DenoPipe } from "./pipe.ts";
+import { type DenoConn, DenoPipe, type TlsAttempt } from "./pipe.ts";
 
 export type { DenoConn } from "./pipe.ts";
 
@@ -12,14 +12,14 @@ export type DenoTcpConn = typeof globalThis extends { Deno: { startTls(conn: inf
  * silent. For such a name `node:tls`, which costs twice as much CPU, starts TLS for ten minutes, and so it does for all
  * names while so many handshakes run or may have stayed open.
  */
-const CAUTION = 600_000;
-const MOST_STALLED = 100;
+const STALLED_FOR = 600_000;
+const MAX_STALLED = 100;
 const stalled: { name: string | undefined; until: number }[] = []; // in order of time
 let running = 0;
 
 function isSafe(name: string | undefined): boolean {
   while (stalled.length > 0 && stalled[0]!.until < performance.now()) stalled.shift();
-  return running + stalled.length < MOST_STALLED && !stalled.some((it) => it.name === name);
+  return running + stalled.length < MAX_STALLED && !stalled.some((it) => it.name === name);
 }
 
 /** A connection over a socket of Deno. */
@@ -35,14 +35,14 @@ export class DenoSocketPipe extends DenoPipe implements Conn<DenoTcpConn> {
   }
 
   detach(): Detached<DenoTcpConn> {
-    const obstacle = this.obstacle();
-    if (obstacle) throw new TypeError(`Cannot detach: ${obstacle}`);
+    const reason = this.whyBusy();
+    if (reason) throw new TypeError(`Cannot detach: ${reason}`);
     this.gone = "detached";
     this.conn.ref();
     return { socket: this.conn as unknown as DenoTcpConn, head: new Uint8Array() };
   }
 
-  protected override async secure(options: TlsOptions, during: (securing: Closable) => void): Promise<Conn> {
+  protected override async secure(options: TlsOptions, during: (attempt: TlsAttempt) => void): Promise<Conn> {
     // Deno starts TLS on TCP only, and without a certificate of the client
     const hasApi = this.conn.setNoDelay !== undefined && options.cert === undefined;
     if (!hasApi || !isSafe(options.serverName)) return super.secure(options, during);
@@ -62,7 +62,7 @@ export class DenoSocketPipe extends DenoPipe implements Conn<DenoTcpConn> {
       return new DenoTlsPipe(tls, alpnProtocol);
     } catch (error) {
       const wasClosed = isClosed;
-      if (wasClosed) stalled.push({ name: options.serverName, until: performance.now() + CAUTION });
+      if (wasClosed) stalled.push({ name: options.serverName, until: performance.now() + STALLED_FOR });
       close();
       throw wasClosed ? new Error("The connection is closed") : error;
     } finally {

@@ -27,8 +27,8 @@ const transport: OwnedTransport<DenoTcpConn> = {
     const { signal, owner, noDelay = true, keepAlive = true } = options;
     signal?.throwIfAborted();
     const dial = unused.pop() ?? newDial();
-    let isDialling = true;
-    const abort = () => isDialling && dial.abort();
+    let isDialing = true;
+    const abort = () => isDialing && dial.abort();
     signal?.addEventListener("abort", abort);
     let conn: DenoConn | undefined;
     try {
@@ -37,7 +37,7 @@ const transport: OwnedTransport<DenoTcpConn> = {
       conn = await open(addressOf(to, dial.signal));
       if (dial.signal.aborted) throw dial.signal.reason;
       const pipe = new DenoSocketPipe(conn, noDelay, keepAlive !== false);
-      isDialling = false;
+      isDialing = false;
       if (unused.length < 100) unused.push(dial);
       return pipe;
     } catch (error) {
@@ -50,7 +50,7 @@ const transport: OwnedTransport<DenoTcpConn> = {
 };
 
 /**
- * Opens connections with `Deno.connect` and hands over a `Deno.TcpConn` (a `Deno.UnixConn` for a path).
+ * Opens connections with `Deno.connect`. `detach()` of a tunnel gives a `Deno.TcpConn` (a `Deno.UnixConn` for a path).
  *
  * @example A `Deno.TcpConn` through a proxy
  * ```ts deno

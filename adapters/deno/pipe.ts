@@ -24,7 +24,7 @@ export interface DenoConn {
 }
 
 /** What ends an attempt. */
-export type Closable = { close(): void };
+export type TlsAttempt = { close(): void };
 
 /** A byte pipe over a connection of Deno. */
 export class DenoPipe extends SoundConn implements Conn {
@@ -36,7 +36,7 @@ export class DenoPipe extends SoundConn implements Conn {
   #closedWrite: Promise<void> | undefined;
   #ended = false;
   #error: unknown;
-  #securing: Closable | undefined;
+  #handshake: TlsAttempt | undefined;
   protected gone: "closed" | "detached" | "given to TLS" | undefined;
 
   constructor(conn: DenoConn) {
@@ -66,25 +66,25 @@ export class DenoPipe extends SoundConn implements Conn {
   }
 
   close(): void {
-    this.#securing?.close();
+    this.#handshake?.close();
     if (this.gone) return;
     this.gone = "closed";
     this.conn.close();
   }
 
   async startTls(options: TlsOptions): Promise<Conn> {
-    const obstacle = this.obstacle();
-    if (obstacle) throw new TypeError(`Cannot start TLS: ${obstacle}`);
+    const reason = this.whyBusy();
+    if (reason) throw new TypeError(`Cannot start TLS: ${reason}`);
     this.gone = "given to TLS";
     try {
-      return await this.secure(options, (securing) => this.#securing = securing);
+      return await this.secure(options, (attempt) => this.#handshake = attempt);
     } finally {
-      this.#securing = undefined;
+      this.#handshake = undefined;
     }
   }
 
   /** With `node:tls`; tells whom to close until then. */
-  protected async secure(options: TlsOptions, during: (securing: Closable) => void): Promise<Conn> {
+  protected async secure(options: TlsOptions, during: (attempt: TlsAttempt) => void): Promise<Conn> {
     const pipe = new DenoPipe(this.conn);
     during(pipe);
     const { startTlsOver } = await import("../tls.ts");
@@ -119,7 +119,7 @@ export class DenoPipe extends SoundConn implements Conn {
     return false;
   }
 
-  protected obstacle(): string | undefined {
+  protected whyBusy(): string | undefined {
     if (this.gone) return `the connection is ${this.gone}`;
     if (this.#reading) return "a read is pending";
     if (this.#writes > 0) return "a write is pending";

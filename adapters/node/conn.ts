@@ -1,7 +1,7 @@
 import { connect, type Socket } from "node:net";
 import { versions } from "node:process";
 import type { Conn, Detached, DialOptions, Endpoint, TlsOptions } from "../../src/transport.ts";
-import { NodePipe, type Owned, PIPE } from "./pipe.ts";
+import { NodePipe, PIPE, type PipedSocket } from "./pipe.ts";
 
 // Deno's node:tls gets nothing of what a socket reads into a buffer of its owner
 const hasOnread = !versions.deno;
@@ -9,7 +9,7 @@ const hasOnread = !versions.deno;
 // one for all: what a socket reads into it is taken out before the next one reads
 const incoming = new Uint8Array(65536);
 
-type Opening = {
+type PendingDial = {
   resolve: (conn: NodeConn) => void;
   reject: (reason: unknown) => void;
   signal: AbortSignal | undefined;
@@ -17,11 +17,11 @@ type Opening = {
 
 /** A connection over a `net.Socket`. */
 export class NodeConn extends NodePipe implements Conn<Socket> {
-  #opening: Opening | undefined;
+  #dial: PendingDial | undefined;
 
-  open(to: Endpoint, { noDelay = true, keepAlive = true }: DialOptions, opening: Opening): void {
+  open(to: Endpoint, { noDelay = true, keepAlive = true }: DialOptions, opening: PendingDial): void {
     if (this.gone) return opening.reject(this.failure());
-    this.#opening = opening;
+    this.#dial = opening;
     const onread = {
       buffer: incoming,
       callback: (n: number, bytes: Uint8Array) => this.received(bytes.subarray(0, n)),
@@ -36,31 +36,31 @@ export class NodeConn extends NodePipe implements Conn<Socket> {
       keepAliveInitialDelay: typeof keepAlive === "number" ? keepAlive : 0,
       ...(hasOnread && { onread }),
     };
-    this.own(connect(options), !hasOnread);
+    this.adopt(connect(options), !hasOnread);
     this.socket.on("connect", opened);
     opening.signal?.addEventListener("abort", this);
   }
 
   /** The signal aborts. */
   handleEvent(): void {
-    const { signal, reject } = this.#settled()!;
+    const { signal, reject } = this.#takeDial()!;
     this.close();
     reject(signal!.reason);
   }
 
   /** It is open. */
   opened(): void {
-    this.#settled()?.resolve(this);
+    this.#takeDial()?.resolve(this);
   }
 
   override close(): void {
     super.close();
-    this.#settled()?.reject(this.failure());
+    this.#takeDial()?.reject(this.failure());
   }
 
   detach(): Detached<Socket> {
-    const obstacle = this.obstacle();
-    if (obstacle) throw new TypeError(`Cannot detach: ${obstacle}`);
+    const reason = this.whyBusy();
+    if (reason) throw new TypeError(`Cannot detach: ${reason}`);
     this.gone = "detached";
     const socket = this.disown();
     if (this.unread) socket.push(this.unread);
@@ -79,12 +79,12 @@ export class NodeConn extends NodePipe implements Conn<Socket> {
   }
 
   protected override failed(error: Error): void {
-    this.#settled()?.reject(error);
+    this.#takeDial()?.reject(error);
   }
 
-  #settled(): Opening | undefined {
-    const opening = this.#opening;
-    this.#opening = undefined;
+  #takeDial(): PendingDial | undefined {
+    const opening = this.#dial;
+    this.#dial = undefined;
     opening?.signal?.removeEventListener("abort", this);
     return opening;
   }
@@ -93,10 +93,10 @@ export class NodeConn extends NodePipe implements Conn<Socket> {
 class Adopted extends NodePipe {
   constructor(socket: Socket) {
     super();
-    this.own(socket, true);
+    this.adopt(socket, true);
   }
 }
 
-function opened(this: Owned): void {
+function opened(this: PipedSocket): void {
   (this[PIPE] as NodeConn).opened();
 }

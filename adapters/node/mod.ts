@@ -35,7 +35,7 @@ const transport: OwnedTransport<Socket> = {
 };
 
 /**
- * Opens connections with `node:net`: works on Node, Bun and Deno, and hands over a `net.Socket`.
+ * Opens connections with `node:net`, on Node, Bun and Deno. `detach()` of a tunnel gives a `net.Socket`.
  *
  * @example A `net.Socket` through a proxy
  * ```ts

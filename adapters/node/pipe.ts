@@ -1,7 +1,7 @@
 import { Socket } from "node:net";
 import { versions } from "node:process";
 import type { Conn } from "../../src/transport.ts";
-import { endedBeforeTls, type Reading, Receiver, unreadPlaintext } from "../socket_conn.ts";
+import { CallbackReader, endedBeforeTls, type Reading, unreadPlaintext } from "../socket_conn.ts";
 
 // libuv before 1.52 takes a reset that comes with the last bytes for an end: only that the peer is gone tells it
 const endMayBeReset = !versions.bun && !versions.deno && Number(versions.uv?.split(".")[1]) < 52;
@@ -14,11 +14,11 @@ export const PIPE: unique symbol = Symbol("pipe");
 type Settle<T> = { resolve: (value: T) => void; reject: (reason: unknown) => void };
 
 /** A `net.Socket` that belongs to a pipe. */
-export type Owned = Socket & { [PIPE]: NodePipe };
+export type PipedSocket = Socket & { [PIPE]: NodePipe };
 
 /** A byte pipe over a `net.Socket`, which a `TLSSocket` is, too. */
-export class NodePipe extends Receiver<Socket> implements Conn {
-  protected socket!: Owned;
+export class NodePipe extends CallbackReader<Socket> implements Conn {
+  protected socket!: PipedSocket;
   protected unread: Uint8Array | undefined; // while there is some, the socket does not read
   protected writes = 0;
   protected ended = false;
@@ -28,20 +28,20 @@ export class NodePipe extends Receiver<Socket> implements Conn {
   // one set for all sockets
   static #listeners = {
     // it stays: without a listener an error ends the process
-    error(this: Owned, error: Error): void {
+    error(this: PipedSocket, error: Error): void {
       this[PIPE].failed(error);
     },
-    end(this: Owned): void {
+    end(this: PipedSocket): void {
       this[PIPE].#end();
     },
-    close(this: Owned): void {
+    close(this: PipedSocket): void {
       this[PIPE].broke();
     },
   };
 
   /** Takes a socket over; `pushed` unless it hands what it reads to {@linkcode received} by itself. */
-  protected own(socket: Socket, pushed: boolean): void {
-    this.socket = socket as Owned;
+  protected adopt(socket: Socket, pushed: boolean): void {
+    this.socket = socket as PipedSocket;
     this.socket[PIPE] = this;
     this.#pushed = pushed;
     if (pushed) socket.push = (bytes) => bytes ? this.received(bytes) : push.call(socket, bytes);
@@ -49,7 +49,7 @@ export class NodePipe extends Receiver<Socket> implements Conn {
     socket.on("error", error).on("end", end).on("close", close);
   }
 
-  /** Lets go of the socket. */
+  /** Gives the socket up. */
   protected disown(): Socket {
     const { socket } = this;
     const { end, close } = NodePipe.#listeners;
@@ -112,11 +112,11 @@ export class NodePipe extends Receiver<Socket> implements Conn {
     if (!this.gone) this.socket.unref();
   }
 
-  protected obstacle(): string | undefined {
-    return this.obstacleOf(this.writes, this.ended || this.socket.destroyed);
+  protected whyBusy(): string | undefined {
+    return this.busyBecause(this.writes, this.ended || this.socket.destroyed);
   }
 
-  protected letGo(): Socket {
+  protected release(): Socket {
     if (this.unread) throw unreadPlaintext();
     if (this.#closedWrite || this.ended || this.socket.destroyed) throw this.socket.errored ?? endedBeforeTls();
     return this.disown();
@@ -126,7 +126,7 @@ export class NodePipe extends Receiver<Socket> implements Conn {
   protected received(bytes: Uint8Array): boolean {
     if (this.gone === "given to TLS") this.#keep(bytes);
     else if (this.gone) return this.gone === "detached" && this.socket.push(bytes.slice());
-    const reading = this.waited();
+    const reading = this.takePending();
     const n = reading ? Math.min(reading.p.length, bytes.length) : 0;
     if (n < bytes.length) this.#keep(bytes.subarray(n));
     reading?.p.set(n < bytes.length ? bytes.subarray(0, n) : bytes);
@@ -161,13 +161,13 @@ export class NodePipe extends Receiver<Socket> implements Conn {
       return void socket.destroy(Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" }));
     }
     this.ended = true;
-    this.waited()?.resolve(null);
+    this.takePending()?.resolve(null);
   }
 
   protected failed(_error: Error): void {}
 
   protected broke(): void {
-    this.waited()?.reject(this.failure());
+    this.takePending()?.reject(this.failure());
   }
 
   protected failure(error?: Error | null): Error {
