@@ -3,12 +3,16 @@ import { readFileSync } from "node:fs";
 import { posix } from "node:path";
 import { adapters } from "./adapters.mjs";
 import { agent } from "./agent.mjs";
+import { attempt } from "./attempt.mjs";
 import { cli } from "./cli.mjs";
 import { env } from "./env.mjs";
 import { fetch } from "./fetch.mjs";
+import { pool } from "./pool.mjs";
 import { protocol } from "./protocol.mjs";
+import { request } from "./request.mjs";
 import { serve } from "./serve.mjs";
 import { testing } from "./testing.mjs";
+import { tunnel } from "./tunnel.mjs";
 import { udp } from "./udp.mjs";
 
 /**
@@ -28,6 +32,10 @@ import { udp } from "./udp.mjs";
 /** @type {Mutation[]} */
 export const mutations = [
   ...protocol,
+  ...attempt,
+  ...tunnel,
+  ...pool,
+  ...request,
   ...udp,
   ...adapters,
   ...agent,

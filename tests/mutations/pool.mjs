@@ -1,0 +1,77 @@
+// src/pool and src/proxies
+
+/** @type {import("./all.mjs").Mutation[]} */
+export const pool = [
+  {
+    promise: "an attempt beside others needs room of its own",
+    file: "src/pool/pool.ts",
+    find: "if (!this.hasRoom) return undefined;",
+    replace: "",
+    tests: "tests/request/attempt_delay_test.ts",
+    name: "an overtaking attempt needs room:",
+  },
+  {
+    promise: "a released tunnel serves who waits",
+    file: "src/pool/pool.ts",
+    find: "this.#idle.put(lease);\n    this.#serveWaiters();",
+    replace: "this.#idle.put(lease);",
+    tests: "tests/pool/pool_test.ts",
+    name: "maxIdle 0 keeps nothing, but hands on to who waits",
+  },
+  {
+    promise: "a tunnel that begins to rest serves who waits",
+    file: "src/pool/pool.ts",
+    find: "this.#lost(lease));\n    this.#serveWaiters();",
+    replace: "this.#lost(lease));",
+    tests: "tests/pool/rest_test.ts",
+    name: "who waits is served by what begins to rest",
+  },
+  {
+    promise: "a dial ahead of need gives way",
+    file: "src/pool/pool.ts",
+    find: "?? this.#warm.leases[0] ?? reserved;",
+    replace: "?? this.#warm.leases[0];",
+    tests: "tests/pool/fill_test.ts",
+    name: "who needs the place ends an idle tunnel,",
+  },
+  {
+    promise: "nothing is closed while the pool still changes",
+    file: "src/pool/pool.ts",
+    find: "this.#ended.push({ lease, reason });",
+    replace: "this.#ended.push({ lease, reason });\n    this.closeEnded();",
+    tests: "tests/request/events_test.ts",
+    name: "a listener that connects when an idle tunnel is too old",
+  },
+  {
+    promise: "the holders of what rests are told before anything is closed",
+    file: "src/pool/pool.ts",
+    find: "for (const { lease } of this.#ended) lease.notifyEvicted();\n    while (this.#ended.length > 0) {",
+    replace: "while (this.#ended.length > 0) {\n      this.#ended[0]!.lease.notifyEvicted();",
+    tests: "tests/pool/rest_test.ts",
+    name: "all holders are told before anything else is,",
+  },
+  {
+    promise: "a proxy whose time is up is probed by one request at a time",
+    file: "src/proxies/health.ts",
+    find: "if (state.failing) state.until = now + this.#cooldown;",
+    replace: "",
+    tests: "tests/request/failover_test.ts",
+    name: "a cooling proxy is passed over, probed by one connect when its time is up,",
+  },
+  {
+    promise: "a final failure beside others ends the search",
+    file: "src/proxies/tries.ts",
+    find: "this.isFinal ||= !rule.nextProxy;",
+    replace: "",
+    tests: "tests/request/attempt_delay_test.ts",
+    name: " beside a silent one does not end what is under way,",
+  },
+  {
+    promise: "silent proxies share the time of a request",
+    file: "src/proxies/tries.ts",
+    find: "return parts === 1 ?",
+    replace: "return parts > 0 ?",
+    tests: "tests/request/attempt_delay_test.ts",
+    name: " silent proxies in ",
+  },
+];
