@@ -1,5 +1,5 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { type Block, blocks, docComments, tables } from "../support/markdown.ts";
 import { anchorsOf, brokenLinks, guides, linksOf, nameOf, papers } from "../support/papers.ts";
@@ -106,6 +106,19 @@ test("the changelog says nothing twice", () => {
 
 test("every relative link and image of the pages leads to a file that is there, and to a heading in it", () => {
   assertEquals(brokenLinks(papers), []);
+});
+
+test("every file that the pages name is there, and so is every function that docs/design.md finds in one", () => {
+  const named = papers.flatMap(({ file, text }) =>
+    Array.from(
+      text.matchAll(/`((?:src|adapters|tests|cli|serve|fetch|agent|env|testing|bench|examples|docs)\/[\w./-]*)`/g),
+    )
+      .map(([, path]) => ({ file, path: path! }))
+  );
+  assertEquals(named.filter(({ path }) => !existsSync(new URL(path, root))), []);
+  const sources = list("src/").map(read).join("\n");
+  const functions = Array.from(read("docs/design.md").matchAll(/`(?:\w+\.)?(\w+)\(\)`/g), ([, name]) => name!);
+  assertEquals(functions.filter((name) => !new RegExp(`\\b${name}(<[^(]*>)?\\(`).test(sources)), []);
 });
 
 test("the index has every page, and what README.md links to is published", () => {
