@@ -164,7 +164,7 @@ function handsOver<S>(
 
   detaches("detach() is refused while a write is pending", async ({ conn, peer }) => {
     peer.pause();
-    const writing = assertRejects(() => conn.write(new Uint8Array(64 << 20)), Error);
+    const writing = assertRejects(() => conn.write(new Uint8Array(16 << 20)), Error);
     refused(conn, /write is pending/);
     conn.close();
     await writing;

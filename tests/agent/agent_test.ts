@@ -242,9 +242,9 @@ for (const [protocol, get] of Object.entries(kinds)) {
     });
   });
 
-  test(`${protocol} 20 MiB each way`, async () => {
+  test(`${protocol} 8 MiB each way`, async () => {
     await withWeb({}, async ({ agent }) => {
-      const all = payload(20 << 20);
+      const all = payload(8 << 20);
       const up = (protocol === "http:" ? request : requestSecure)(`${url}/digest`, { method: "POST", agent });
       up.write(all);
       assertEquals(await answer(up), digestOf(all));

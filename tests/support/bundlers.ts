@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { assertEquals } from "@std/assert";
+import { quick } from "./test.ts";
 
 /** The directory of the project. */
 export const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
@@ -13,9 +14,8 @@ export const esbuild: string = join(ROOT, "node_modules/.bin/esbuild");
 export const rollup: string = join(ROOT, "node_modules/.bin/rollup");
 
 /** Why there are none of them. */
-export const missing: string | false = existsSync(esbuild) && existsSync(rollup)
-  ? false
-  : "esbuild and rollup are not installed";
+export const missing: string | false = quick ||
+  (existsSync(esbuild) && existsSync(rollup) ? false : "esbuild and rollup are not installed");
 
 /** One script of a program in TypeScript, without what nobody uses; it gets what is of Node from a `require`. */
 export function bundled(program: string): Promise<string> {

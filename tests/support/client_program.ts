@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { findProgram } from "./real_process.ts";
+import { quick } from "./test.ts";
 
 /** What a program said until its end. */
 export interface Ended {
@@ -15,6 +16,7 @@ export interface Ended {
 /** Why programs cannot be tried here; `false` if they can, or must: with `SOCKS5_TEST_REQUIRE_PROXIES=1`. */
 export function missing(...programs: string[]): string | false {
   const absent = programs.filter((it) => !findProgram(it));
+  if (quick) return quick;
   return process.env.SOCKS5_TEST_REQUIRE_PROXIES !== "1" && absent.length > 0 && `${absent.join(", ")} not installed`;
 }
 

@@ -162,7 +162,7 @@ for (const path of paths) {
     });
     const stalled = await startStalled();
     const conn = await path.transport.connect(endpoint(stalled));
-    const writing = conn.write(new Uint8Array(64 << 20)).catch(() => {});
+    const writing = conn.write(new Uint8Array(16 << 20)).catch(() => {});
     await assertRejects(() => conn.startTls!(trusting), TypeError, "write is pending");
     conn.close();
     await writing;
