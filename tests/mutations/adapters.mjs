@@ -135,4 +135,13 @@ export const adapters = [
     tests: "tests/adapters/socket_error_test.ts",
     name: "is what a socket's error has for a code",
   },
+  {
+    promise: "Bun: the common name of a certificate does not count",
+    file: "adapters/bun/tls.ts",
+    find: "if (isDone) error ??= nameError(",
+    replace: "if (isDone) nameError(",
+    tests: "tests/tunnel/tls_handshakes_test.ts",
+    name: "a name that is the common name only",
+    on: "bun",
+  },
 ];

@@ -74,4 +74,12 @@ export const pool = [
     tests: "tests/request/attempt_delay_test.ts",
     name: " silent proxies in ",
   },
+  {
+    promise: "never more than maxOpen connections are open",
+    file: "src/pool/pool.ts",
+    find: "if (this.#open < this.#limits.maxOpen) return true;",
+    replace: "if (this.#open <= this.#limits.maxOpen) return true;",
+    tests: "tests/pool/pool_test.ts",
+    name: "a place is given at once up to maxOpen,",
+  },
 ];

@@ -44,6 +44,14 @@ export const protocol = [
     name: "a name from a proxy is made of letters, digits,",
   },
   {
+    promise: "a client remembers at most a hundred targets",
+    file: "src/protocol/address.ts",
+    find: "if (this.#known.size >= 100) this.#known.clear();",
+    replace: "",
+    tests: "tests/protocol/address_test.ts",
+    name: "a hundred targets are remembered and never more,",
+  },
+  {
     promise: "a fragment of a datagram is dropped",
     file: "src/protocol/datagram.ts",
     find: "if (frag !== 0) return null;",

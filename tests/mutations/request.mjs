@@ -98,4 +98,12 @@ export const request = [
     tests: "tests/client/lifecycle_test.ts",
     name: "what connect() is given counts as it was at the call,",
   },
+  {
+    promise: "a program that only imports a client loads no requests",
+    file: "src/socks5_client.ts",
+    find: 'type Requests = typeof import("./requests.ts");',
+    replace: 'import "./requests.ts";\ntype Requests = typeof import("./requests.ts");',
+    tests: "tests/house/floors_test.ts",
+    name: "every file is in a room,",
+  },
 ];

@@ -99,4 +99,20 @@ export const serve = [
     tests: "tests/serve/limits_test.ts",
     name: "a fixed target that leads back by a name is found out,",
   },
+  {
+    promise: "without a password nothing listens beyond loopback",
+    file: "serve/options.ts",
+    find: "if (!SAFE.test(hostname) && ",
+    replace: "if (hostname === undefined && ",
+    tests: "tests/serve/auth_test.ts",
+    name: " before it listens",
+  },
+  {
+    promise: "a client with another password is refused",
+    file: "serve/auth.ts",
+    find: "given !== null && timingSafeEqual(digest(given), expected)",
+    replace: "given !== null",
+    tests: "tests/serve/auth_test.ts",
+    name: " with a password of its own refuses ",
+  },
 ];
