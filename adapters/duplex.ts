@@ -7,11 +7,13 @@ import { IdleTimer } from "./idle_timer.ts";
 import { socketError } from "./socket_error.ts";
 import type { Conn } from "../src/transport.ts";
 
-/** How a {@linkcode ConnDuplex} behaves. */
+/** The options of a stream over a connection. */
 export interface ConnDuplexOptions {
   /** Whether the writing side stays open after the peer's end. Default: `false`, as with a `net.Socket`. */
   allowHalfOpen?: boolean | undefined;
-  /** How many bytes may be waiting on each side, as with every stream of `node:stream`. Default: that of the runtime. */
+  /**
+   * How many bytes may be waiting on each side, as with every stream of `node:stream`. Default: that of the runtime.
+   */
   highWaterMark?: number | undefined;
 }
 
@@ -65,8 +67,8 @@ export class ConnDuplex extends Duplex {
   }
 
   /**
-   * Opens the connection, in the next turn of the event loop. Takes and ignores what `net.Socket.connect` takes, but for
-   * the listener at the end.
+   * Opens the connection, in the next turn of the event loop. Takes and ignores what `net.Socket.connect` takes, but
+   * for the listener at the end.
    */
   connect(...args: unknown[]): this {
     const listener = args.at(-1);
@@ -136,7 +138,9 @@ export class ConnDuplex extends Duplex {
     return this.#idle.timeout;
   }
 
-  /** Emits `timeout` when for so long no byte has come or gone; 0 stops that. It does not close, as with `net.Socket`. */
+  /**
+   * Emits `timeout` when for so long no byte has come or gone; 0 stops that. It does not close, as with `net.Socket`.
+   */
   setTimeout(timeout: number, listener?: () => void): this {
     this.#idle.set(this.destroyed ? 0 : timeout);
     if (listener && timeout > 0) this.once("timeout", listener);
@@ -168,18 +172,12 @@ export class ConnDuplex extends Duplex {
     return this;
   }
 
-  /**
-   * For a keep-alive pool that keeps the stream for later: from now on a client may close the connection for a request
-   * that waits for a place, as {@linkcode Socks5Conn.markIdle} says, and may do so during this call.
-   *
-   * @param evicted Called once, when it does. Default: destroys the stream, without an error. A stream over this one (of
-   * `node:tls`) has to be destroyed in it.
-   */
+  /** For a keep-alive pool, as `Socks5Duplex` of `./agent` says. */
   markIdle(evicted: () => void = () => this.destroy()): void {
     this.#conn?.markIdle?.(evicted);
   }
 
-  /** For a keep-alive pool, before it uses the stream again. `false` if it is closed: use another. */
+  /** Ends what `markIdle()` began; `false` if the stream is closed. */
   markInUse(): boolean {
     return !this.destroyed && (this.#conn?.markInUse?.() ?? true);
   }

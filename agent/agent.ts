@@ -14,7 +14,10 @@ import { type SecureOptions, secureOver, Sessions } from "./secure.ts";
 
 /** The options of `https.Agent`: those of `http.Agent`, and those of TLS, which count for `https:` requests. */
 export type Socks5AgentOptions = AgentOptions & {
-  /** The options of the client that is made for a proxy. Not together with a `Socks5Client`. Default: those of the client. */
+  /**
+   * The options of the client that is made for a proxy. Not together with a `Socks5Client`. Default: those of the
+   * client.
+   */
   client?: Socks5Options | undefined;
 };
 
@@ -27,29 +30,28 @@ const NO_PORT = -1;
 const /** @internal */ Agent: typeof HttpAgent = HttpAgent ?? Object; // a bundle for browsers may have none
 
 /**
- * An agent for requests of `node:http` and of `node:https`, and of the libraries on top of them. Every connection that it
- * makes goes through the proxy. What fails is the `error` of the request: if it was the way to the target, with the `code`
- * that Node gives to it (`ECONNREFUSED`, `ECONNRESET`, `ETIMEDOUT` and the like, by which libraries decide whether to ask
- * again) and the `Socks5Error` as its `cause`.
+ * An agent for requests of `node:http` and `node:https`, and of the libraries that build on them. Every connection goes
+ * through the proxy. A failure is the `error` of the request. If the connection failed, the error has the `code` that
+ * Node uses for it (`ECONNREFUSED`, `ECONNRESET`, `ETIMEDOUT` and so on, by which libraries decide whether to retry),
+ * and the `Socks5Error` as its `cause`.
  *
- * HTTP/2 does not ask an agent: `http2.connect()`, axios with `httpVersion: 2` and got 11 to 15 with `http2: true` connect
- * directly, whatever agent they are given. Give them connections of `toDuplex()` or of `createConnection()`, as the README
- * shows.
+ * HTTP/2 does not use agents: `http2.connect()`, axios with `httpVersion: 2` and got 11 to 15 with `http2: true`
+ * connect directly, whatever agent they are given. Give them connections of `toDuplex()` or of `createConnection()`.
  *
- * Connections are kept for the next request to the same place (`keepAlive` is on by default, as with the global agents;
- * an idle one lets the process end). They are never shared between `http:` and `https:` nor between different options of
- * TLS. One agent is one identity: for other credentials make another agent.
+ * The agent keeps connections for later requests to the same host (`keepAlive` is on by default, as with the global
+ * agents; an idle connection lets the process end). Requests share a connection only if protocol and TLS options are
+ * the same. One agent has one identity: for other credentials make another agent.
  *
- * The proxy resolves names: `lookup`, `family` and `localAddress` have nothing to say here. An idle connection counts as
- * an open one of the client (`pool.maxOpen`) until a request waits for a place: then the longest idle one is closed.
+ * The proxy resolves names: the options `lookup`, `family` and `localAddress` have no effect. An idle connection counts
+ * as open (`pool.maxOpen` of the client). If a request waits for a place, the longest idle one is closed.
  *
- * The certificate of a target is always checked, unless `rejectUnauthorized` is `false` in the options of the agent or of
- * the request; the variable `NODE_TLS_REJECT_UNAUTHORIZED` has no say.
+ * The certificate of a target is always checked, unless `rejectUnauthorized` is `false` in the options of the agent or
+ * of the request. The variable `NODE_TLS_REJECT_UNAUTHORIZED` has no effect.
  *
- * It may be both `http.globalAgent` and `https.globalAgent`, for requests that name no agent.
+ * The agent can be both `http.globalAgent` and `https.globalAgent`, for requests without an agent of their own.
  *
- * A request that is aborted cancels the handshake. Its `timeout` bounds the handshake too, in place of the client's, and
- * `setTimeout()` tells of it. Until the tunnel is there its socket behaves as a `net.Socket` that connects.
+ * An aborted request cancels the handshake with the proxy. The `timeout` of a request also limits the handshake,
+ * instead of the client's. Until the tunnel is open, the socket of a request behaves like a `net.Socket` that connects.
  *
  * @example A request with a limit
  * ```ts
@@ -57,8 +59,8 @@ const /** @internal */ Agent: typeof HttpAgent = HttpAgent ?? Object; // a bundl
  * import { Socks5Agent } from "jsr:@x/socks5/agent";
  *
  * const agent = new Socks5Agent("socks5h://user:pass@proxy.example:1080", { maxSockets: 10 });
- * const asked = request("http://example.com/", { agent, timeout: 5_000 });
- * await new Promise((resolve, reject) => asked.on("response", resolve).on("error", reject).end());
+ * const req = request("http://example.com/", { agent, timeout: 5_000 });
+ * await new Promise((resolve, reject) => req.on("response", resolve).on("error", reject).end());
  * agent.destroy();
  * ```
  */
@@ -72,12 +74,12 @@ export class Socks5Agent extends Agent {
   /**
    * Opens nothing yet.
    *
-   * @param proxy A proxy as the constructor of `Socks5Client` takes it: a URL, its parts, or a list of them in the order
-   * of preference (failover, not a chain). The agent makes a client for it, and `destroy()` closes that. Or a
+   * @param proxy A proxy as the constructor of `Socks5Client` takes it: a URL, its parts, or a list of them in the
+   * order of preference (failover, not a chain). The agent makes a client for it, and `destroy()` closes that. Or a
    * `Socks5Client`, or anything else with its `connect()`: the caller must close that.
    * @param options Those of `https.Agent`, and `client` for those of the client that is made.
-   * @throws {TypeError} If the proxy or an option is malformed or unknown, or if the runtime is neither Deno nor Bun nor
-   * Node. The message shows nothing of a proxy.
+   * @throws {TypeError} If the proxy or an option is malformed or unknown, or if the runtime is neither Deno nor Bun
+   * nor Node. The message shows nothing of a proxy.
    * @throws {RangeError} If a number in `client` is out of range.
    */
   constructor(proxy: ClientOrProxy, options: Socks5AgentOptions = {}) {
@@ -151,8 +153,8 @@ export class Socks5Agent extends Agent {
   }
 
   /**
-   * Closes what is in use and what is idle, and the client that the agent made for a proxy: later requests fail then. With
-   * a client that was given, later requests connect again, as with every agent of `node:http`.
+   * Closes what is in use and what is idle, and the client that the agent made for a proxy: later requests fail then.
+   * With a client that was given, later requests connect again, as with every agent of `node:http`.
    */
   override destroy(): void {
     // lists of their own: node:http takes what closes out of its own ones
@@ -163,7 +165,9 @@ export class Socks5Agent extends Agent {
   }
 }
 
-/** What is asked for by whoever makes a request just now: nothing but the stack tells it, in the form of the runtime. */
+/**
+ * What is asked for by whoever makes a request just now: nothing but the stack tells it, in the form of the runtime.
+ */
 function protocolOfCaller(): string {
   const { stackTraceLimit, prepareStackTrace } = Error;
   const trace = (how: object) => Object.entries(how).forEach(([name, it]) => Reflect.set(Error, name, it));

@@ -1,6 +1,7 @@
 /**
- * A SOCKS5 proxy for libraries that take an agent or a stream: `node:http` and the libraries that build on it, and clients
- * of other protocols that take a stream instead of opening a connection. And the reverse: a transport over a stream.
+ * A SOCKS5 proxy for libraries that take an agent or a stream: `node:http` and the libraries that build on it, and
+ * clients of other protocols that take a stream instead of opening a connection. And the reverse: a transport over a
+ * stream.
  *
  * @example Requests through a proxy
  * ```ts
@@ -26,23 +27,43 @@ import { checkBoolean, checkOptions, type Known } from "../src/arguments.ts";
 import { cannot } from "../src/errors.ts";
 import type { Conn } from "../src/transport.ts";
 
-export type { ConnDuplex, ConnDuplexOptions } from "../adapters/duplex.ts";
+export type { ConnDuplexOptions as DuplexOptions } from "../adapters/duplex.ts";
 export type { ClientLike, ClientOrProxy } from "../src/client_of.ts";
 export type { Conn, Detached } from "../src/transport.ts";
 export { Socks5Agent, type Socks5AgentOptions } from "./agent.ts";
 
+/** A stream of {@linkcode toDuplex}: a `net.Socket` for libraries, which a keep-alive pool can mark as idle. */
+export interface Socks5Duplex extends Socket {
+  /**
+   * Opens the connection before it is first used. Takes and ignores what `net.Socket.connect` takes, except for the
+   * listener at the end.
+   */
+  connect(...args: unknown[]): this;
+  /**
+   * For a keep-alive pool that keeps the stream for later: from now on a client may close the connection for a request
+   * that waits for a place, as {@linkcode Socks5Conn.markIdle} says, and may do so during this call.
+   *
+   * @param evicted Called once, when it does. Default: destroys the stream, without an error. A stream over this one
+   * (of `node:tls`) has to be destroyed in it.
+   */
+  markIdle(evicted?: () => void): void;
+  /** For a keep-alive pool, before it uses the stream again. `false` if it is closed: use another. */
+  markInUse(): boolean;
+}
+
 /**
- * A stream for libraries that let one bring the connection. It opens once, when it is first used, has the members of a
- * `net.Socket` that libraries use, and closes what it opened when it is destroyed. To TypeScript it is a `net.Socket`,
- * which is what libraries ask for; `resetAndDestroy`, `bufferSize` and the type of service are missing.
+ * Makes a stream of a connection, for libraries that take a stream instead of opening one. It opens the connection
+ * once, when it is first used, and closes it when it is destroyed. It has the members of a `net.Socket` that libraries
+ * use; `resetAndDestroy`, `bufferSize` and the type of service are missing.
  *
- * @param open Opens the connection, such as `(signal) => client.connect(target, { signal })`. The signal aborts when the
- * stream is destroyed before it is open.
- * @returns A stream that ends both ways on the peer's end, as a `net.Socket`, unless `allowHalfOpen` is set. What goes
- * wrong is one `error` event, then `close`. The error of a tunnel has the `code` that Node gives to it and the `Socks5Error`
- * as its `cause`.
- * @throws {TypeError} If `open` is not a function, or an option is not what it must be; or if this is neither Deno nor
- * Bun nor Node.
+ * @param open Opens the connection, such as `(signal) => client.connect(target, { signal })`. The signal aborts when
+ * the stream is destroyed before it is open.
+ * @returns A stream that ends both ways on the peer's end, as a `net.Socket` does, unless `allowHalfOpen` is set. A
+ * failure is one `error` event, then `close`. The error of a tunnel has the `code` that Node uses for it, and the
+ * `Socks5Error` as its `cause`.
+ * @throws {TypeError} If `open` is not a function, an option is malformed, or the runtime is neither Deno nor Bun nor
+ * Node.
+ * @throws {RangeError} If `highWaterMark` is not a whole number of bytes from 0.
  *
  * @example A stream to an echo
  * ```ts
@@ -61,7 +82,7 @@ export { Socks5Agent, type Socks5AgentOptions } from "./agent.ts";
 export function toDuplex(
   open: (signal: AbortSignal) => Promise<Conn>,
   options: ConnDuplexOptions = {},
-): ConnDuplex & Socket {
+): Socks5Duplex {
   if (typeof open !== "function") throw new TypeError(cannot("open", "a function that opens a connection", open));
   const { allowHalfOpen, highWaterMark } = checkOptions("the options of toDuplex()", options, DUPLEX);
   checkBoolean("allowHalfOpen", allowHalfOpen);
@@ -70,17 +91,17 @@ export function toDuplex(
     throw new kind(cannot("highWaterMark", "a number of bytes", highWaterMark));
   }
   runtimeName();
-  return new ConnDuplex(open, { allowHalfOpen, highWaterMark }) as ConnDuplex & Socket;
+  return new ConnDuplex(open, { allowHalfOpen, highWaterMark }) as unknown as Socks5Duplex;
 }
 
 /**
- * Makes a {@linkcode Conn} of a stream of somebody else's, so that a {@linkcode Transport} can be written over it: over a
- * socket with options of its own, TLS with a pre-shared key, a channel of ssh2 or a WebSocket. The `Conn` owns the stream
- * from then on; nobody else may read, write or end it. Bytes that the stream has received are read first. The stream should
- * be open: an error of a stream that connects is an error of the first read or write.
+ * Makes a {@linkcode Conn} of a stream of somebody else's, so that a {@linkcode Transport} can be written over it: over
+ * a socket with options of its own, TLS with a pre-shared key, a channel of ssh2 or a WebSocket. The `Conn` owns the
+ * stream from then on; nobody else may read, write or end it. Bytes that the stream has received are read first. The
+ * stream should be open: an error of a stream that connects is an error of the first read or write.
  *
- * @param stream A `Duplex` of `node:stream` that carries bytes. Its `allowHalfOpen` is set, so that the writing side stays
- * open after the peer's end.
+ * @param stream A `Duplex` of `node:stream` that carries bytes. Its `allowHalfOpen` is set, so that the writing side
+ * stays open after the peer's end.
  * @returns What keeps all promises of `Conn` that the stream keeps: on Deno a `TLSSocket` takes a reset for an end.
  * `detach()` gives the stream back.
  * @throws {TypeError} If `stream` is no `Duplex`, is in object mode, or decodes what it reads to text.

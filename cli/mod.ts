@@ -1,5 +1,5 @@
 /**
- * The command line as a function: `socks5 check`, `serve`, `forward` and `connect`. Importing it starts nothing; the
+ * The command line as a function: `socks5 check`, `serve`, `forward` and `connect`. An import starts nothing; the
  * program is `./cli/main`.
  *
  * @example
@@ -25,10 +25,11 @@ export type { CliIo, CliOutput } from "./io.ts";
 export type { Stdout } from "./stdout.ts";
 
 /**
- * Runs one command and gives what the process should end with; never rejects. `socks5 --help` has the table.
+ * Runs one command. It never rejects.
  *
- * @param args As they follow the name of the program.
- * @param io Default: the streams, the environment and the signals of this process.
+ * @param args The arguments that follow the name of the program.
+ * @param io Streams, environment and signals. Default: those of this process.
+ * @returns The exit code, of which `socks5 --help` has a table.
  */
 export async function main(args: readonly string[], io: CliIo = processIo()): Promise<number> {
   try {

@@ -31,39 +31,41 @@ export type { Endpoint } from "../src/transport.ts";
 
 /** A proxy that the environment names. */
 export interface EnvProxy {
-  /** Its URL, for `new Socks5Client(proxy)`: it may hold a password. */
+  /** The URL of the proxy, for `new Socks5Client(proxy)`. It may hold a password. */
   readonly proxy: string;
-  /** The variable that it stands in, as it is written there: `"ALL_PROXY"`, `"all_proxy"`, … */
+  /** The name of the variable, in the case in which it is set: `"ALL_PROXY"`, `"all_proxy"`, … */
   readonly variable: string;
   /**
-   * Whether `NO_PROXY` exempts a target, a URL (with the port of its scheme) or a host without a port, to which no entry
-   * with a port applies. Nothing here connects without the proxy: the caller decides.
+   * Whether `NO_PROXY` exempts a target, a URL (with the default port of its scheme), or a host without a port, to
+   * which entries with a port do not apply. The caller must then connect without the proxy; a client never does.
    *
-   * @throws {TypeError} If the target is malformed; {@linkcode RangeError} if its port is out of range.
+   * @throws {TypeError} If the target is malformed.
+   * @throws {RangeError} If the port is out of range.
    */
   bypasses(target: Target | URL): boolean;
 }
 
 /**
- * Finds the proxy in `ALL_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY`, in this order: the first that is set to the URL of a SOCKS
- * proxy, since a tunnel carries every protocol. Of each variable the lower case counts first and an empty one as not set,
- * as with curl. Another scheme is passed over, and so is a host without a scheme, which is an HTTP proxy for curl and
- * everybody else. Text that begins with `socks`, quotes before it or not, or has a scheme that is nearly that, is meant as
- * a SOCKS proxy: if it cannot be read it is an error, so that nobody goes without the proxy because of a slip.
+ * Finds the SOCKS proxy of the environment: the first of `ALL_PROXY`, `HTTPS_PROXY` and `HTTP_PROXY`, in this order,
+ * that holds the URL of one, since a tunnel carries every protocol. As with curl, lower case comes first, and an empty
+ * variable counts as not set. A variable with another scheme, or without a scheme (an HTTP proxy for curl), is skipped.
+ * A variable that is nearly the URL of a SOCKS proxy (misspelled scheme, quotes, a malformed part) is an error, so that
+ * no connection bypasses the proxy by mistake.
  *
- * `HTTP_PROXY` is passed over where `REQUEST_METHOD` is set: there a client of a CGI program can set it by a header. So is
- * `http_proxy` where the two are one variable, as on Windows.
+ * `HTTP_PROXY` is skipped if `REQUEST_METHOD` is set: in a CGI program, a client can set it by a header. So is
+ * `http_proxy` where the two are the same variable, as on Windows.
  *
- * `NO_PROXY` is a list, separated by commas or white space, of names (an entry exempts what ends in it, too; a leading dot
- * or `*.` changes nothing), addresses, `10.0.0.0/8`, `fd00::/8`, `10.*`, `10.0.0.1-10.0.0.9`, each but a network with a
- * port if it counts for that alone (`[::1]:443`), or `*` for all. Names are never looked up, nothing is exempt by itself,
- * and what is malformed exempts nothing.
+ * `NO_PROXY` is a list, separated by commas or white space, of names (which also exempt their subdomains; a leading dot
+ * or `*.` is ignored), addresses, networks and ranges (`10.0.0.0/8`, `fd00::/8`, `10.*`, `10.0.0.1-10.0.0.9`), or `*`
+ * for all. Names and addresses may have a port (`[::1]:443`). Names are never resolved, nothing is exempt by default,
+ * and malformed entries exempt nothing.
  *
- * @param env Default: the environment of the process, as it is at the call.
+ * @param env The variables. Default: the environment of the process at the call.
  * @returns `null` if no variable names a SOCKS proxy.
- * @throws {TypeError} If a variable is meant as a SOCKS proxy and is none that a client takes; {@linkcode RangeError} if a
- * part is out of range. The message names the variable and shows nothing of it. On Deno without `--allow-env`: the
- * runtime's own error.
+ * @throws {TypeError} If a variable is meant as a SOCKS proxy but malformed. The message names the variable and shows
+ * nothing of its value.
+ * @throws {RangeError} If a part of it is out of range.
+ * @throws The runtime's own error, on Deno without `--allow-env`.
  */
 export function proxyFromEnv(env: Readonly<Record<string, string | undefined>> = process.env): EnvProxy | null {
   if (typeof env !== "object" || env === null) throw new TypeError(cannot("env", "an object of variables", env));

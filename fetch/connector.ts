@@ -4,17 +4,17 @@ import { runtimeName } from "../adapters/runtime.ts";
 import type { ClientLike, ClientOrProxy } from "../src/client_of.ts";
 import { connectTo, type FetchOptions, type FetchTls, parseArguments } from "./options.ts";
 
-/** What undici asks a {@linkcode UndiciConnector} for. */
+/** What undici calls a {@linkcode UndiciConnector} with. */
 export interface UndiciConnectOptions {
-  /** Without brackets. */
+  /** The host name or IP address, IPv6 without brackets. */
   hostname: string;
   /** `"http:"` or `"https:"`. */
   protocol: string;
-  /** Empty for that of the protocol. */
+  /** The port, or `""` for the default of the protocol. */
   port: string;
 }
 
-/** Is given a stream with those members of a `net.Socket` that undici uses, or an error. */
+/** Called with a stream that has the members of a `net.Socket` that undici uses, or with an error. */
 export type UndiciConnectCallback = (...args: [error: null, socket: Socket] | [error: Error, socket: null]) => void;
 
 /** What opens the connections of a `Client`, `Pool` or `Agent` of undici: their option `connect`. */
@@ -31,14 +31,14 @@ export interface UndiciConnector {
 }
 
 /**
- * Makes what undici 6, 7 or 8 of your own connects with, on Node. The certificate of a target must match the host of the
- * URL; HTTP/1.1 alone is spoken. A failure has the code that Node gives it, by which undici's `RetryAgent` decides, and
- * the `Socks5Error` as its `cause`; undici's `fetch()` makes it the `cause` of its own error. What is open belongs to
- * undici: `close()` and `destroy()` of its `Agent` end it.
+ * Makes a connector for undici 6, 7 or 8 from npm, on Node. The certificate of a target must match the host of the URL.
+ * The protocol is HTTP/1.1. An error has the `code` that Node uses for the failure, by which undici's `RetryAgent`
+ * decides, and the `Socks5Error` as its `cause`; undici's `fetch()` makes it the `cause` of its own error. Open
+ * connections belong to undici: `close()` and `destroy()` of its `Agent` end them.
  *
- * @param proxy A proxy as the constructor of `Socks5Client` takes it: a URL, its parts, or a list of them in the order of
- * preference (failover, not a chain). The connector makes a client for it, which `close()` closes. Or a `Socks5Client`, or
- * anything else with its `connect()`: the caller must close that.
+ * @param proxy A proxy as the constructor of `Socks5Client` takes it: a URL, its parts, or a list of them in the order
+ * of preference (failover, not a chain). The connector makes a client for it, which `close()` closes. Or a
+ * `Socks5Client`, or anything else with its `connect()`: the caller must close that.
  * @throws {TypeError} If the proxy or an option is malformed or unknown. The message shows nothing of a proxy. Also on
  * Bun: there `undici` is a stand-in that takes an `Agent` and goes past it.
  * @throws {RangeError} If a number in `client` is out of range.

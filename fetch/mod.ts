@@ -1,5 +1,5 @@
 /**
- * The `fetch` of the standard through a SOCKS5 proxy, by the same code on Deno, Bun and Node.
+ * The standard's `fetch` through a SOCKS5 proxy, by the same code on Deno, Bun and Node.
  *
  * @module
  */
@@ -14,11 +14,11 @@ export type { UndiciConnectCallback, UndiciConnectOptions, UndiciConnector } fro
 export type { ClientLike, ClientOrProxy } from "../src/client_of.ts";
 export type { FetchOptions, FetchTls } from "./options.ts";
 
-/** A `fetch` with connections of its own. */
+/** A `fetch` with its own connections. */
 export type Socks5Fetch = typeof fetch & {
   /**
-   * Ends what is in flight and what is kept for later, and the client that was made for a proxy; resolves when nothing is
-   * left. Later calls are rejected.
+   * Ends pending requests, closes idle connections and the client that was made for a proxy; resolves when nothing is
+   * left. Later calls reject.
    */
   close(): Promise<void>;
   /** `close()`, for `await using`. */
@@ -26,19 +26,19 @@ export type Socks5Fetch = typeof fetch & {
 };
 
 /**
- * Makes a `fetch` that reaches what it fetches through a client, redirects included, and in no other way: whatever
- * `NO_PROXY` or `HTTP_PROXY` say, and whatever was done to the global `fetch`. Two of them never share a connection.
+ * Makes a `fetch` whose every request, redirects included, goes through the proxy: `NO_PROXY`, `HTTP_PROXY` and changes
+ * to the global `fetch` have no effect. Two of them never share a connection.
  *
- * It is rejected with a `TypeError`, as in the Fetch standard, whose `cause` is the {@linkcode Socks5Error} if there was
- * no connection; or with the reason of the signal, which ends a handshake with the proxy, too. `redirect: "manual"`
- * gives the answer itself, with its `Location`, as the fetch of servers does. HTTP/1.1 alone is spoken.
+ * As in the Fetch standard, a call rejects with a `TypeError`, whose `cause` is the {@linkcode Socks5Error} if the
+ * connection failed; or with the reason of its signal, which also cancels a handshake with the proxy. `redirect:
+ * "manual"` returns the redirect itself, with its `Location`, as on servers. The protocol is HTTP/1.1.
  *
- * The options of a runtime by which its own fetch would connect in another way (`dispatcher`, `client`, `proxy`, `unix`,
- * `tls`, `session`, `protocol`) are a `TypeError`.
+ * A call throws a `TypeError` for the options by which a runtime's own fetch connects in another way (`dispatcher`,
+ * `client`, `proxy`, `unix`, `tls`, `session`, `protocol`).
  *
- * @param proxy A proxy as the constructor of `Socks5Client` takes it: a URL, its parts, or a list of them in the order of
- * preference (failover, not a chain). The fetch makes a client for it, and `close()` closes that. Or a `Socks5Client`, or
- * anything else with its `connect()`: the caller must close that.
+ * @param proxy A proxy as the constructor of `Socks5Client` takes it: a URL, its parts, or a list of them in the order
+ * of preference (failover, not a chain). The fetch makes a client for it, and `close()` closes that. Or a
+ * `Socks5Client`, or anything else with its `connect()`: the caller must close that.
  * @throws {TypeError} If the proxy or an option is malformed or unknown. The message shows nothing of a proxy.
  * @throws {RangeError} If a number in `client` is out of range.
  *

@@ -5,14 +5,19 @@ import { checkOptions, type Known } from "../src/arguments.ts";
 import { tlsOptions } from "../src/config/tls_options.ts";
 import type { TlsOptions } from "../src/transport.ts";
 
-/** How TLS is done with a target. The certificate of the target has to be for the host of the URL. */
+/** The options of TLS with targets. The certificate must match the host of the URL. */
 export type FetchTls = Pick<TlsOptions, "caCerts" | "cert" | "key">;
 
 /** What the Fetch standard leaves open. */
 export interface FetchOptions {
-  /** TLS with targets. Default: the authorities of the runtime, and no client certificate. */
+  /**
+   * The options of TLS with targets. Default: the certificate authorities of the runtime, and no client certificate.
+   */
   tls?: FetchTls | undefined;
-  /** The options of the client that is made for a proxy. Not together with a `Socks5Client`. Default: those of the client. */
+  /**
+   * The options of the client that is made for a proxy. Not together with a `Socks5Client`. Default: those of the
+   * client.
+   */
   client?: Socks5Options | undefined;
 }
 
@@ -42,7 +47,9 @@ const TLS: Known<FetchTls> = { caCerts: true, cert: true, key: true };
 
 const OPTIONS: Known<FetchOptions> = { tls: true, client: true };
 
-/** What `createFetch()` and `createConnector()` are given, checked; throws a `TypeError` that shows nothing of a secret. */
+/**
+ * What `createFetch()` and `createConnector()` are given, checked; throws a `TypeError` that shows nothing of a secret.
+ */
 export function parseArguments(
   name: string,
   proxy: ClientOrProxy,

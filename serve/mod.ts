@@ -26,19 +26,19 @@ export type { ServeOptions } from "./options.ts";
 
 /** An open port that leads through a SOCKS5 proxy. */
 export interface LocalProxy {
-  /** `"http://127.0.0.1:1234"`: what a proxy setting wants, and for a `target` that is a web server its address. */
+  /** `"http://127.0.0.1:1234"`, for proxy settings; with a `target` that is a web server, its URL. */
   readonly url: string;
-  /** Where it listens. */
+  /** The host name or address that it listens on. */
   readonly hostname: string;
-  /** The port, also if it was chosen by the system. */
+  /** The port that it listens on. */
   readonly port: number;
   /** Lets the process end although the port and connections of clients are open. */
   unref(): void;
   /**
-   * Listens no more, ends connections on which nothing goes on, now, and the others after `drain` milliseconds (default:
-   * 0), then the client that was made for a proxy; resolves when nothing is left.
+   * Stops listening, closes idle connections at once and the others after `drain` milliseconds (default: 0), then the
+   * client that was made for a proxy; resolves when nothing is left.
    *
-   * @throws {RangeError} If `drain` is no number of milliseconds.
+   * @throws {RangeError} If `drain` is not a number of milliseconds from 0.
    */
   close(options?: { drain?: number | undefined }): Promise<void>;
   /** `close()`, for `await using`. */
@@ -46,11 +46,11 @@ export interface LocalProxy {
 }
 
 /**
- * Starts a local proxy, which serves until it is closed. HTTP CONNECT, plain HTTP for whole URLs and SOCKS5 are told apart
- * by the first byte.
+ * Starts a local proxy, which serves until it is closed. HTTP CONNECT, plain HTTP for whole URLs and SOCKS5 are told
+ * apart by the first byte.
  *
- * @param proxy A proxy as the constructor of `Socks5Client` takes it: a URL, its parts, or a list of them in the order of
- * preference (failover, not a chain). The local proxy makes a client for it, and `close()` closes that. Or a
+ * @param proxy A proxy as the constructor of `Socks5Client` takes it: a URL, its parts, or a list of them in the order
+ * of preference (failover, not a chain). The local proxy makes a client for it, and `close()` closes that. Or a
  * `Socks5Client`, or anything else with its `connect()`: the caller must close that.
  * @throws {TypeError} If the proxy or an option is malformed or unknown. The message shows nothing of a proxy.
  * @throws {RangeError} If a number is out of range.

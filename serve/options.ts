@@ -6,41 +6,53 @@ import { cannot } from "../src/errors.ts";
 import { milliseconds } from "../src/config/settings.ts";
 import { type ClientAuth, clientAuth } from "./auth.ts";
 
-/** How a local proxy listens and what it lets in. */
+/** The options of a local proxy. Times are in milliseconds, from 0 to 2 147 483 647, or `Infinity` for no limit. */
 export interface ServeOptions {
-  /** Where it listens: `"127.0.0.1"` (default), `"::1"` or `"localhost"`; anything else only with `credentials` of its own. */
+  /**
+   * The address to listen on: `"127.0.0.1"` (default), `"::1"` or `"localhost"`; any other only with `credentials` of
+   * its own.
+   */
   hostname?: string | undefined;
-  /** Default: 0, a free one. */
+  /** The port to listen on, 0 to 65535. Default: 0, a free one. */
   port?: number | undefined;
   /**
-   * What clients of the local proxy must present, as HTTP `Proxy-Authorization: Basic` or by RFC 1929. `"forward"`: whatever
-   * they present is presented to the SOCKS5 proxy, on a connection of its own, instead of the client's credentials.
-   * Default: nothing is asked for.
+   * The credentials that clients of the local proxy must send, as HTTP `Proxy-Authorization: Basic` or by RFC 1929.
+   * `"forward"`: the SOCKS5 proxy gets the credentials that each client sends, instead of its own. Default: no
+   * credentials.
    */
   credentials?: Credentials | "forward" | undefined;
-  /** The one target of all connections, as with `ssh -L`: nothing is parsed, and nobody asked for credentials. */
+  /**
+   * A fixed target for all connections, as with `ssh -L`. Not together with `credentials`. Default: what each client
+   * asks for.
+   */
   target?: Target | undefined;
-  /** Milliseconds that a client has for the head of a request, or for its SOCKS5 handshake. Default: 10 000. */
+  /** Time limit for the head of a request, or for the SOCKS5 handshake of a client. Default: 10 000. */
   headTimeout?: number | undefined;
   /**
-   * Milliseconds that a client of plain HTTP may be silent between two requests, or within the body of one. Tunnels have
-   * no such limit. Default: 60 000.
+   * How long a client of plain HTTP may be silent between two requests, or within the body of one. Tunnels have no such
+   * limit. Default: 60 000.
    */
   idleTimeout?: number | undefined;
   /**
-   * How many clients may be connected at a time. At the limit the oldest of those that wait for nothing is closed in
-   * favor of a new client; if there is none, the new client is reset at once. Each client takes two files of the process.
-   * Default: 500, which keeps below the 1024 files that many systems allow.
+   * Maximum number of clients, a whole number from 1, or `Infinity`. At the limit the oldest idle client is closed in
+   * favor of a new one; if none is idle, the new client is reset at once. Each client takes two files of the process.
+   * Default: 500, which stays below the limit of 1024 files that many systems have.
    */
   maxClients?: number | undefined;
-  /** The longest head of a request, of an answer to a plain one, or of its trailers, in bytes. Default: 65 536. */
+  /**
+   * Maximum length in bytes of the head of a request or of a response, and of trailers: 1 024 to 16 777 216. Default:
+   * 65 536.
+   */
   maxHead?: number | undefined;
   /**
-   * Is told what no client can be told: that there are `maxClients` (once, and again after half of them left), what the
-   * runtime says of the port, and that a `target` leads back to this port. What it throws is ignored.
+   * Called with errors that no client can be told: that `maxClients` is reached (once, and again after half of them
+   * have left), an error of the port, and a `target` that leads back to this port. What it throws is ignored.
    */
   onError?: ((error: Error) => void) | undefined;
-  /** The options of the client that is made for a proxy. Not together with a `Socks5Client`. Default: those of the client. */
+  /**
+   * The options of the client that is made for a proxy. Not together with a `Socks5Client`. Default: those of the
+   * client.
+   */
   client?: Socks5Options | undefined;
 }
 

@@ -8,29 +8,29 @@ import { FIRST_BYTE, ProxyProbe } from "./proxy_probe.ts";
 import type { Core } from "./request/core.ts";
 import { Scope } from "./scope.ts";
 
-/** What a check found out about one proxy: plain JSON, without secrets. */
+/** The result of a check of one proxy: plain JSON, without secrets. */
 export interface CheckReport {
   /** `"host:port"` of the proxy. */
   proxy: string;
   /**
-   * The same with a short hash of the user name, if there is one (`"host:port#5f4dcc3b"`): it tells two users at one
-   * gateway apart, and is the same in each process.
+   * `proxy`, with a short hash of the user name if there is one (`"host:port#5f4dcc3b"`): it tells users of one gateway
+   * apart, and is the same in each process.
    */
   label: string;
-  /** `"host:port"` of the target, or `null` if none was asked for. */
+  /** `"host:port"` of the target, or `null` if none was given. */
   target: string | null;
   /** When the check began, in UTC (ISO 8601): `"2026-11-23T09:41:00.000Z"`. */
   time: string;
-  /** Milliseconds that the check took, to a tenth. */
+  /** Duration of the check in milliseconds, to a tenth. */
   ms: number;
-  /** The code of the failure, if there was one. */
+  /** The code of the failure, if the check failed. */
   code?: Socks5ErrorCode;
   /**
-   * `"ok"`: the proxy took the handshake, and the target sent something if one was asked for. `"unproven"`: the proxy
-   * says that the target is connected, but no byte came from it (some proxies say so before they dial).
-   * `"unanswered"`: the proxy took the handshake and did not answer the request in time, so that neither is shown to
-   * work. `"target-not-found"`: no address of the target was found, and the proxy not dialled (`dns: "local"`).
-   * `"local-failed"`: this process may not or cannot open a connection, and nothing is known of the proxy.
+   * `"ok"`: the handshake succeeded, and the target, if one was given, sent something. `"unproven"`: the proxy reports
+   * that the target is connected, but no byte came from it (some proxies report this before they connect).
+   * `"unanswered"`: the handshake succeeded, but the proxy did not reply to the request in time. `"target-not-found"`:
+   * the name of the target has no address, and the proxy was not dialed (`dns: "local"`). `"local-failed"`: this
+   * process may not or cannot open a connection; nothing is known about the proxy.
    */
   verdict:
     | "ok"
@@ -42,19 +42,22 @@ export interface CheckReport {
     | "target-refused"
     | "target-not-found"
     | "local-failed";
-  /** The steps in their order. */
+  /** The steps, in order. */
   steps: CheckStep[];
 }
 
 /** One step of a check. */
 export interface CheckStep {
-  /** What was done: lookup (with `dns: "local"`), dial, negotiate, authenticate, request, TLS (with `tls`), and wait for bytes of the target. */
+  /**
+   * The step: lookup (only with `dns: "local"`), dial, negotiate, authenticate, request, TLS (only with `tls`),
+   * transfer.
+   */
   phase: Exclude<Phase, "pool">;
-  /** `"skipped"`: not asked for, or not reached. */
+  /** The outcome. `"skipped"`: not needed, or not reached. */
   status: "ok" | "failed" | "skipped";
-  /** Milliseconds that it took, to a tenth: together at most those of the check. */
+  /** Duration in milliseconds, to a tenth. The steps take at most as long as the check together. */
   ms: number;
-  /** What came out, as a sentence. */
+  /** The outcome as a sentence. */
   message: string;
 }
 

@@ -1,7 +1,7 @@
-/** The step in which something failed, in the order in which a connect goes through them. */
+/** The step that failed, in the order of a connect. */
 export type Phase = "pool" | "lookup" | "dial" | "negotiate" | "authenticate" | "request" | "tls" | "transfer";
 
-/** What happened, as a stable name: decide by this and never by the message. */
+/** The code of a failure. Codes are stable; messages are not. */
 export type Socks5ErrorCode =
   | `SOCKS5_PROXY_${"UNREACHABLE" | "HUNG_UP" | "NOT_SOCKS5" | "BAD_METHOD" | "BAD_REPLY"}`
   | `SOCKS5_LOCAL_${"NOT_PERMITTED" | "FAILED"}`
@@ -14,23 +14,23 @@ export type Socks5ErrorCode =
   | `SOCKS5_TLS_${"UNTRUSTED" | "WRONG_NAME" | "EXPIRED" | "NOT_TLS" | "PLAINTEXT" | "REFUSED" | "HUNG_UP" | "FAILED"}`
   | `SOCKS5_${"TIMEOUT" | "ATTEMPT_TIMEOUT" | "CLIENT_CLOSED" | "CONN_CLOSED" | "CONN_RESET"}`;
 
-/** Where and why a {@linkcode Socks5Error} came about. */
+/** The members of a {@linkcode Socks5Error} beside code and message. */
 export interface Socks5ErrorContext {
   /** The step that failed. */
   phase: Phase;
-  /** `"host:port"` of the hop that failed; `null` before one was chosen. */
+  /** `"host:port"` of the proxy that failed; `null` before one was chosen. Default: `null`. */
   proxy?: string | null;
-  /** `"host:port"` of the target; `null` if there was none. */
+  /** `"host:port"` of the target; `null` if there was none. Default: `null`. */
   target?: string | null;
   /** The runtime's own error. */
   cause?: unknown;
-  /** The REP field of the reply that refused. */
+  /** The REP field of the refusal (RFC 1928 section 6). Default: `null`. */
   rep?: number | null;
 }
 
 /**
- * What {@linkcode Socks5Client} rejects with when a connect fails. One of the seven classes below: the class says what
- * helps, the {@linkcode code} what happened.
+ * The error of a failed connect, and of everything else that a {@linkcode Socks5Client} does. It is always of one of
+ * its seven subclasses: the class tells what helps, {@linkcode code} what happened, {@linkcode phase} at which step.
  *
  * @example
  * ```ts
@@ -42,7 +42,7 @@ export interface Socks5ErrorContext {
  * } catch (error) {
  *   if (!(error instanceof Socks5Error)) throw error; // bad arguments, the reason of a signal
  *   if (error instanceof ProxyError) console.log(error.code); // "SOCKS5_PROXY_UNREACHABLE"
- *   if (error instanceof AuthError) console.log("other credentials, please");
+ *   if (error instanceof AuthError) console.log("check user name and password");
  * }
  * ```
  */
@@ -50,20 +50,20 @@ export class Socks5Error extends Error {
   static {
     this.prototype.name = "Socks5Error";
   }
-  /** What happened. */
+  /** The code of the failure. */
   readonly code: Socks5ErrorCode;
-  /** The step in which it happened. */
+  /** The step that failed. */
   readonly phase: Phase;
-  /** `"host:port"` of the hop that failed, or `null` if none was chosen yet. */
+  /** `"host:port"` of the proxy that failed, or `null` if none was chosen yet. In a chain it is the hop that failed. */
   readonly proxy: string | null;
   /** `"host:port"` of the target, or `null` if there was none. */
   readonly target: string | null;
-  /** Whether the same connect may work a moment later; from code and phase alone. */
+  /** Whether the same connect may succeed a moment later. It depends on code and phase only. */
   readonly retryable: boolean;
   /** The failures of the earlier attempts of this connect, oldest first. */
   readonly errors: readonly Socks5Error[] = [];
 
-  /** Makes an error; the library makes its own, tests and wrappers may want one too. */
+  /** Makes an error, for tests and wrappers. */
   constructor(code: Socks5ErrorCode, message: string, context: Socks5ErrorContext) {
     super(printable(message), context.cause === undefined ? undefined : { cause: printableError(context.cause) });
     this.code = code;
@@ -76,7 +76,7 @@ export class Socks5Error extends Error {
   }
 }
 
-/** The proxy did not do its part: another proxy helps. Codes `SOCKS5_PROXY_*`. */
+/** The proxy failed: another proxy may help. Codes `SOCKS5_PROXY_*`. */
 export class ProxyError extends Socks5Error {
   static {
     this.prototype.name = "ProxyError";
@@ -84,8 +84,8 @@ export class ProxyError extends Socks5Error {
 }
 
 /**
- * This machine does not let the process open a connection: a permission helps, or a higher limit of open files, and no
- * other proxy. Codes `SOCKS5_LOCAL_*`.
+ * The process may not or cannot open a connection: a permission or a higher limit of open files helps, another proxy
+ * does not. Codes `SOCKS5_LOCAL_*`.
  */
 export class LocalError extends Socks5Error {
   static {
@@ -93,14 +93,14 @@ export class LocalError extends Socks5Error {
   }
 }
 
-/** The proxy wants other credentials. Codes `SOCKS5_AUTH_*`. */
+/** The proxy refused the credentials or the method: other credentials help. Codes `SOCKS5_AUTH_*`. */
 export class AuthError extends Socks5Error {
   static {
     this.prototype.name = "AuthError";
   }
 }
 
-/** The proxy works and the target was not reached. Codes `SOCKS5_TARGET_*`. */
+/** The proxy works, but the target was not reached. Codes `SOCKS5_TARGET_*`. */
 export class TargetError extends Socks5Error {
   static {
     this.prototype.name = "TargetError";
@@ -108,7 +108,7 @@ export class TargetError extends Socks5Error {
   /** The REP field of the reply (RFC 1928 section 6), or `null` if there was none. */
   readonly rep: number | null;
 
-  /** Makes an error; `context.rep` is the REP field. */
+  /** Makes an error, for tests and wrappers. */
   constructor(code: Socks5ErrorCode, message: string, context: Socks5ErrorContext) {
     super(code, message, context);
     this.rep = context.rep ?? null;
@@ -116,8 +116,8 @@ export class TargetError extends Socks5Error {
 }
 
 /**
- * TLS did not come about, with the target or, in the phase `"dial"`, with the proxy: another certificate helps, or other
- * options of TLS. Codes `SOCKS5_TLS_*`.
+ * The TLS handshake failed, with the target or, in the phase `"dial"`, with the proxy: another certificate or other
+ * options of TLS help. Codes `SOCKS5_TLS_*`.
  */
 export class TlsError extends Socks5Error {
   static {
@@ -125,14 +125,20 @@ export class TlsError extends Socks5Error {
   }
 }
 
-/** Time ran out. Its name equals that of what `AbortSignal.timeout()` throws. Codes `SOCKS5_TIMEOUT`, `SOCKS5_ATTEMPT_TIMEOUT`. */
+/**
+ * A time limit was reached. The name is that of the reason of `AbortSignal.timeout()`. Codes `SOCKS5_TIMEOUT`,
+ * `SOCKS5_ATTEMPT_TIMEOUT`.
+ */
 export class TimeoutError extends Socks5Error {
   static {
     this.prototype.name = "TimeoutError";
   }
 }
 
-/** The client or the connection is closed, by us or by the peer. Codes `SOCKS5_CLIENT_CLOSED`, `SOCKS5_CONN_*`. */
+/**
+ * The client or the connection was closed, by this process or by the peer. Codes `SOCKS5_CLIENT_CLOSED`,
+ * `SOCKS5_CONN_*`.
+ */
 export class ClosedError extends Socks5Error {
   static {
     this.prototype.name = "ClosedError";
@@ -159,7 +165,10 @@ export function printable(text: string): string {
   return text.replace(UNPRINTABLE, (it) => `\\u{${it.codePointAt(0)!.toString(16)}}`);
 }
 
-/** Whether it is of a class of the platform, also in another realm: test runners have their own beside that of the runtime. */
+/**
+ * Whether it is of a class of the platform, also in another realm: test runners have their own beside that of the
+ * runtime.
+ */
 export function isA<T>(base: abstract new (...args: never[]) => T, value: unknown): value is T {
   return value instanceof base || Object.prototype.toString.call(value) === `[object ${base.name}]`;
 }
@@ -230,7 +239,10 @@ export function cannot(name: string, want: string, got: unknown): string {
   return `Cannot use ${name} as ${want}: current value is ${kindOf(got)}`;
 }
 
-/** All that a message shows of a wrong value, which may be a secret in the wrong place: numbers and booleans, else the type. */
+/**
+ * All that a message shows of a wrong value, which may be a secret in the wrong place: numbers and booleans, else the
+ * type.
+ */
 export function kindOf(value: unknown): string {
   if (value === undefined || value === null || typeof value === "number" || typeof value === "boolean") {
     return String(value);

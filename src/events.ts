@@ -1,31 +1,38 @@
 import type { Socks5Error } from "./errors.ts";
 
-/** Why a tunnel ended. */
+/**
+ * Why a tunnel ended: its holder closed it, the peer ended it, it was idle too long, it made room for another, the
+ * client was closed, or it was detached.
+ */
 export type CloseReason = "holder" | "peer" | "idle" | "evicted" | "client" | "detached";
 
-/** What a client tells its `onEvent`; a connect tells nothing more when its signal ends it, or when no attempt was made. */
+/**
+ * An event of `onEvent`. A connect that is aborted by its signal, or that makes no attempt, ends without a further
+ * event.
+ */
 export type Socks5Event = {
-  /** One for each `connect()`, `bind()`, `resolve()` of a client. */
+  /** Identifies the `connect()`, `bind()` or `resolve()`, within its client. */
   id: number;
   /** `"host:port"` of the proxy. */
   proxy: string;
   /** `"host:port"` of the target. */
   target: string;
-  /** Milliseconds since that `connect()` began, to a tenth. */
+  /** Milliseconds since the call, to a tenth. */
   ms: number;
 } & EventDetails;
 
-/** What happened. */
+/** What happened: the members of an event that depend on its `type`. */
 export type EventDetails =
-  /** A dial begins; attempts count from 1, and may run beside each other. */
+  /** A dial begins. Attempts are counted from 1; several may run at a time. */
   | { type: "attempt"; attempt: number }
-  /** The tunnel is handed over, by this attempt; 0 if there was none, since a released one was there. */
+  /** The tunnel of this attempt is handed over; the attempt is 0 if a released tunnel is reused. */
   | { type: "connected"; attempt: number; reused: boolean }
-  /** An attempt was closed, since another one was ready to send the request before it. */
+  /** An attempt was closed, because another one was first ready to send the request. */
   | { type: "overtaken"; attempt: number }
   /**
-   * An attempt failed; what is next (`"address"`: the next one of the target; `"failover"`: another proxy, which may be
-   * under way already), and after how many milliseconds.
+   * An attempt failed. `next` is what follows after `delay` milliseconds: `"address"`, the next address of the target;
+   * `"retry"`, another round; `"failover"`, another proxy, which may be tried already; `null`, nothing: the connect
+   * fails.
    */
   | {
     type: "failed";
@@ -34,7 +41,7 @@ export type EventDetails =
     next: "address" | "retry" | "failover" | null;
     delay: number;
   }
-  /** The tunnel ended: by its holder, by the peer while idle or broken, by age or number, by `close()`, or it was detached. */
+  /** The tunnel ended, or was detached. */
   | { type: "closed"; reason: CloseReason };
 
 /** Milliseconds as they are told: to a tenth. */

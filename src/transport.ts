@@ -4,39 +4,43 @@ export type Bytes = ReturnType<Uint8ArrayConstructor["of"]>;
 /** A byte stream, which is iterable in all runtimes: TypeScript's `dom` does not say so without `dom.asynciterable`. */
 export type ByteStream = ReadableStream<Bytes> & AsyncIterable<Bytes>;
 
-/** Where a {@linkcode Transport} connects to: a host and port, or the path of a unix socket. */
+/** An address for a {@linkcode Transport}: a host and port (1 to 65535), or the path of a unix socket. */
 export type Endpoint = { hostname: string; port: number } | { path: string };
 
-/** How a {@linkcode Transport} opens a connection. */
+/** The options of {@linkcode Transport.connect}. */
 export interface DialOptions {
-  /** Gives the attempt up. It counts until the promise settles and never after: an open connection is not its business. */
+  /** Cancels the attempt until the promise settles. An abort after that must not close the connection. */
   signal?: AbortSignal | undefined;
   /** TCP_NODELAY. Default: `true`. */
   noDelay?: boolean | undefined;
-  /** TCP keep-alive; a number is the initial delay in milliseconds, where the runtime has it. Default: `true`. */
+  /** TCP keep-alive; a number is the initial delay in milliseconds, where the runtime supports it. Default: `true`. */
   keepAlive?: boolean | number | undefined;
 }
 
 /**
- * Opens connections. Every adapter is a transport, and so is every `Socks5Client`: that is how chains are made.
+ * Opens connections for a client. Every adapter is a transport, and so is every `Socks5Client`, which makes a chain.
+ * Your own can be written over any stream with `fromDuplex()` of `./agent`.
  *
- * `S` is the runtime's own socket type, as {@linkcode Conn.detach} hands it over.
+ * `S` is the type of the socket that {@linkcode Conn.detach} hands over.
  */
 export interface Transport<S = unknown> {
-  /** Connects to an endpoint; rejects with the runtime's own error, or with the reason of the signal. */
+  /** Opens a connection. Rejects with the runtime's own error, or with the reason of `signal`. */
   connect(to: Endpoint, options?: DialOptions): Promise<Conn<S>>;
   /**
-   * The IP addresses of a host name, in the order in which they are to be tried; rejects with the runtime's own error, or
-   * with the reason of the signal. For `dns: "local"`; a `Socks5Client` has none.
+   * Resolves a host name to IP addresses, in the order in which the client tries them. Rejects with the runtime's own
+   * error, or with the reason of `signal`. Needed for `dns: "local"`; a `Socks5Client` does not have it.
    */
   lookup?(hostname: string, options?: { signal?: AbortSignal | undefined }): Promise<readonly string[]>;
-  /** Binds a socket to any port of this machine, for UDP ASSOCIATE; a `Socks5Client` has none. */
+  /**
+   * Opens a socket for datagrams on a free port of this machine. Needed for UDP ASSOCIATE; a `Socks5Client` does not
+   * have it.
+   */
   openDatagrams?(isIpv6: boolean, handlers: DatagramHandlers): Promise<DatagramSocket>;
 }
 
 /**
- * A transport of this package: it takes an owner in place of a signal, which saves an `AbortController` for each dial (8.5 µs
- * on Node).
+ * A transport of this package: it takes an owner in place of a signal, which saves an `AbortController` for each dial
+ * (8.5 µs on Node).
  */
 export interface OwnedTransport<S = unknown> extends Transport<S> {
   readonly usesOwner: boolean;
@@ -49,82 +53,93 @@ export interface OwnedDialOptions extends DialOptions {
   owner?: { own(dialing: { close(): void }): unknown } | undefined;
 }
 
-/** Who is told of what comes to a {@linkcode DatagramSocket}, once it is open. */
+/** What a {@linkcode DatagramSocket} calls, once it is open. */
 export interface DatagramHandlers {
-  /** A datagram from whomever; `data` may be overwritten afterwards. */
+  /** A datagram has come, from anybody. `data` is valid during the call. */
   onDatagram(data: Uint8Array, from: { hostname: string; port: number }): void;
-  /** It is of no use any more. */
+  /** The socket has failed. */
   onError(error: unknown): void;
 }
 
 /** A socket for datagrams. It never keeps the process alive. */
 export interface DatagramSocket {
-  /** The port that it is bound to. */
+  /** The local port. */
   readonly port: number;
-  /** Resolves once the kernel has taken the datagram, which may get lost all the same. */
+  /** Sends a datagram; resolves when the system has accepted it. */
   send(p: Uint8Array, to: { hostname: string; port: number }): Promise<void>;
-  /** Idempotent, never throws; what is pending rejects. */
+  /** Closes the socket. Idempotent, never throws; pending calls reject. */
   close(): void;
 }
 
-/** An open byte pipe, in the shape of `Deno.Conn`. The first four members are all that a fake needs. */
+/** An open connection, in the shape of `Deno.Conn`. A transport must implement the first four members. */
 export interface Conn<S = unknown> {
   /**
-   * Reads between 1 and `p.length` bytes into `p` and gives their number, or `null` at the end, for ever.
-   * Bytes that arrived before an error are read before the error; a reset is an error and never `null`.
-   * A second read at the same time is a `TypeError`; a read into an empty array gives 0.
+   * Reads 1 to `p.length` bytes into `p`.
+   *
+   * @returns The number of bytes, or `null` at the end, and at each read after it; 0 for an empty `p`.
+   * @throws {TypeError} If another read is pending.
+   * @throws The runtime's own error, after the bytes that arrived before it. A reset is an error and never `null`.
    */
   read(p: Uint8Array): Promise<number | null>;
-  /** Writes all of `p`, always, and gives `p.length` once the runtime took it. Two writes at a time keep their order. */
+  /**
+   * Writes all of `p`, which may be changed once the promise resolves. Concurrent writes keep their order.
+   *
+   * @returns `p.length`, when the runtime has accepted all bytes.
+   */
   write(p: Uint8Array): Promise<number>;
-  /** Ends the writing side (FIN) after what was written; reading goes on. Many proxies then cut the answer off. */
+  /** Ends the writing side (FIN) after all writes; reading goes on. Many proxies then end the other side, too. */
   closeWrite(): Promise<void>;
-  /** Closes both ways, now. Idempotent, never throws; what is pending rejects. */
+  /** Closes both sides at once. Idempotent, never throws; pending calls reject. */
   close(): void;
   /** Lets the connection keep the process alive again. */
   ref?(): void;
   /** Lets the process end although the connection is open. */
   unref?(): void;
   /**
-   * Its holder keeps it for later: whoever opened it may close it when its place is needed, and then calls `evicted`.
-   * What a client opens has it, so that a client that is the transport of another knows what rests there.
+   * Marks the connection as idle: its opener may close it when it needs the place, and then calls `evicted`. Tunnels of
+   * a client have it, so that a client knows which tunnels are idle in the pool of another client above it.
    */
   markIdle?(evicted: () => void): void;
-  /** Its holder uses it again; `false` if it is closed. */
+  /** Ends what `markIdle()` began. `false` if the connection is closed. */
   markInUse?(): boolean;
-  /** Hands over the runtime's own socket; the connection is unusable from then on. */
+  /** Hands over the runtime's own socket. The connection cannot be used after that. */
   detach?(): Detached<S>;
   /**
-   * Starts TLS and gives the connection that has it; this one is used up from then on, whatever comes of it. Until the
-   * promise settles `close()` ends the attempt. Rejects with the runtime's own error when all is closed, with a
-   * `TypeError` if a read or a write is pending, and if there are bytes that nobody has read.
+   * Starts TLS and returns the connection with TLS. This one cannot be used after that, whatever the outcome; until the
+   * promise settles, `close()` ends the handshake. A client whose transport does not have this uses `node:tls`.
+   *
+   * @throws {TypeError} If a read or a write is pending.
+   * @throws The runtime's own error if the handshake fails or there are unread bytes; everything is closed then.
    */
   startTls?(options: TlsOptions): Promise<Conn<S>>;
-  /** The IP address at the other end, if it is known. */
+  /** The IP address of the peer, if it is known. */
   readonly remoteAddress?: string | undefined;
-  /** What ALPN chose, `null` if nothing; only a connection with TLS has it. */
+  /** The protocol that ALPN selected, or `null` if none. Only a connection with TLS has it. */
   readonly alpnProtocol?: string | null;
 }
 
-/** How TLS is started. What is checked can be widened and never left out. */
+/** The options of TLS. The certificate is always checked. */
 export interface TlsOptions {
-  /** The name or the IP address that the certificate has to be for; a name is sent as SNI. Default: the host. */
+  /**
+   * The host name or IP address that the certificate must match; a name is sent as SNI. Default: the host that was
+   * connected to.
+   */
   serverName?: string | undefined;
-  /** Authorities that are trusted besides those of the runtime, each in PEM. */
+  /** Certificate authorities that are trusted besides those of the runtime, each in PEM. Default: none. */
   caCerts?: readonly string[] | undefined;
-  /** The client's certificate in PEM, followed by those that sign it; with `key`. */
+  /** The client's certificate in PEM, followed by its chain. Only together with `key`. Default: none. */
   cert?: string | undefined;
-  /** The private key of `cert`, in PEM. */
+  /** The private key of `cert` in PEM, not encrypted. */
   key?: string | undefined;
-  /** What ALPN offers (RFC 7301), in the order of preference. Default: none. */
+  /** The protocols that ALPN offers (RFC 7301), in the order of preference. Default: none. */
   alpnProtocols?: readonly string[] | undefined;
 }
 
-/** The runtime's own socket, and the bytes that it had already delivered (none on Deno and Node). */
+/** The runtime's own socket, and the bytes that it has already delivered (none on Deno and Node). */
 export type Detached<S> = {
-  /** The socket, the caller's from now on. */
+  /** The socket. The caller must close it. */
   socket: S;
-  /** What was received before the hand-over and cannot be pushed back: read it before the socket. */
+  /** Bytes that were received and cannot be pushed back into the socket: they come before what it delivers. */
   head: Uint8Array;
 };
 

@@ -4,8 +4,8 @@ import type { Step } from "../protocol/steps.ts";
 import type { Conn } from "../transport.ts";
 
 /**
- * An authentication method of one's own (RFC 1928 section 3): a number that is offered, and what is said once the proxy
- * has chosen it.
+ * A custom authentication method (RFC 1928 section 3): the number to offer, and the conversation that follows if the
+ * proxy selects it.
  *
  * @example A vendor's method: the proxy sends 16 bytes, which are signed
  * ```ts
@@ -31,32 +31,32 @@ export interface AuthMethod {
   /** METHOD: 1 to 254, but not 2, which is user name and password. */
   readonly method: number;
   /**
-   * The conversation, anew for each connection: yields what is sent and how much of the answer is awaited, and is given
-   * that answer. What it returns, if anything, is the connection from then on, for the request and all that follows: one
-   * that encapsulates {@linkcode AuthContext.conn}. What it throws is the `cause` of an `AuthError`, and in no message.
+   * Starts the conversation on a new connection. It yields messages, each with the length of the answer to wait for,
+   * and receives that answer. It may return a connection that wraps {@linkcode AuthContext.conn}, which the client then
+   * uses for the request and the tunnel. What it throws becomes the `cause` of an `AuthError` and is in no message.
    */
   negotiate(context: AuthContext): AuthSteps;
 }
 
 /**
- * The conversation of an {@linkcode AuthMethod}. A step is a message to be sent (in one write), the number of bytes that
- * the answer to it has to have (`have`, at most 1 048 576; 0 only with a message, if there is no answer to it), and how
- * many may be read if they are there (`most`). It is given all of the answer that was read, and no byte more. If the
- * connection ends or the attempt is given up, it ends where it waits, as by `return`.
+ * The conversation of an {@linkcode AuthMethod}. Each step is a message to send in one write (`write`), the number of
+ * bytes of the answer to wait for (`have`, at most 1 048 576; 0 only with a message that has no answer), and the number
+ * of bytes that may be read if they are there (`most`). The result of `yield` is all of the answer that was read. If
+ * the connection ends or the attempt is given up, the generator is ended where it waits, as by `return`.
  */
 export type AuthSteps = Generator<Step, Conn | void, Uint8Array> | AsyncGenerator<Step, Conn | void, Uint8Array>;
 
-/** What an {@linkcode AuthMethod} may have to know. */
+/** What {@linkcode AuthMethod.negotiate} is called with. */
 export interface AuthContext {
   /** `"host:port"` of the proxy, or the path of its socket. */
   readonly proxy: string;
-  /** Those of the proxy, if it has any: never those of one connect, for which no method of one's own is offered. */
+  /** The credentials of the proxy, or `null`. Never those of one connect, which does not offer custom methods. */
   readonly credentials: Credentials | null;
-  /** Aborts if the attempt is given up before the method is done: for what it awaits besides the proxy. */
+  /** Aborts if the attempt is given up before the method has finished. */
   readonly signal: AbortSignal;
   /**
-   * The connection, to be wrapped in what is returned, and not for I/O before. `close()` of what is returned has to close
-   * it; `ref()` and `unref()`, if they are there, should be passed on.
+   * The connection, for the method to wrap: do not read or write before. `close()` of the wrapper must close it;
+   * `ref()` and `unref()`, if it has them, should be passed on.
    */
   readonly conn: Conn;
 }

@@ -5,151 +5,182 @@ import type { Credentials } from "./proxy_url.ts";
 import type { TlsOptions, Transport } from "../transport.ts";
 
 /**
- * How a client connects. Times are milliseconds; `Infinity` is "no limit" and 0 is 0; a negative number, `NaN` or more
- * than 2147483647 is a `RangeError` of the constructor.
+ * The options of a client. Times are in milliseconds, from 0 to 2 147 483 647, or `Infinity` for no limit; the
+ * constructor throws a `RangeError` for any other number.
  */
 export interface Socks5Options<S = unknown> {
-  /** What opens the connections to the proxy. Default: the sockets of the running runtime. */
+  /**
+   * Opens the connections to the proxy: an adapter, your own transport, or another client, which makes a chain.
+   * Default: the sockets of the runtime.
+   */
   transport?: Transport<S> | undefined;
   /**
-   * `"optional"` offers "no authentication" besides user name and password, `"required"` does not. Only for the
-   * credentials of the proxy: those of one connect are always required, and `null` there is none. Default: `"optional"`.
+   * Whether the proxy may accept the client without its credentials. `"optional"` offers "no authentication" besides
+   * user name and password, `"required"` does not. It applies to the credentials of the proxy; `credentials` of one
+   * connect are always required. Default: `"optional"`.
    */
   auth?: "optional" | "required" | undefined;
   /**
-   * Authentication methods of one's own, offered in this order and before what is offered in any case: "no
-   * authentication" unless `auth` is `"required"`, and user name and password if the proxy has some. A connect with
-   * `credentials` of its own offers these (or with `null` "no authentication") and nothing else. Default: none.
+   * Custom authentication methods. The client offers them in this order, before "no authentication" (unless `auth` is
+   * `"required"`) and before user name and password (if the proxy has credentials). A connect with its own
+   * `credentials` does not offer them. Default: none.
    */
   methods?: readonly AuthMethod[] | undefined;
   /**
-   * `"pipelined"` sends greeting, credentials and request in one write, which saves one or two round trips; a proxy that
-   * does not take it is asked in sequence on a new connection, and remembered. Default: `"sequential"`.
+   * `"pipelined"` sends greeting, credentials and request in one write, which saves one or two round trips. If a proxy
+   * does not support this, the client falls back to the sequential handshake on a new connection and remembers that.
+   * Default: `"sequential"`.
    */
   handshake?: "sequential" | "pipelined" | undefined;
   /**
-   * `"local"`: this machine looks up the names of targets, by `transport.lookup`, and the proxy is given their addresses,
-   * one after another (at most 20) until one is reached; never a name. Default: `"proxy"`, the proxy looks them up.
+   * Who resolves the names of targets. With `"local"` this machine does, by `transport.lookup`, and the client requests
+   * their addresses one after another (at most 20) until one is reached; the proxy never sees a name.
+   * Default: `"proxy"`.
    */
   dns?: "proxy" | "local" | undefined;
-  /** One connect with all that is in it. Default: 30 000. */
+  /** Limit for one connect, from the call to the tunnel, waiting and retries included. Default: 30 000. */
   timeout?: number | undefined;
   /**
-   * One dial and handshake; the reply of the proxy may take longer unless another proxy is left to try. While others are
-   * left, at most its share of what is left of `timeout`: a part for each of them, but at least a quarter. Default: 10 000.
+   * Limit for one attempt: dial and handshake. If no other proxy is left to try, the reply to the request may take
+   * longer. While others are left, an attempt gets at most its share of the remaining `timeout`: an equal part, but at
+   * least a quarter. Default: 10 000.
    */
   attemptTimeout?: number | undefined;
   /**
-   * How long a proxy may be silent before the next one is tried as well, as the Connection Attempt Delay of RFC 8305 is
-   * for addresses: the first that would send the request goes on alone, and the others are closed. Once the request is
-   * sent no other proxy is tried beside. `Infinity`: one after another. 0: all at once. Default: 2 000.
+   * How long a proxy may be silent before the client tries the next one beside it, like the Connection Attempt Delay of
+   * RFC 8305 for addresses. The first attempt that is ready to send the request goes on, and the others are closed;
+   * once the request is sent, no other proxy is tried beside it. `Infinity`: one after another. 0: all at once.
+   * Default: 2 000.
    */
   attemptDelay?: number | undefined;
-  /** Further rounds after a failure that may pass; 0 is none. Default: 3. */
+  /** How a connect is retried after a temporary failure; a number is `retries`, 0 for none. Default: 3. */
   retry?: number | RetryOptions | undefined;
-  /** How long a proxy that failed is passed over while another is left. Default: 30 000. */
+  /** How long the client passes over a proxy that failed, while another one is left. Default: 30 000. */
   cooldown?: number | undefined;
   /** TCP_NODELAY. Default: `true`. */
   noDelay?: boolean | undefined;
-  /** TCP keep-alive; a number is the initial delay, where the runtime has it. Default: `true`. */
+  /** TCP keep-alive; a number is the initial delay in milliseconds, where the runtime supports it. Default: `true`. */
   keepAlive?: boolean | number | undefined;
-  /** As that of one connect, for all that say nothing. Not for a proxy that has credentials. Default: `false`. */
+  /** The default for `isolate` of each connect. Not for a proxy that has credentials. Default: `false`. */
   isolate?: boolean | string | undefined;
-  /** How many tunnels, and how long. */
+  /** Limits of the connection pool. */
   pool?: PoolOptions | undefined;
-  /** Told what happens, synchronously; what it throws is ignored, and a promise that it returns is not awaited. */
+  /** Called synchronously with each event. What it throws is ignored, and a promise that it returns is not awaited. */
   onEvent?: ((event: Socks5Event) => void) | undefined;
 }
 
-/** When a failed connect is tried again. */
+/** When a failed connect is retried. Times are in milliseconds. */
 export interface RetryOptions {
-  /** Further rounds over the proxies. Default: 3. */
+  /** Number of further rounds over the proxies, a whole number from 0, or `Infinity`. Default: 3. */
   retries?: number | undefined;
-  /** Shortest pause before the second round, then doubled each time; at most as much again is added at random. Default: 100. */
+  /**
+   * Pause before the second round, which doubles for each later one. Up to as much again is added at random. Default:
+   * 100.
+   */
   minDelay?: number | undefined;
-  /** The longest pause. Default: 5 000. */
+  /** Longest pause. Default: 5 000. */
   maxDelay?: number | undefined;
-  /** Decides instead of `error.retryable`; not asked about what cannot pass (a refused password, bytes that are not SOCKS5). What it throws rejects the connect. */
+  /**
+   * Decides instead of `error.retryable`. It is not called for failures that cannot pass, such as a refused password or
+   * a server that does not speak SOCKS5. If it throws, the connect rejects with that error.
+   */
   when?: ((error: Socks5Error) => boolean) | undefined;
 }
 
-/** Limits of the pool. */
+/** Limits of the connection pool. Times are in milliseconds. */
 export interface PoolOptions {
-  /** Opening, in use and idle together; at the limit `connect()` waits its turn. Default: 100. */
+  /**
+   * Maximum number of connections: opening, in use, idle and warm together. At the limit, connects wait in order. A
+   * whole number from 0, or `Infinity`. Default: 100.
+   */
   maxOpen?: number | undefined;
-  /** Released tunnels that are kept. Default: 10. */
+  /** Maximum number of idle tunnels: released, and kept for reuse. Default: 10. */
   maxIdle?: number | undefined;
-  /** How long a released tunnel is kept. Default: 90 000. */
+  /** How long a released tunnel is kept for reuse. Default: 90 000. */
   idleTimeout?: number | undefined;
-  /** An older tunnel is not reused (up to a tenth earlier, so that not all end at once). Default: 600 000. */
+  /**
+   * Maximum age of a tunnel that is reused, less up to a tenth at random, so that they do not all end at once. Default:
+   * 600 000.
+   */
   maxLifetime?: number | undefined;
   /**
-   * Sessions that are kept ready, negotiated and authenticated with the proxy's own credentials, while the client is in
-   * use: a connect spends one and pays for the request alone. They count as open. At most `maxOpen`. Default: 0.
+   * Number of warm connections: opened, negotiated and authenticated in advance with the proxy's own credentials, while
+   * the client is in use. A connect that takes one only waits for the request. They count as open. A whole number from
+   * 0 to `maxOpen`. Default: 0.
    */
   warm?: number | undefined;
-  /** How old a session gets, at least 1 000; a proxy that ends them sooner is believed. Default: 20 000. */
+  /**
+   * Maximum age of a warm connection, at least 1 000. If a proxy closes them earlier, the client shortens this for that
+   * proxy. Default: 20 000.
+   */
   warmTimeout?: number | undefined;
-  /** How long after the last connect sessions are still kept ready. Default: 60 000. */
+  /** How long after the last connect warm connections are still kept. Default: 60 000. */
   warmIdle?: number | undefined;
 }
 
-/** How one connect differs from the others of its client. */
+/** The options of one connect. */
 export interface ConnectOptions {
-  /** Cancels with its own reason until the promise settles; never closes what was handed over. */
+  /**
+   * Cancels the connect: the promise rejects with the reason of the signal. An abort after that does not close the
+   * tunnel.
+   */
   signal?: AbortSignal | undefined;
-  /** Instead of the client's. */
+  /** Milliseconds, instead of the client's `timeout`. */
   timeout?: number | undefined;
-  /** Instead of the proxy's own, and never dropped silently; `null`: none. */
+  /** Credentials instead of the proxy's own; the connect fails if the proxy does not ask for them. `null`: none. */
   credentials?: Credentials | null | undefined;
   /**
-   * Keeps it apart from other streams, as tor does by credentials: `true` from all others, and it is never reused; a token
-   * (1 to 255 bytes) from all but those of this client with the same token. Not together with `credentials`, nor for a
-   * proxy that has some; `credentials` go before that of the client. Default: that of the client.
+   * Isolates the tunnel from others by credentials that the client makes up, which tor understands: `true` from all
+   * others, and it is never reused; a token (1 to 255 bytes of UTF-8) from all but those of this client with the same
+   * token. Not together with `credentials`, nor for a proxy that has credentials. Default: that of the client; `false`
+   * with `credentials`.
    */
   isolate?: boolean | string | undefined;
-  /** `true`: may give a tunnel that was released, and may itself be released. Default: `false`, a fresh one. */
+  /**
+   * Whether the connect may return a released tunnel, and its tunnel may be released later. Default: `false`, a new
+   * one.
+   */
   reuse?: boolean | undefined;
   /**
-   * The first bytes for the target, at most 65 536: they leave with the request, a round trip earlier. Some proxies lose
-   * them, without a word. Once they are on their way a failure is final: no retry, no other proxy.
+   * The first bytes for the target, at most 65 536. They are sent with the request, a round trip earlier. Some proxies
+   * lose them silently. Once they are sent, a failure is final: no retry, no other proxy.
    */
   data?: Uint8Array | undefined;
   /**
-   * TLS with the target: `true`, or how. The certificate has to be for the target's name. A tunnel that may be reused is
-   * given to connects with the same options alone. Not together with `data`. Default: `false`.
+   * Starts TLS with the target: `true`, or its options. The certificate must match the target's host name. A tunnel
+   * with TLS is reused only by connects with the same options. Not together with `data`. Default: `false`.
    */
   tls?: boolean | TlsOptions | undefined;
 }
 
-/** How something else than a tunnel is asked for. */
+/** The options of a bind and of a resolve. */
 export type CommandOptions = Pick<ConnectOptions, "signal" | "timeout" | "credentials" | "isolate">;
 
-/** What is asked of a proxy that is to carry datagrams. `signal` and `timeout` are for the setup alone. */
+/** The options of an association. `signal` and `timeout` apply to its setup only. */
 export interface AssociateOptions extends CommandOptions {
   /**
-   * The IP address from which datagrams will reach the proxy, for a proxy that insists on being told: it is named in the
-   * request with the port of the socket. Default: none, which also works behind an address translator.
+   * The IP address from which datagrams will reach the proxy, for proxies that require it: the request names it, with
+   * the port of the socket. Default: none (0.0.0.0:0), which also works behind an address translator.
    */
   from?: string | undefined;
   /**
-   * Whether the proxy may name a relay that could be a service which has nothing to do with it. Default: `false`. Without it
-   * the client takes the proxy's own address, any public one, a private one (RFC 1918, RFC 4193, RFC 6598) of a proxy that
-   * is private or on this machine, one on the link of a proxy that is there, and one of this machine for a proxy on this
-   * machine, at the proxy's port or at 32768 to 65535. What IANA's special-purpose registries set aside counts as neither
-   * public nor private, and IPv4 within IPv6 (NAT64, 6to4, Teredo, ISATAP) counts, too. A proxy at 127.0.0.1 that is the end
-   * of a tunnel cannot be told from one that runs on this machine.
+   * Whether the proxy may name any relay, even one that could be an unrelated service near this machine. Default:
+   * `false`. Then the client accepts the proxy's own address; any public address; a private one (RFC 1918, RFC 4193,
+   * RFC 6598) if the proxy is private or on this machine; a link-local one if the proxy is on that link; and one of
+   * this machine if the proxy runs on it, at the proxy's port or at 32768 to 65535. Addresses in IANA's special-purpose
+   * registries are neither public nor private; IPv4 within IPv6 (NAT64, 6to4, Teredo, ISATAP) is checked as IPv4. A
+   * proxy at 127.0.0.1 that is the end of a tunnel cannot be told from one that runs on this machine.
    */
   allowPrivateRelay?: boolean | undefined;
 }
 
-/** How a proxy is checked. */
+/** The options of a check. */
 export interface CheckOptions extends CommandOptions, Pick<ConnectOptions, "tls"> {
   /**
-   * Sent to the target, whose answer is then awaited; without it the first byte of the target is awaited for a second,
-   * unless `tls` has proved that it is the target.
+   * Bytes that are sent to the target, whose answer proves the tunnel. Without them the check waits one second for the
+   * first byte of the target, unless `tls` has proved that it is the target.
    */
   probe?: Uint8Array | undefined;
-  /** Told of each step as it begins, synchronously; what it throws is ignored. */
+  /** Called synchronously as each step begins. What it throws is ignored. */
   onStep?: ((step: { proxy: string; phase: Exclude<Phase, "pool"> }) => void) | undefined;
 }

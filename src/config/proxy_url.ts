@@ -5,12 +5,14 @@ import type { UserPass } from "../protocol/messages.ts";
 import { parseTls } from "./tls_options.ts";
 import type { Endpoint, TlsOptions } from "../transport.ts";
 
-/** User name (1 to 255 bytes of UTF-8) and password (at most 255; absent and empty are the same). */
+/** User name (1 to 255 bytes of UTF-8) and password (at most 255 bytes of UTF-8; default: empty). */
 export type Credentials = { username: string; password?: string | undefined };
 
 /**
- * `"socks5h://user:pass@host:1080"` (1080 if absent), a URL, or the parts. `socks5h+tls:` is TLS to the proxy, with options
- * of its own only in the parts; `"socks5h://user:pass@localhost/run/tor/socks"` is a unix socket, which has no TLS.
+ * A proxy: `"socks5h://user:pass@host:1080"` (default port: 1080), a `URL`, or the parts. `socks5h+tls:` starts TLS
+ * with the proxy; the parts can give its options. `"socks5h://user:pass@localhost/run/tor/socks"` is a unix socket,
+ * which has no TLS. `socks5h:`, `socks5:` and `socks:` are the same: the proxy resolves names unless `dns` is
+ * `"local"`.
  */
 export type ProxySpec =
   | string

@@ -1,16 +1,16 @@
 import type { ByteStream, Conn, Detached, TlsOptions } from "../transport.ts";
 
-/** How TLS is started on a tunnel that is open. */
+/** The options of {@linkcode Socks5Conn.startTls}. */
 export interface StartTlsOptions extends TlsOptions {
-  /** Cancels with its own reason until the promise settles; never closes what was handed over. */
+  /** Cancels the handshake: the promise rejects with the reason of the signal. */
   signal?: AbortSignal | undefined;
   /** Milliseconds for the handshake. Default: the `timeout` of the client. */
   timeout?: number | undefined;
 }
 
 /**
- * A tunnel to the target, as `Socks5Client.connect` gives it. It is the caller's to close. I/O on it fails with
- * {@linkcode ClosedError}, the runtime's error as its cause.
+ * A tunnel to the target, from `Socks5Client.connect()`. The caller must close it. Failed reads and writes reject with
+ * a {@linkcode ClosedError}, whose cause is the runtime's error.
  */
 export interface Socks5Conn<S = unknown> extends Conn<S> {
   /** `"host:port"` of the proxy. */
@@ -18,25 +18,33 @@ export interface Socks5Conn<S = unknown> extends Conn<S> {
   /** `"host:port"` of the target. */
   readonly target: string;
   /**
-   * BND.ADDR and BND.PORT of the reply, often 0.0.0.0 and 0 (RFC 1928 section 6). The host name is `""` if the proxy named
-   * none, or what is none.
+   * BND.ADDR and BND.PORT of the reply (RFC 1928 section 6), often 0.0.0.0 and 0. The host name is `""` if that of the
+   * proxy is empty or malformed.
    */
   readonly boundAddress: { hostname: string; port: number };
-  /** Whether somebody has used and released it before. */
+  /** Whether the tunnel was released before and is used again. */
   readonly reused: boolean;
-  /** A byte stream over {@linkcode Conn.read} that reads nothing ahead. Cancelling it closes the tunnel, its end does not. */
+  /**
+   * A byte stream over {@linkcode Conn.read}, which does not read ahead. Canceling it closes the tunnel; its end does
+   * not.
+   */
   readonly readable: ByteStream;
-  /** A stream over {@linkcode Conn.write}: closing it is {@linkcode Conn.closeWrite}, aborting it closes the tunnel. */
+  /**
+   * A stream over {@linkcode Conn.write}. Closing it calls {@linkcode Conn.closeWrite}, aborting it closes the tunnel.
+   */
   readonly writable: WritableStream<Uint8Array>;
-  /** Back to the pool, if it was opened with `reuse`, is at rest, open both ways and never streamed; else `close()`. */
+  /**
+   * Returns the tunnel to the pool if it was opened with `reuse`, is quiet and open both ways, and its streams were not
+   * used; else closes it.
+   */
   release(): void;
   /**
-   * For a keep-alive pool that keeps the tunnel for later, as that of {@linkcode Socks5Agent}: it still counts in
-   * `pool.maxOpen`, but from now on the client may close it for a request that waits for a place, the longest idle first,
-   * and closes it when the client is closed. It may do so during this call.
+   * Marks the tunnel as idle, for a keep-alive pool such as that of {@linkcode Socks5Agent}. It still counts as open
+   * (`pool.maxOpen`), but the client may now close it for a request that waits for a place, the longest idle one first.
+   * It may do so during this call.
    *
-   * @param evicted Called once, synchronously, when the client closes it: drop it from the keep-alive pool. It must not
-   * start anything; what it throws is ignored.
+   * @param evicted Called once, synchronously, when the client closes the tunnel: remove it from the keep-alive pool.
+   * It must not start I/O; what it throws is ignored.
    *
    * @example A keep-alive pool
    * ```ts ignore
@@ -50,25 +58,27 @@ export interface Socks5Conn<S = unknown> extends Conn<S> {
    * ```
    */
   markIdle(evicted: () => void): void;
-  /** Ends what {@linkcode markIdle} began, before the next byte is sent. `false` if the tunnel is closed: use another. */
+  /**
+   * Ends what {@linkcode markIdle} began; call it before the next write. `false` if the tunnel is closed: use another.
+   */
   markInUse(): boolean;
   /**
-   * Hands over the runtime's own socket, which the client counts no longer.
+   * Hands over the runtime's own socket, which no longer counts in the pool. The caller must close it.
    *
-   * @throws {TypeError} If the tunnel is a reused one, has a read or a write pending, has ended, or has no such socket.
+   * @throws {TypeError} If the tunnel is reused, has a pending read or write, has ended, or its transport has no
+   * `detach()`.
    * @throws {ClosedError} If it was closed, released or detached before.
    */
   detach(): Detached<S>;
   /**
-   * Starts TLS with the target and gives the tunnel that has it. This one is used up, whatever comes of it; until the
-   * promise settles, closing it ends the attempt. The certificate has to be for the name in {@linkcode target}, or for
-   * `serverName`; that of the proxy has no say. Cannot be released, since nobody else expects TLS in it:
-   * `connect(target, { tls })` can.
+   * Starts TLS with the target and returns the tunnel with TLS. This one cannot be used after that, whatever the
+   * outcome; until the promise settles, closing it ends the handshake. The certificate must match the host in
+   * {@linkcode target}, or `serverName`. The tunnel with TLS cannot be released; one of `connect(target, { tls })` can.
    *
    * @throws {TypeError} If an option is malformed, a read or a write is pending, the tunnel has ended, or its streams
    * were used.
-   * @throws {TlsError} If TLS did not come about, or bytes came that nobody has read (they could have been anybody's).
-   * @throws {TimeoutError} If time ran out.
+   * @throws {TlsError} If the handshake fails, or there are unread bytes, which an attacker may have sent.
+   * @throws {TimeoutError} If the handshake takes longer than `timeout`.
    * @throws {ClosedError} If the tunnel was closed, released or detached before.
    *
    * @example STARTTLS, as of SMTP (RFC 3207)
@@ -79,23 +89,25 @@ export interface Socks5Conn<S = unknown> extends Conn<S> {
    * ```
    */
   startTls(options?: StartTlsOptions): Promise<Socks5Conn<S>>;
-  /** What ALPN chose; `null` if nothing, or without TLS. */
+  /** The protocol that ALPN selected; `null` if none, or without TLS. */
   readonly alpnProtocol: string | null;
   /** `close()`; never `release()`. */
   [Symbol.dispose](): void;
 }
 
-/** A tunnel that the peer opened: a tunnel as any other, that cannot be released. */
+/** A tunnel that the peer opened. It cannot be released. */
 export interface AcceptedConn<S = unknown> extends Socks5Conn<S> {
-  /** Where the peer came from, as the proxy says: BND.ADDR and BND.PORT of the second reply. */
+  /**
+   * The address of the peer, as the proxy reports it: BND.ADDR and BND.PORT of the second reply (RFC 1928 section 6).
+   */
   readonly peer: { hostname: string; port: number };
 }
 
-/** A port at the proxy that waits for one peer, as `Socks5Client.bind` gives it. It is the caller's to close. */
+/** A port at the proxy that waits for one peer, from `Socks5Client.bind()`. The caller must close it. */
 export interface Socks5Binding<S = unknown> {
   /**
-   * What the peer has to connect to: BND.ADDR and BND.PORT of the first reply. A proxy that says 0.0.0.0 or :: means
-   * itself: then it is the host of the proxy, as it was given, unless that is a unix socket.
+   * The address that the peer must connect to: BND.ADDR and BND.PORT of the first reply. If the proxy reports 0.0.0.0
+   * or ::, this is the host of the proxy as it was given, unless that is a unix socket.
    */
   readonly address: { hostname: string; port: number };
   /** `"host:port"` of the proxy. */
@@ -103,26 +115,26 @@ export interface Socks5Binding<S = unknown> {
   /** `"host:port"` of the peer that is expected. */
   readonly target: string;
   /**
-   * Waits for the peer, once. Whatever this rejects with but a wrong argument, nothing is open any more.
+   * Waits for the peer. It can be called once. If it rejects for anything but a wrong argument, everything is closed.
    *
-   * @throws {TypeError} If an option is malformed, or it was asked before; {@linkcode RangeError} if a number is out of
-   * range.
+   * @throws {TypeError} If an option is malformed, or `accept()` was called before.
+   * @throws {RangeError} If a number is out of range.
    * @throws The reason of `signal`, as it is, if that aborts.
-   * @throws {TargetError} If the proxy gave up, or let nobody in.
-   * @throws {TimeoutError} If time ran out.
-   * @throws {ClosedError} If it or the client is closed.
+   * @throws {TargetError} If the proxy gives up, or rejects the peer.
+   * @throws {TimeoutError} If the peer does not come within `timeout`.
+   * @throws {ClosedError} If the binding or the client is closed.
    */
   accept(options?: AcceptOptions): Promise<AcceptedConn<S>>;
-  /** Ends it, and a peer that is awaited; what was accepted is no part of it. */
+  /** Closes the port, and rejects a pending `accept()`. An accepted tunnel stays open. */
   close(): void;
   /** `close()`. */
   [Symbol.dispose](): void;
 }
 
-/** How a peer is awaited. */
+/** The options of {@linkcode Socks5Binding.accept}. */
 export interface AcceptOptions {
-  /** Cancels with its own reason until the promise settles, and closes the port. */
+  /** Cancels the wait and closes the port: the promise rejects with the reason of the signal. */
   signal?: AbortSignal | undefined;
-  /** Milliseconds for the peer to come. Default: the `timeout` of the client. */
+  /** Milliseconds to wait for the peer. Default: the `timeout` of the client. */
   timeout?: number | undefined;
 }

@@ -6,10 +6,10 @@ import type { Datagram } from "../protocol/datagram.ts";
 export type { Datagram } from "../protocol/datagram.ts";
 
 /**
- * A socket for datagrams to any number of targets, as `Socks5Client.associate` gives it. It is the caller's to close.
- * Datagrams get lost, come twice and out of order, as with UDP everywhere, and between here and the proxy they are in the
- * clear, also when the proxy is spoken to by TLS. It ends when the proxy ends its connection, for which it holds one
- * place of the pool.
+ * A socket for datagrams to any number of targets, from `Socks5Client.associate()`. The caller must close it. As with
+ * all UDP, datagrams may be lost, duplicated and reordered. Between this machine and the proxy they are not encrypted,
+ * even if the connection to the proxy has TLS. The association counts as one connection of the pool, and ends when the
+ * proxy closes that connection.
  *
  * @example A datagram there and back
  * ```ts
@@ -26,27 +26,29 @@ export type { Datagram } from "../protocol/datagram.ts";
 export interface Association extends AsyncIterable<Datagram> {
   /** `"host:port"` of the proxy. */
   readonly proxy: string;
-  /** Where the datagrams go, and the only place from which they are taken: an IP address and a port of the proxy. */
+  /** The relay: the IP address and port of the proxy that datagrams are sent to and accepted from. */
   readonly relay: { hostname: string; port: number };
-  /** Datagrams that were lost here since nobody received: up to a mebibyte waits, then what is new is dropped. */
+  /** Number of datagrams that were dropped because `receive()` was not called: at most 1 MiB is queued. */
   readonly dropped: number;
-  /** What else came and was not given: not from the relay, a fragment, or malformed. */
+  /** Number of datagrams that were ignored: not from the relay, a fragment, or malformed. */
   readonly ignored: number;
   /**
-   * Sends one datagram; the proxy resolves names unless `dns` is `"local"`. Resolves once the system has taken it, which
-   * says nothing about whether it arrives. `data` may be changed as soon as the call returns.
+   * Sends one datagram. The proxy resolves names unless `dns` is `"local"`. Resolves when the system has accepted the
+   * datagram, which does not mean that it arrives. `data` may be changed as soon as the call returns.
    *
-   * @throws {TypeError} If the target is malformed or `data` is no `Uint8Array`.
-   * @throws {RangeError} If `data` is longer than {@linkcode maxDatagram} says, or the port is out of range.
-   * @throws {ProxyError} If the system does not take it, `SOCKS5_PROXY_UNREACHABLE`; the association stays.
-   * @throws {TargetError} If this machine does not know the name, with `dns: "local"`.
+   * @throws {TypeError} If the target is malformed or `data` is not a `Uint8Array`.
+   * @throws {RangeError} If `data` is longer than {@linkcode maxDatagram} allows, or the port is out of range.
+   * @throws {ProxyError} If the system does not accept the datagram (`SOCKS5_PROXY_UNREACHABLE`); the association stays
+   * open.
+   * @throws {TargetError} If the name of the target has no address, with `dns: "local"`.
    * @throws {ClosedError} If the association has ended.
    */
   send(data: Uint8Array, target: Target): Promise<void>;
   /**
-   * The next datagram and who sent it (port 0 and all: it is the word of the proxy); `null` once the association was
-   * closed, here or by the proxy. What came before the proxy ended it is given first. Whoever gives up by the signal
-   * takes none.
+   * Waits for the next datagram. An abort of `signal` loses none.
+   *
+   * @returns The datagram and its sender, as the proxy reports it (the port may be 0); `null` when the association has
+   * been closed, here or by the proxy, after the datagrams that came before.
    *
    * @throws The reason of `signal`, as it is, if that aborts.
    * @throws {TypeError} If another `receive()` is pending.
@@ -54,19 +56,24 @@ export interface Association extends AsyncIterable<Datagram> {
    */
   receive(options?: { signal?: AbortSignal | undefined }): Promise<Datagram | null>;
   /**
-   * The longest `data` for a target, in bytes: 65 507 without the header, which is 10 for IPv4, 22 for IPv6, and 7 and
-   * the length of a name. What is longer than about 1 200 is sent in fragments on most ways, and gets lost more often.
+   * The longest `data` for a target, in bytes: 65 507 less the header, which has 10 bytes for IPv4, 22 for IPv6, and 7
+   * plus the length for a name. Datagrams of more than about 1 200 bytes are fragmented on most paths and lost more
+   * often.
    *
-   * @throws {TypeError} If the target is malformed; {@linkcode RangeError} if the port is out of range.
+   * @throws {TypeError} If the target is malformed.
+   * @throws {RangeError} If the port is out of range.
    */
   maxDatagram(target: Target): number;
-  /** Ends it, here and at the proxy. Idempotent, never throws; a pending `receive()` gives `null`. */
+  /** Closes the association, here and at the proxy. Idempotent, never throws; a pending `receive()` gives `null`. */
   close(): void;
-  /** Lets it keep the process alive again. */
+  /** Lets the association keep the process alive again. */
   ref(): void;
-  /** Lets the process end although it is open. */
+  /** Lets the process end although the association is open. */
   unref(): void;
-  /** What {@linkcode receive} gives, until it gives `null`; leaving the loop closes nothing. */
+  /**
+   * Iterates over the datagrams of {@linkcode receive}, until that gives `null`. Leaving the loop does not close the
+   * association.
+   */
   [Symbol.asyncIterator](): AsyncIterableIterator<Datagram>;
   /** `close()`. */
   [Symbol.dispose](): void;
