@@ -7,7 +7,7 @@ import process from "node:process";
 import { promisify } from "node:util";
 import { certificates } from "../support/certificates.ts";
 import { evaluate } from "../support/child.ts";
-import { test } from "../support/test.ts";
+import { quick, test } from "../support/test.ts";
 import { startTls } from "../support/tls_targets.ts";
 
 const { authority, otherAuthority, stranger } = certificates();
@@ -27,7 +27,7 @@ for (const adapter of adapters) {
     assertEquals(stdout.split(/\s+/).slice(0, 4), ["yes", "no", "yes", "yes"]);
     await Promise.all(targets.map((target) => target.close()));
     await rm(folder, { recursive: true });
-  });
+  }, { skip: quick });
 }
 
 test("the check of a certificate is not the environment's to turn off", async () => {
@@ -39,7 +39,7 @@ test("the check of a certificate is not the environment's to turn off", async ()
     assertEquals(stdout.split(/\s+/).slice(0, 2), ["no", "no"]);
   }
   await target.close();
-});
+}, { skip: quick });
 
 /** Says of each port whether TLS can be started there, without caCerts and then with another authority. */
 function program(adapter: string, ports: number[]): string {

@@ -13,7 +13,7 @@ import { Socks5Client, Socks5Error } from "../../mod.ts";
 import { certificates } from "../support/certificates.ts";
 import type { TestFault, TestProxyOptions, TestStep } from "../../testing/mod.ts";
 import { digestOf, payload, startSilent } from "../support/targets.ts";
-import { test } from "../support/test.ts";
+import { quick, test } from "../support/test.ts";
 import { answer, errorOf, response, type Web, withWeb } from "../support/web.ts";
 import { until } from "../support/wait.ts";
 
@@ -210,7 +210,7 @@ for (const [protocol, get] of Object.entries(kinds)) {
       assertEquals((await run).stdout, "200");
       assertEquals(proxy.connections.length, 1);
     });
-  });
+  }, { skip: quick });
 
   const refusals: [what: string, fault: TestFault, node: string, code: string][] = [
     ["the proxy refuses the password", { fault: "refuse-password", status: 1 }, "EACCES", "SOCKS5_AUTH_REFUSED"],

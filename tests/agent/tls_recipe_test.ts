@@ -11,7 +11,7 @@ import { connect as connectTls, createServer as createTlsServer, type TLSSocket 
 import { promisify } from "node:util";
 import { nodeTransport } from "../../adapters/node/mod.ts";
 import { readFull, text } from "../support/contract.ts";
-import { test } from "../support/test.ts";
+import { quick, test } from "../support/test.ts";
 
 const moments: Record<string, () => unknown> = { "in the same tick": () => {}, "a turn later": () => turn() };
 
@@ -27,18 +27,22 @@ for (const [when, moment] of Object.entries(moments)) {
       assertEquals(await textOf(secure), "pong: ping");
       await gone(secure, socket);
     });
-  });
+  }, { skip: quick });
 
-  test(`tls.connect() over a detached net.Socket, ${when}, refuses a server whose authority it does not know`, async () => {
-    await withServer(async ({ port, otherCa }) => {
-      const socket = await handedOver(port);
-      await moment();
-      const secure = connectTls({ socket, servername: "localhost", ca: otherCa });
-      const error = await assertRejects(() => once(secure, "secureConnect"), Error);
-      assertMatch(`${(error as { code?: string }).code} ${error.message}`, /certificate|issuer/i);
-      await gone(secure, socket);
-    });
-  });
+  test(
+    `tls.connect() over a detached net.Socket, ${when}, refuses a server whose authority it does not know`,
+    async () => {
+      await withServer(async ({ port, otherCa }) => {
+        const socket = await handedOver(port);
+        await moment();
+        const secure = connectTls({ socket, servername: "localhost", ca: otherCa });
+        const error = await assertRejects(() => once(secure, "secureConnect"), Error);
+        assertMatch(`${(error as { code?: string }).code} ${error.message}`, /certificate|issuer/i);
+        await gone(secure, socket);
+      });
+    },
+    { skip: quick },
+  );
 
   test(`tls.connect() over a detached net.Socket, ${when}, refuses a server of another name`, async () => {
     await withServer(async ({ port, ca }) => {
@@ -49,7 +53,7 @@ for (const [when, moment] of Object.entries(moments)) {
       assertMatch(`${(error as { code?: string }).code} ${error.message}`, /ALTNAME|NotValidForName|altnames/i);
       await gone(secure, socket);
     });
-  });
+  }, { skip: quick });
 }
 
 /** A connection on which a handshake was read before, as through a proxy. */

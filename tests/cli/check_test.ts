@@ -14,7 +14,7 @@ import * as testing from "../../testing/mod.ts";
 import type { TestProxyOptions } from "../../testing/mod.ts";
 import { withProxy, withTarget } from "../support/stage.ts";
 import { startBanner, startEcho, startSilent } from "../support/targets.ts";
-import { test } from "../support/test.ts";
+import { quick, test } from "../support/test.ts";
 
 const ALICE = { username: "alice", password: "sesame" };
 const RULES = { "example.test:22": { port: 1 } };
@@ -367,23 +367,27 @@ test("a signal ends a check at once, with 130 or 143 and without a word", () =>
     }
   }));
 
-test("in a process of its own: the table, the number, and an end that comes early", () =>
-  withProxy({ credentials: ALICE }, async (proxy) => {
-    const ok = await startCli(["check"], { SOCKS5_PROXY: proxy.url }).ended;
-    assertEquals([ok.code, ok.err, ok.out.split("\n")[1]], [0, "", `127.0.0.1:${proxy.port} (SOCKS5_PROXY)`]);
-    const listed = startCli(["check", "--proxies", "-"]);
-    listed.child.stdin.end(`\uFEFF# by pipe\r\n${proxy.url}\r\n`);
-    const { code: listedCode, out: title } = await listed.ended;
-    assertEquals([listedCode, title.split("\n")[1]], [0, `127.0.0.1:${proxy.port} (standard input, line 2)`]);
-    const refused = startCli(["check", "--json"], { ALL_PROXY: proxy.url.replace("sesame", "x"), FORCE_COLOR: "1" });
-    assertEquals((await refused.ended).code, 5);
+test(
+  "in a process of its own: the table, the number, and an end that comes early",
+  () =>
+    withProxy({ credentials: ALICE }, async (proxy) => {
+      const ok = await startCli(["check"], { SOCKS5_PROXY: proxy.url }).ended;
+      assertEquals([ok.code, ok.err, ok.out.split("\n")[1]], [0, "", `127.0.0.1:${proxy.port} (SOCKS5_PROXY)`]);
+      const listed = startCli(["check", "--proxies", "-"]);
+      listed.child.stdin.end(`\uFEFF# by pipe\r\n${proxy.url}\r\n`);
+      const { code: listedCode, out: title } = await listed.ended;
+      assertEquals([listedCode, title.split("\n")[1]], [0, `127.0.0.1:${proxy.port} (standard input, line 2)`]);
+      const refused = startCli(["check", "--json"], { ALL_PROXY: proxy.url.replace("sesame", "x"), FORCE_COLOR: "1" });
+      assertEquals((await refused.ended).code, 5);
 
-    const head = startCli(["check", "--json", "--repeat", "100000"], { SOCKS5_PROXY: proxy.url });
-    await head.until(() => head.out().includes("\n"));
-    head.child.stdout.destroy(); // as `| head -1` does
-    const { code, err } = await head.ended;
-    assertEquals([code, err], [141, ""]);
-  }));
+      const head = startCli(["check", "--json", "--repeat", "100000"], { SOCKS5_PROXY: proxy.url });
+      await head.until(() => head.out().includes("\n"));
+      head.child.stdout.destroy(); // as `| head -1` does
+      const { code, err } = await head.ended;
+      assertEquals([code, err], [141, ""]);
+    }),
+  { skip: quick },
+);
 
 test("in a process of its own: a target proves itself by TLS, with an authority that the runtime trusts", async () => {
   const { authority, names } = certificates();
@@ -406,16 +410,20 @@ test("in a process of its own: a target proves itself by TLS, with an authority 
     await new Promise((resolve) => server.close(resolve));
     rmSync(directory, { recursive: true });
   }
-});
+}, { skip: quick });
 
-test("in a process of its own: a signal ends it", () =>
-  withProxy({ faults: { fault: "silence", at: "negotiate" } }, async (proxy) => {
-    for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
-      const started = startCli(["check"], { SOCKS5_PROXY: `socks5h://127.0.0.1:${proxy.port}` });
-      await proxy.until(() => proxy.connections.at(-1)?.received.length === 1 && proxy.open === 1, 20_000);
-      started.kill(signal);
-      const { out, err, ...ended } = await started.ended;
-      assertEquals([ended.code, out, err], [code, "", ""]);
-      await proxy.until(() => proxy.open === 0);
-    }
-  }));
+test(
+  "in a process of its own: a signal ends it",
+  () =>
+    withProxy({ faults: { fault: "silence", at: "negotiate" } }, async (proxy) => {
+      for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
+        const started = startCli(["check"], { SOCKS5_PROXY: `socks5h://127.0.0.1:${proxy.port}` });
+        await proxy.until(() => proxy.connections.at(-1)?.received.length === 1 && proxy.open === 1, 20_000);
+        started.kill(signal);
+        const { out, err, ...ended } = await started.ended;
+        assertEquals([ended.code, out, err], [code, "", ""]);
+        await proxy.until(() => proxy.open === 0);
+      }
+    }),
+  { skip: quick },
+);

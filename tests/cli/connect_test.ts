@@ -8,7 +8,7 @@ import { bytes } from "../support/contract.ts";
 import * as testing from "../../testing/mod.ts";
 import { withProxy, withTarget } from "../support/stage.ts";
 import * as targets from "../support/targets.ts";
-import { test } from "../support/test.ts";
+import { quick, test } from "../support/test.ts";
 import { atRest } from "../support/wait.ts";
 
 const ALICE = { username: "alice", password: "sesame" };
@@ -185,18 +185,22 @@ test("a signal ends it at once, while it connects and while it is open", async (
   }
 });
 
-test("in a process of its own: megabytes both ways at once, byte for byte", () =>
-  withBoth(targets.startExchange(8 << 20), async (url, exchange) => {
-    const started = startCli(["connect", exchange.address], { SOCKS5_PROXY: url });
-    const chunks: Uint8Array[] = [];
-    started.child.stdout.on("data", (chunk) => chunks.push(chunk));
-    started.child.stdin.end(targets.payload(8 << 20));
-    const { code, err } = await started.ended;
-    assertEquals([code, err], [0, ""]);
-    const out = new Uint8Array(await new Blob(chunks as BlobPart[]).arrayBuffer());
-    assertEquals(targets.digestOf(out.subarray(0, 8 << 20)), targets.digestOf(targets.payload(8 << 20)));
-    assertEquals(new TextDecoder().decode(out.subarray(8 << 20)), targets.digestOf(targets.payload(8 << 20)));
-  }));
+test(
+  "in a process of its own: megabytes both ways at once, byte for byte",
+  () =>
+    withBoth(targets.startExchange(8 << 20), async (url, exchange) => {
+      const started = startCli(["connect", exchange.address], { SOCKS5_PROXY: url });
+      const chunks: Uint8Array[] = [];
+      started.child.stdout.on("data", (chunk) => chunks.push(chunk));
+      started.child.stdin.end(targets.payload(8 << 20));
+      const { code, err } = await started.ended;
+      assertEquals([code, err], [0, ""]);
+      const out = new Uint8Array(await new Blob(chunks as BlobPart[]).arrayBuffer());
+      assertEquals(targets.digestOf(out.subarray(0, 8 << 20)), targets.digestOf(targets.payload(8 << 20)));
+      assertEquals(new TextDecoder().decode(out.subarray(8 << 20)), targets.digestOf(targets.payload(8 << 20)));
+    }),
+  { skip: quick },
+);
 
 test("in a process of its own: the reader sees the end of the target, and the input still goes", async () => {
   let received = "";
@@ -212,21 +216,25 @@ test("in a process of its own: the reader sees the end of the target, and the in
     // Deno cannot close its output, and ends
     assertEquals([code, out, err, "Deno" in globalThis || received === "late"], [0, "bye", "", true]);
   });
-});
+}, { skip: quick });
 
-test("in a process of its own: an output that is closed ends it, and so does a signal", () =>
-  withBoth(targets.startSource(16 << 20), async (url, source, proxy) => {
-    const head = startCli(["connect", source.address], { SOCKS5_PROXY: url });
-    await head.until(() => head.out().length > 0);
-    head.child.stdout.destroy();
-    assertEquals((({ code, err }) => [code, err])(await head.ended), [141, ""]);
+test(
+  "in a process of its own: an output that is closed ends it, and so does a signal",
+  () =>
+    withBoth(targets.startSource(16 << 20), async (url, source, proxy) => {
+      const head = startCli(["connect", source.address], { SOCKS5_PROXY: url });
+      await head.until(() => head.out().length > 0);
+      head.child.stdout.destroy();
+      assertEquals((({ code, err }) => [code, err])(await head.ended), [141, ""]);
 
-    const told = startCli(["connect", source.address], { SOCKS5_PROXY: url });
-    await once(told.child.stdout, "readable").catch(() => {});
-    await proxy.until(() => (proxy.connections[1]?.delivered ?? 0) > 0, 20_000);
-    told.kill("SIGTERM");
-    assertEquals((await told.ended).code, 143);
-  }));
+      const told = startCli(["connect", source.address], { SOCKS5_PROXY: url });
+      await once(told.child.stdout, "readable").catch(() => {});
+      await proxy.until(() => (proxy.connections[1]?.delivered ?? 0) > 0, 20_000);
+      told.kill("SIGTERM");
+      assertEquals((await told.ended).code, 143);
+    }),
+  { skip: quick },
+);
 
 test(
   "a password in an argument is taken out of the list of processes, or its user is told",
@@ -243,5 +251,5 @@ test(
       started.child.stdin.end();
       assertEquals((await started.ended).code, 0);
     }),
-  { skip: process.platform !== "linux" && "it reads /proc" },
+  { skip: quick || (process.platform !== "linux" && "it reads /proc") },
 );

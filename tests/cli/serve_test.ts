@@ -6,7 +6,7 @@ import { main } from "../../cli/mod.ts";
 import { fakeIo, startCli } from "../support/cli.ts";
 import { withProxy, withTarget } from "../support/stage.ts";
 import { noIpv6, startBanner, startEcho, startSilent } from "../support/targets.ts";
-import { test } from "../support/test.ts";
+import { quick, test } from "../support/test.ts";
 
 const ALICE = { username: "alice", password: "sesame" };
 const LINE = /^export http_proxy=(http:\/\/127\.0\.0\.1:(\d+)) https_proxy=\1 all_proxy=\1\n$/;
@@ -250,15 +250,19 @@ test("a port that is taken is 1, and what was opened before it is closed", () =>
     assertMatch(io.err, /^socks5: .*(in use|EADDRINUSE).*\n$/);
   }));
 
-test("in a process of its own: it leads through the proxy, and a signal ends it with 0", () =>
-  withTarget(startEcho(), (echo) =>
-    withProxy({ credentials: ALICE }, async (proxy) => {
-      const started = startCli(["serve"], { SOCKS5_PROXY: proxy.url });
-      await started.until(() => LINE.test(started.out()));
-      const port = Number(LINE.exec(started.out())![2]);
-      const head = `CONNECT ${echo.address} HTTP/1.1\r\nHost: ${echo.address}\r\n\r\n`;
-      assertMatch(await ask(port, head, 12), /^HTTP\/1\.1 200/);
-      started.kill("SIGTERM");
-      const { code, err } = await started.ended;
-      assertEquals([code, err], [0, "socks5: ending: connections have 5 seconds; a second signal ends it at once\n"]);
-    })));
+test(
+  "in a process of its own: it leads through the proxy, and a signal ends it with 0",
+  () =>
+    withTarget(startEcho(), (echo) =>
+      withProxy({ credentials: ALICE }, async (proxy) => {
+        const started = startCli(["serve"], { SOCKS5_PROXY: proxy.url });
+        await started.until(() => LINE.test(started.out()));
+        const port = Number(LINE.exec(started.out())![2]);
+        const head = `CONNECT ${echo.address} HTTP/1.1\r\nHost: ${echo.address}\r\n\r\n`;
+        assertMatch(await ask(port, head, 12), /^HTTP\/1\.1 200/);
+        started.kill("SIGTERM");
+        const { code, err } = await started.ended;
+        assertEquals([code, err], [0, "socks5: ending: connections have 5 seconds; a second signal ends it at once\n"]);
+      })),
+  { skip: quick },
+);

@@ -11,7 +11,7 @@ import { main } from "../../cli/mod.ts";
 import { cli, fakeIo, type FakeOptions, PROGRAM } from "../support/cli.ts";
 import { withProxy, withTarget } from "../support/stage.ts";
 import { startEcho } from "../support/targets.ts";
-import { test } from "../support/test.ts";
+import { quick, test } from "../support/test.ts";
 
 const ALICE = { username: "alice", password: "sesame" };
 const DOWN = "socks5h://alice:sesame@127.0.0.1:1";
@@ -277,7 +277,7 @@ test("who runs the module of main() instead of the program is told where the pro
   const [code] = await once(child, "close");
   assertEquals([code, said.out], [2, ""]);
   assertMatch(said.err, /^socks5: nothing is done, since the program is \.\/cli\/main: deno run .*\/cli\/main\n$/);
-});
+}, { skip: quick });
 
 test("--version is that of the package", async () => {
   const { version } = JSON.parse(readFileSync(new URL("../../deno.json", import.meta.url), "utf8"));

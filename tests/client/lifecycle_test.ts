@@ -16,7 +16,7 @@ import { withClock } from "../support/clock.ts";
 import { type FakeConn, FakeTransport, socks5 } from "../support/fake.ts";
 import { evaluate } from "../support/child.ts";
 import { withProxy } from "../support/stage.ts";
-import { test } from "../support/test.ts";
+import { quick, test } from "../support/test.ts";
 
 const TARGET = "example.test:80";
 
@@ -350,7 +350,7 @@ test("the first check() has loaded the code of its runtime before the time of it
       turns = 1000;`;
     assertEquals(await output(program), "turns 0\nok");
   });
-});
+}, { skip: quick });
 
 const PROGRAMS: [what: string, program: string, prints: string][] = [
   [
@@ -383,5 +383,5 @@ const PROGRAMS: [what: string, program: string, prints: string][] = [
 for (const [what, program, prints] of PROGRAMS) {
   test(`a program of which the first is ${what} does it, and ends by itself`, async () => {
     assertEquals(await run(program), prints);
-  });
+  }, { skip: quick });
 }

@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { test } from "../support/test.ts";
+import { quick, test } from "../support/test.ts";
 
 const flags: Record<string, string[]> = {
   Deno: ["run", "--quiet", "--no-check", "--no-lock", "--v8-flags=--expose-gc", "--allow-all"],
@@ -21,4 +21,4 @@ test("what was let go is gone: requests of open tunnels, clients, contexts of TL
   for (const what of ["signals of open tunnels", "clients", "contexts of owners that are gone"]) {
     assertGreaterOrEqual(Number(dead.get(what)), least, `${what}: ${stdout}`);
   }
-});
+}, { skip: quick });

@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import process from "node:process";
 import { proxyFromEnv } from "../../env/mod.ts";
 import { Socks5Client } from "../../mod.ts";
-import { test } from "../support/test.ts";
+import { quick, test } from "../support/test.ts";
 
 type Env = Record<string, string>;
 
@@ -279,4 +279,4 @@ test("on Deno without --allow-env it is an error, and not a way past the proxy",
     `${stdout}${stderr}`,
     'NotCapable Requires env access to "all_proxy", run again with the --allow-env flag\n',
   );
-}, { skip: !("Deno" in globalThis) && "it is about Deno" });
+}, { skip: quick || (!("Deno" in globalThis) && "it is about Deno") });

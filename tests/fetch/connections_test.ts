@@ -17,7 +17,7 @@ import { causeOf, withFetch } from "../support/fetch_stage.ts";
 import { type Answer, startWeb } from "../support/fetch_web.ts";
 import { evaluate } from "../support/child.ts";
 import { startTarget } from "../support/targets.ts";
-import { test } from "../support/test.ts";
+import { quick, test } from "../support/test.ts";
 import { atRest } from "../support/wait.ts";
 
 const MIB = 2 ** 20;
@@ -230,7 +230,7 @@ test("a response that is dropped unread closes its connection", async () => {
   assertEquals(stdout, "10 were open, the held one still is\n");
   await proxy.close();
   await web.close();
-});
+}, { skip: quick });
 
 const bodies: [what: string, answer: Answer, connections: number][] = [
   ["is short", (_, response) => response.end("ignored"), 1],
@@ -335,7 +335,7 @@ test("NODE_TLS_REJECT_UNAUTHORIZED=0 has no say", async () => {
   assertEquals([stdout, web.seen.length], ["SOCKS5_TLS_UNTRUSTED\n", 0]);
   await proxy.close();
   await web.close();
-});
+}, { skip: quick });
 
 test("HTTPS after HTTP to the same host is another connection, and so is the other way round", async () => {
   const { both, authority } = certificates();

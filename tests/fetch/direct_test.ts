@@ -9,7 +9,7 @@ import { Socks5Client } from "../../mod.ts";
 import { causeOf } from "../support/fetch_stage.ts";
 import { createTestProxy, type TestProxy } from "../../testing/mod.ts";
 import { startSilent, type Target } from "../support/targets.ts";
-import { test } from "../support/test.ts";
+import { quick, test } from "../support/test.ts";
 import { startWeb, type Web } from "../support/fetch_web.ts";
 
 const runtime = "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node";
@@ -52,7 +52,7 @@ for (const [name, environment] of Object.entries(environments)) {
       assertEquals(down, urls.map(() => "TypeError SOCKS5_PROXY_UNREACHABLE"));
       assertEquals([web.accepted, trap.accepted], [accepted, 0]);
     });
-  });
+  }, { skip: quick });
 }
 
 // What Next.js, tracing and polyfills do to the global fetch, which this one has nothing to do with.

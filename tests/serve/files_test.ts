@@ -9,7 +9,7 @@ import { Changes } from "../../testing/changes.ts";
 import { text } from "../support/contract.ts";
 import { readHead } from "../support/serve_stage.ts";
 import { connectRaw, type RawClient } from "../support/raw_client.ts";
-import { test } from "../support/test.ts";
+import { quick, test } from "../support/test.ts";
 import { until } from "../support/wait.ts";
 
 const FILES = 120;
@@ -86,7 +86,7 @@ async function closeAll(clients: readonly RawClient[]): Promise<void> {
   await Promise.all(clients.map((it) => it.finish()));
 }
 
-const skip = process.platform !== "linux" && "the files of a process are counted in /proc";
+const skip = quick || process.platform !== "linux" && "the files of a process are counted in /proc";
 
 for (const [name, said] of [["say nothing", ""], ["want a tunnel", CONNECT]] as const) {
   test(

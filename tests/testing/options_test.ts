@@ -9,7 +9,7 @@ import { assertEchoes, failure, withProxy } from "../support/stage.ts";
 import { evaluate } from "../support/child.ts";
 import { blackHole } from "../support/peer.ts";
 import { startUdpEcho } from "../support/udp_targets.ts";
-import { test } from "../support/test.ts";
+import { quick, test } from "../support/test.ts";
 
 const ECHO = "echo.test:7";
 const rules = { [ECHO]: "echo" } as const;
@@ -165,7 +165,7 @@ test("an open proxy keeps the process alive, and with unref() it does not", () =
   assertEquals(status, 0);
   const kept = spawnSync(process.execPath, evaluate(program("")), { timeout: 1_500, killSignal: "SIGKILL" });
   assertEquals(kept.signal, "SIGKILL");
-});
+}, { skip: quick });
 
 function fail(): never {
   throw new Error("mine");

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { createGate } from "../../testing/mod.ts";
 import { withProxy } from "../support/stage.ts";
-import { test } from "../support/test.ts";
+import { quick, test } from "../support/test.ts";
 import { startUdpEcho, until } from "../support/udp_targets.ts";
 
 const isDeno = "Deno" in globalThis;
@@ -23,7 +23,7 @@ test("an association keeps the process alive until it ends, unless unref() says 
     assertEquals(await running, ["received 3", "ended with null"]);
     assertEquals(await run(["--allow-net"], proxy.url, "unref", echo.address), ["received 3", "nobody waits"]);
   });
-});
+}, { skip: quick });
 
 test("what Deno does not permit is an error that can be caught", async () => {
   await using echo = await startUdpEcho();
@@ -32,7 +32,7 @@ test("what Deno does not permit is an error that can be caught", async () => {
     assertEquals(await run([`--allow-net=${at}`], proxy.url, "", echo.address), ["SOCKS5_LOCAL_NOT_PERMITTED"]);
     assertEquals(await run([`--allow-net=${at},0.0.0.0:0`], proxy.url, "", echo.address), ["SOCKS5_PROXY_UNREACHABLE"]);
   });
-}, { skip: !isDeno && "it is for deno" });
+}, { skip: quick || (!isDeno && "it is for deno") });
 
 /** What the program prints, line by line. */
 async function run(flags: string[], ...args: string[]): Promise<string[]> {
