@@ -1,4 +1,4 @@
-// The suite on Deno, Bun and Node, as jobs of some files each, as many at a time as there are processors:
+// The suite on Deno, Bun and Node, as jobs of some files each, of which some run at a time:
 // npm test -- [--quick] [--runtime deno|bun|node]... [--repeat N] [--timeout SECONDS] [--coverage] [--verbose] [part of a path]...
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
@@ -87,7 +87,8 @@ const failures = [];
 const start = performance.now();
 const queue = Array.from({ length: rounds }, () => chosen.flatMap(jobs)).flat().sort((a, b) => b.weight - a.weight);
 console.log(`${files.length} files, ${queue.length} jobs; seconds of the tests of each file:\n`);
-await Promise.all(Array.from({ length: Math.max(2, availableParallelism()) }, async () => {
+// one more than there are processors: many a test waits
+await Promise.all(Array.from({ length: Math.max(2, availableParallelism()) + 1 }, async () => {
   for (let job = queue.shift(); job !== undefined; job = queue.shift()) await runJob(job);
 }));
 rmSync(logs, { recursive: true, force: true });

@@ -169,7 +169,7 @@ test("a client that ends within a body is gone, and its request with it", () =>
         await until(() => target.received.endsWith("abc"));
         raw.end();
         await target.until(() => target.open === 0);
-        await raw.finish();
+        assertEquals((await raw.finish()).ending, "end");
       }),
   ));
 

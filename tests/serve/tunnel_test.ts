@@ -89,7 +89,6 @@ for (const [way, to] of Object.entries(ways)) {
         raw.reset();
         await proxy.until(() => proxy.open === 0);
         await target.until(() => target.open === 0);
-        await raw.finish();
       });
     }));
 
@@ -116,7 +115,6 @@ for (const [way, to] of Object.entries(ways)) {
       raw.reset();
       await proxy.until(() => proxy.open === 0);
       assertEquals(client.stats().opening + client.stats().inUse, 0);
-      await raw.finish();
     });
   });
 }
@@ -129,7 +127,7 @@ for (const way of ["CONNECT", "SOCKS5"]) {
       await proxy.until(() => proxy.connections[0]?.request != null);
       raw.end();
       await proxy.until(() => proxy.open === 0);
-      await raw.finish();
+      assertEquals((await raw.finish()).ending, "end");
     });
   });
 }
@@ -146,7 +144,7 @@ for (const way of ["CONNECT", "SOCKS5"]) {
       }
       raw.end();
       await proxy.until(() => proxy.open === 0);
-      await raw.finish();
+      assertEquals((await raw.finish()).ending, "end");
     });
   });
 }
