@@ -2,6 +2,7 @@ import { assert, assertEquals, assertLess, assertMatch } from "@std/assert";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import process from "node:process";
+import { setImmediate as turn } from "node:timers/promises";
 import { main } from "../../cli/mod.ts";
 import { cli, fakeIo, startCli } from "../support/cli.ts";
 import { bytes } from "../support/contract.ts";
@@ -58,8 +59,11 @@ test("the end of the target is passed on, and the input still goes", async () =>
         yield bytes("late");
       }(),
     });
-    const running = main(["connect", url, target.address], io);
+    let isOver = false;
+    const running = main(["connect", url, target.address], io).finally(() => isOver = true);
     await io.until(() => io.ended);
+    for (let i = 0; i < 100; i++) await turn();
+    assertEquals(isOver, false);
     more.resolve();
     await target.until(() => received.join("") === "early late");
     assertEquals([await running, io.out], [0, "bye"]);

@@ -106,6 +106,6 @@ export const protocol = [
     find: "return answer; //",
     replace: "return; //",
     tests: "tests/config/spoiled_test.ts",
-    name: "holds nothing up and breaks nothing",
+    name: "a transport whose connections are no good (…markIdle() and markInUse() reject",
   },
 ];

@@ -69,8 +69,9 @@ export const serve = [
   {
     promise: "a target that hung up while it rested is connected to anew",
     file: "serve/http/upstream.ts",
-    find: "this.#first.then(heard, heard);",
-    replace: "this.#first.then(undefined, () => {});",
+    find:
+      "this.#timer = setTimeout(() => this.close(), IDLE_TIMEOUT).unref();\n    this.#first = this.responses.peek();\n    const heard = () => this.idle && this.close();",
+    replace: "this.#first = this.responses.peek();\n    const heard = () => {};",
     tests: "tests/serve/http_test.ts",
     name: "a target that hung up in between,",
   },
