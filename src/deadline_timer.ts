@@ -1,19 +1,20 @@
-import { Members } from "./members.ts";
-
 /** What ends by a clock. */
 export interface Timed {
-  /** When, on the clock of `performance.now()`; `Infinity` is never. */
+  /** When, on the clock of `performance.now()`; `Infinity` is never. It changes only before {@linkcode DeadlineTimer.set}. */
   readonly deadline: number;
-  /** The time has come. */
+  /** Where the timer keeps it; -1 if it does not wait. */
+  slot: number;
+  /** The time has come: it waits no longer, unless it is set again. */
   wake(): void;
 }
 
 /**
- * One timer for all that waits in a client: thousands of connects arm it about once. It knows who waits, too; without
- * anybody there is no timer.
+ * One timer for the deadlines of all that waits in a client: thousands of connects arm it about once, and each costs
+ * O(log n). It knows who waits, too; without anybody there is no timer.
  */
 export class DeadlineTimer<T extends Timed> {
-  readonly #timed = new Members<T>();
+  /** A binary heap: none is later than the two below it. */
+  readonly #heap: T[] = [];
   readonly #keepsAlive: boolean;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #at = Infinity;
@@ -23,28 +24,37 @@ export class DeadlineTimer<T extends Timed> {
     this.#keepsAlive = keepsAlive;
   }
 
-  /** All that wait. */
+  /** All that wait, in a new array. */
   get all(): T[] {
-    return [...this.#timed];
+    return [...this.#heap];
   }
 
   /** Begins to wait, or has another time to wait for. */
-  set(sleeper: T): void {
-    this.#timed.add(sleeper);
-    if (sleeper.deadline < this.#at) this.#arm(sleeper.deadline);
+  set(timed: T): void {
+    if (timed.slot < 0) this.#put(timed, this.#heap.length);
+    this.#settle(timed);
+    if (timed.deadline < this.#at) this.#arm(timed.deadline);
   }
 
   /** Waits no longer. */
-  delete(sleeper: T): void {
-    this.#timed.delete(sleeper);
-    if (this.#timed.size === 0) this.#arm(Infinity);
+  delete(timed: T): void {
+    if (timed.slot < 0) return;
+    const last = this.#heap.pop()!;
+    if (last !== timed) {
+      this.#put(last, timed.slot);
+      this.#settle(last);
+    }
+    timed.slot = -1;
+    if (this.#heap.length === 0) this.#arm(Infinity);
   }
 
   #arm(at: number): void {
     if (this.#at < Infinity) clearTimeout(this.#timer);
     this.#at = at;
     if (at === Infinity) return;
-    this.#timer = timerAt(at, this.#fire);
+    // what is too far for a timer comes too early, and is armed again
+    const ms = Math.min(2 ** 31 - 1, Math.max(0, Math.ceil(at - performance.now())));
+    this.#timer = setTimeout(this.#fire, ms);
     if (!this.#keepsAlive) (this.#timer as { unref?(): void }).unref?.();
   }
 
@@ -52,14 +62,36 @@ export class DeadlineTimer<T extends Timed> {
     const clock = performance.now();
     const now = this.#at - clock < 1 ? Math.max(this.#at, clock) : clock; // a timer may come a little early
     this.#at = Infinity;
-    for (const sleeper of this.all) if (sleeper.deadline <= now) sleeper.wake();
-    let next = Infinity;
-    for (const { deadline: due } of this.#timed) next = Math.min(next, due);
+    for (let first; (first = this.#heap[0]) !== undefined && first.deadline <= now;) {
+      this.delete(first);
+      first.wake();
+    }
+    const next = this.#heap[0]?.deadline ?? Infinity;
     if (next < this.#at) this.#arm(next);
   };
-}
 
-/** A timer for a time on the clock of `performance.now()`; if that is too far for timers it comes too early. */
-export function timerAt(at: number, run: () => void): ReturnType<typeof setTimeout> {
-  return setTimeout(run, Math.min(2 ** 31 - 1, Math.max(0, Math.ceil(at - performance.now()))));
+  /** Moves it to where it belongs, up or down. */
+  #settle(timed: T): void {
+    const heap = this.#heap;
+    for (let above; timed.slot > 0 && (above = heap[(timed.slot - 1) >> 1]!).deadline > timed.deadline;) {
+      this.#swap(timed, above);
+    }
+    for (;;) {
+      const [left, right] = [heap[2 * timed.slot + 1], heap[2 * timed.slot + 2]];
+      const below = right !== undefined && right.deadline < left!.deadline ? right : left;
+      if (below === undefined || below.deadline >= timed.deadline) return;
+      this.#swap(timed, below);
+    }
+  }
+
+  #swap(a: T, b: T): void {
+    const slot = a.slot;
+    this.#put(a, b.slot);
+    this.#put(b, slot);
+  }
+
+  #put(timed: T, slot: number): void {
+    this.#heap[slot] = timed;
+    timed.slot = slot;
+  }
 }

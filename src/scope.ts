@@ -23,6 +23,7 @@ export class Scope implements Timed {
   aborted = false;
   /** When the clock ends it, or its attempt. */
   deadline: number;
+  slot = -1;
   readonly #end: number;
   readonly #timer: DeadlineTimer<Timed>;
   readonly #signal: AbortSignal | undefined;
@@ -103,7 +104,7 @@ export class Scope implements Timed {
   }
 
   /** Throws the reason for which the attempt or the scope ended: to be asked after each `await`. */
-  throwIfOver(): void {
+  throwIfEnded(): void {
     if (this.ended !== undefined) throw this.ended.reason;
   }
 
@@ -128,11 +129,12 @@ export class Scope implements Timed {
     this.#finish(undefined);
   }
 
-  /** The clock has come to `due`. */
+  /** The clock has come to `deadline`. */
   wake(): void {
     const { phase } = this.attempt;
     if (this.deadline >= this.#end) return this.end(this.#timedOut("timeout", phase));
     this.deadline = this.#end;
+    this.#timer.set(this);
     this.attempt.end(this.#timedOut("attempt", phase));
   }
 

@@ -40,7 +40,7 @@ export class TargetAddresses {
     if (this.#addresses.length === 0) {
       scope.extend(Infinity); // the time of an attempt begins with the dial
       this.#addresses = await scope.run(lookUp(scope.attempt, transport, this.#name));
-      scope.throwIfOver();
+      scope.throwIfEnded();
       scope.begin(limit);
     }
     return { index, address: this.#addresses[index]! };

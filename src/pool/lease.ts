@@ -1,4 +1,6 @@
 import type { CloseReason } from "../events.ts";
+import type { Idle } from "./idle_list.ts";
+import type { Link } from "./linked_list.ts";
 import type { Pool } from "./pool.ts";
 
 /** A connection that a pool keeps for later. */
@@ -23,7 +25,6 @@ export interface Pooled {
  */
 export class Lease<C extends Pooled> {
   readonly key: string;
-  conn: C | undefined;
   /**
    * `"reserved"`: for a connection that is opened ahead of need. `"resting"`: its holder keeps it for later. `"idle"`: the
    * pool does.
@@ -33,20 +34,35 @@ export class Lease<C extends Pooled> {
   stop: (() => void) | undefined;
   /** Tells the holder of a resting one that it is closed. */
   evicted: (() => void) | undefined;
-  /** Since when it is idle or resting, on the clock of `performance.now()`. */
+  /** Since when it is resting, on the clock of `performance.now()`. */
   since = 0;
+  /** Where it stands while it is resting. */
+  resting: Link<Lease<C>> | undefined;
+  /** Where it stands while it is idle. */
+  idle: Idle<C> | undefined;
   readonly #pool: Pool<C>;
+  #conn: C | undefined;
 
   constructor(pool: Pool<C>, key: string, conn?: C) {
     this.#pool = pool;
     this.key = key;
-    this.conn = conn;
+    this.#conn = conn;
+  }
+
+  /** The connection, once there is one. */
+  get conn(): C | undefined {
+    return this.#conn;
+  }
+
+  set conn(conn: C | undefined) {
+    this.#pool.changed(this, conn);
+    this.#conn = conn;
   }
 
   /** Takes a warm connection out, which is the holder's to close from then on. */
   takeConn(): C | undefined {
     const { conn } = this;
-    this.conn = undefined;
+    if (conn !== undefined) this.conn = undefined;
     return conn;
   }
 

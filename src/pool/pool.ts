@@ -2,6 +2,7 @@ import type { CloseReason } from "../events.ts";
 import { Members } from "../members.ts";
 import { IdleList } from "./idle_list.ts";
 import { Lease, type Pooled } from "./lease.ts";
+import { LinkedList } from "./linked_list.ts";
 import { Queue, type Want } from "./queue.ts";
 
 /** The limits of a pool, as its options have them. */
@@ -24,7 +25,8 @@ export class Pool<C extends Pooled> {
   onRelease: (() => void) | undefined;
   readonly #limits: PoolLimits;
   readonly #held = new Members<Lease<C>>();
-  readonly #resting = new Set<Lease<C>>(); // the longest resting first
+  #empty = 0; // of those that are held
+  readonly #resting = new LinkedList<Lease<C>>(); // the longest resting first
   readonly #reserved = new Set<Lease<C>>();
   readonly #idle: IdleList<C>;
   readonly #warm: IdleList<C>;
@@ -41,7 +43,7 @@ export class Pool<C extends Pooled> {
 
   /** How many warm connections there are. */
   get warm(): number {
-    return this.#warm.leases.length;
+    return this.#warm.size;
   }
 
   /** How many are being opened ahead of need. */
@@ -51,12 +53,10 @@ export class Pool<C extends Pooled> {
 
   /** How many there are now. */
   get counts(): { opening: number; inUse: number; idle: number; warm: number; waiting: number } {
-    const empty = [...this.#held].filter((lease) => lease.conn === undefined).length;
-    const idle = this.#idle.leases.length + this.#resting.size;
     return {
-      opening: empty + this.reserved,
-      inUse: this.#held.size - empty,
-      idle,
+      opening: this.#empty + this.reserved,
+      inUse: this.#held.size - this.#empty,
+      idle: this.#idle.size + this.#resting.size,
       warm: this.warm,
       waiting: this.#queue.length,
     };
@@ -84,7 +84,7 @@ export class Pool<C extends Pooled> {
   spare(key: string): Lease<C> | undefined {
     if (!this.hasRoom) return undefined;
     const lease = new Lease<C>(this, key);
-    this.#held.add(lease);
+    this.#hold(lease);
     return lease;
   }
 
@@ -108,7 +108,7 @@ export class Pool<C extends Pooled> {
 
   /** Closes some of the warm connections. */
   dropWarm(isMeant: (conn: C) => boolean): void {
-    for (const lease of [...this.#warm.leases]) if (isMeant(lease.conn!)) this.end(lease, "evicted");
+    for (const lease of this.#warm.leases) if (isMeant(lease.conn!)) this.end(lease, "evicted");
     this.closeEnded();
   }
 
@@ -116,17 +116,17 @@ export class Pool<C extends Pooled> {
     if (!this.markInUse(lease)) return;
     if (this.#closed !== undefined) return this.destroy(lease, "client");
     if (lease.conn!.expires <= performance.now()) return this.destroy(lease, "evicted");
-    this.#held.delete(lease);
+    this.#unhold(lease);
     this.#idle.put(lease);
     this.#serveWaiters();
-    while (this.#idle.leases.length > this.#limits.maxIdle) this.end(this.#idle.leases[0]!, "evicted");
+    while (this.#idle.size > this.#limits.maxIdle) this.end(this.#idle.longest!, "evicted");
     this.closeEnded();
   }
 
   markIdle(lease: Lease<C>, evicted: () => void): void {
     if (!this.markInUse(lease)) return;
-    this.#held.delete(lease);
-    this.#resting.add(lease);
+    this.#unhold(lease);
+    lease.resting = this.#resting.push(lease);
     lease.state = "resting";
     lease.since = performance.now();
     lease.evicted = evicted;
@@ -138,8 +138,8 @@ export class Pool<C extends Pooled> {
 
   markInUse(lease: Lease<C>): boolean {
     if (lease.state !== "resting") return lease.state === "open";
-    this.#resting.delete(lease);
-    this.#held.add(lease);
+    this.#resting.remove(lease.resting!);
+    this.#hold(lease);
     lease.state = "open";
     lease.evicted = undefined;
     lease.conn!.markInUse();
@@ -175,9 +175,23 @@ export class Pool<C extends Pooled> {
     return new Promise((resolve) => this.#held.size === 0 ? resolve() : this.#emptied.push(resolve));
   }
 
+  /** The connection of a lease is another one from now on. */
+  changed({ conn, state }: Lease<C>, next: C | undefined): void {
+    if (state === "open") this.#empty += Number(next === undefined) - Number(conn === undefined);
+  }
+
+  #hold(lease: Lease<C>): void {
+    this.#held.add(lease);
+    if (lease.conn === undefined) this.#empty++;
+  }
+
+  #unhold(lease: Lease<C>): void {
+    this.#held.delete(lease);
+    if (lease.conn === undefined) this.#empty--;
+  }
+
   get #open(): number {
-    const { leases: { length: idle } } = this.#idle;
-    return this.#held.size + this.#resting.size + this.#reserved.size + idle + this.#warm.leases.length;
+    return this.#held.size + this.#resting.size + this.#reserved.size + this.#idle.size + this.#warm.size;
   }
 
   #serveWaiters(): void {
@@ -191,26 +205,26 @@ export class Pool<C extends Pooled> {
   /** An idle tunnel, the last used; else a warm connection, the oldest; else an empty lease if there is room. */
   #grant({ key, reuse, mayBeWarm }: Want): Lease<C> | undefined {
     const conn = (reuse ? this.#idle.take(key, "last") : undefined) ??
-      (mayBeWarm && this.#warm.leases.length > 0 ? this.#warm.take(WARM, "first") : undefined);
+      (mayBeWarm && this.#warm.size > 0 ? this.#warm.take(WARM, "first") : undefined);
     if (conn === undefined && !this.#makeRoom()) return undefined;
     const lease = new Lease(this, key, conn);
-    this.#held.add(lease);
+    this.#hold(lease);
     return lease;
   }
 
   #makeRoom(): boolean {
     if (this.#open < this.#limits.maxOpen) return true;
     const [reserved] = this.#reserved;
-    const lease = this.#longestIdle ?? this.#warm.leases[0] ?? reserved;
+    const lease = this.#longestIdle ?? this.#warm.longest ?? reserved;
     if (lease !== undefined) this.end(lease, "evicted");
     return lease !== undefined;
   }
 
   /** The tunnel that has been idle for the longest time, here or at its holder. */
   get #longestIdle(): Lease<C> | undefined {
-    const [resting] = this.#resting;
-    const [idle] = this.#idle.leases;
-    return resting === undefined || (idle !== undefined && idle.since < resting.since) ? idle : resting;
+    const resting = this.#resting.first?.value;
+    const idle = this.#idle.longest;
+    return resting === undefined || (idle !== undefined && idle.idle!.since < resting.since) ? idle : resting;
   }
 
   /** What is below a resting connection was closed. */
@@ -225,8 +239,8 @@ export class Pool<C extends Pooled> {
   end(lease: Lease<C>, reason: CloseReason): void {
     const { state } = lease;
     if (state === "done") return;
-    if (state === "open") this.#held.delete(lease);
-    else if (state === "resting") this.#resting.delete(lease);
+    if (state === "open") this.#unhold(lease);
+    else if (state === "resting") this.#resting.remove(lease.resting!);
     else if (state === "reserved") this.#reserved.delete(lease);
     else (lease.key === WARM ? this.#warm : this.#idle).remove(lease);
     lease.state = "done";

@@ -1,3 +1,5 @@
+import { LinkedList } from "./linked_list.ts";
+
 /** What a request wants: an idle tunnel with its key if it may, else a warm connection if it may, else an empty lease. */
 export interface Want {
   readonly key: string;
@@ -9,15 +11,15 @@ type Waiter<T> = { want: Want; resolve(given: T): void; reject(reason: unknown):
 
 /** Those who wait for a lease, in the order in which they are served. */
 export class Queue<T> {
-  readonly #waiters: Waiter<T>[] = [];
+  readonly #waiters = new LinkedList<Waiter<T>>();
 
   get length(): number {
-    return this.#waiters.length;
+    return this.#waiters.size;
   }
 
   /** What the next one wants. */
   get first(): Want | undefined {
-    return this.#waiters[0]?.want;
+    return this.#waiters.first?.value.want;
   }
 
   /** Gives what it is served with; rejects with the reason of the signal. `first`: before all others. */
@@ -31,22 +33,26 @@ export class Queue<T> {
         reject: (reason) => (settled(), reject(reason)),
       };
       const abort = () => {
-        this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
+        this.#waiters.remove(link);
         waiter.reject(signal.reason);
       };
       signal.addEventListener("abort", abort);
-      if (first) this.#waiters.unshift(waiter);
-      else this.#waiters.push(waiter);
+      const link = first ? this.#waiters.unshift(waiter) : this.#waiters.push(waiter);
     });
   }
 
   /** Serves the next one. */
   serve(given: T): void {
-    this.#waiters.shift()!.resolve(given);
+    const link = this.#waiters.first!;
+    this.#waiters.remove(link);
+    link.value.resolve(given);
   }
 
   /** Rejects all, each with an error of its own. */
   close(error: () => Error): void {
-    for (const waiter of this.#waiters.splice(0)) waiter.reject(error());
+    for (let link; (link = this.#waiters.first) !== undefined;) {
+      this.#waiters.remove(link);
+      link.value.reject(error());
+    }
   }
 }

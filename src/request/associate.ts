@@ -87,7 +87,7 @@ async function bound<S>(
   try {
     scope.attempt.enter("dial");
     const socket = await scope.run(open(scope.attempt, core.transport, isIpv6, handlers));
-    scope.throwIfOver();
+    scope.throwIfEnded();
     scope.detach();
     return socket;
   } catch (cause) {

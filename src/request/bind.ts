@@ -59,7 +59,7 @@ class Binding<S> implements Socks5Binding<S> {
       scope.begin(Infinity).own({ close: () => lease.destroy("holder") });
       scope.attempt.enter("request");
       const { bound } = await scope.run(converse(conn, named(), [conn.proxy.credentials, this.#args.credentials]));
-      scope.throwIfOver();
+      scope.throwIfEnded();
       if (conn.closedBy !== undefined) throw this.#ended();
       scope.detach();
       this.#isAccepted = true;

@@ -14,6 +14,7 @@ const LOOK_AGAIN = 250;
  */
 export class Race<S> implements Timed {
   deadline: number = Infinity;
+  slot = -1;
   readonly #attempts: Attempts<S>;
   readonly #delay: number;
   /** Those under way, in the order in which they began. */

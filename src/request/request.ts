@@ -43,10 +43,10 @@ export async function request<S, T>(
         isFirst = true;
         const idle = lease.conn?.reply === undefined ? undefined : lease.conn;
         if (idle === undefined) call.warm = lease.takeConn();
-        scope.throwIfOver();
+        scope.throwIfEnded();
         if (idle !== undefined) {
           const isUsable = await useIdle(attempts, idle);
-          scope.throwIfOver();
+          scope.throwIfEnded();
           if (isUsable) return grant(handOver(attempts, lease, idle, tries.attempts));
           lease.destroy("peer");
           continue;
@@ -58,7 +58,7 @@ export async function request<S, T>(
       try {
         if (race !== undefined) it = await race.decided(it);
         const conn = await it.opened;
-        it.scope.throwIfOver();
+        it.scope.throwIfEnded();
         core.health.succeeded(it.proxy);
         race?.handOver(it);
         return grant(handOver(attempts, it.seat.lease, conn, it.number));
@@ -98,7 +98,7 @@ export async function request<S, T>(
 /** Whether a tunnel that was released is still quiet; it gets the first bytes of the caller, if there are some. */
 async function useIdle<S>({ call, core, scope }: Attempts<S>, tunnel: ProxyConn<S>): Promise<boolean> {
   await scope.run(settle());
-  scope.throwIfOver();
+  scope.throwIfEnded();
   if (tunnel.readable) return false;
   const { data, credentials } = call.args;
   if (data === undefined) return true;
@@ -106,10 +106,10 @@ async function useIdle<S>({ call, core, scope }: Attempts<S>, tunnel: ProxyConn<
   scope.attempt.enter("transfer");
   try {
     await scope.run(tunnel.write(data));
-    scope.throwIfOver();
+    scope.throwIfEnded();
     return true;
   } catch (cause) {
-    scope.throwIfOver();
+    scope.throwIfEnded();
     throw explain(cause, "transfer", tunnel.proxy, identify(tunnel.proxy, credentials, core.settings), call);
   }
 }

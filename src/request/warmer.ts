@@ -77,7 +77,7 @@ export class Warmer<S> {
     const identity = identify(proxy, undefined, settings);
     try {
       const conn = await scope.run(openProxyConn(scope.attempt, this.#dialer, proxy, identity));
-      scope.throwIfOver();
+      scope.throwIfEnded();
       scope.detach();
       const life = this.#lives.get(proxy) ?? settings.warmTimeout;
       conn.expires = Math.min(conn.openedAt + life * (0.9 + Math.random() / 10), this.#until);

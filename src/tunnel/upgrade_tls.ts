@@ -67,7 +67,7 @@ export function upgradeHeldTls<T>(
     try {
       scope.begin(Infinity);
       await upgradeTls(scope, tunnel, tls, setup.startTls);
-      scope.throwIfOver();
+      scope.throwIfEnded();
       if (tunnel.closedBy !== undefined) throw new Error("The tunnel is closed");
       scope.detach();
       return upgraded();

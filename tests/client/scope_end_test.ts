@@ -22,7 +22,7 @@ timed("an abort of the user ends the scope with its own reason, untouched", asyn
     assertStrictEquals(signal.reason, reason);
     assertStrictEquals(await run, reason);
     assertEquals(conn.closed, 1);
-    assertStrictEquals(await reasonOf((async () => await Promise.resolve(scope.throwIfOver()))()), reason);
+    assertStrictEquals(await reasonOf((async () => await Promise.resolve(scope.throwIfEnded()))()), reason);
   }
   const controller = new AbortController();
   const scope = open(1_000, controller.signal);
@@ -246,7 +246,7 @@ timed("the end of the whole counts before that of an attempt which ended earlier
   assertEquals(scope.ended, { reason: "attempt in pool" });
   scope.end("closed");
   assertEquals(scope.ended, { reason: "closed" });
-  assertEquals(thrownBy(() => scope.throwIfOver()), "closed");
+  assertEquals(thrownBy(() => scope.throwIfEnded()), "closed");
 });
 
 timed("give() wins over every end that comes later", (time) => {
