@@ -88,7 +88,7 @@ async function checkProxy<S>(core: Core<S>, proxy: Proxy, args: CheckArgs): Prom
       const later = PHASES.slice(PHASES.indexOf(phase) + 1);
       const end = later.map((phase) => probe.entered.get(phase)).find((at) => at !== undefined);
       const failed = failure !== undefined && end === undefined;
-      const isPlugged = phase === "authenticate" && probe.identity.plugged.length > 0;
+      const isPlugged = phase === "authenticate" && probe.identity.custom.length > 0;
       const message = failed ? failure!.message : isPlugged ? "the proxy accepted the authentication" : DONE[phase];
       return { phase, status: failed ? "failed" : "ok", ms: between(start, end ?? ended), message };
     },

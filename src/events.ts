@@ -11,7 +11,7 @@ export type CloseReason = "holder" | "peer" | "idle" | "evicted" | "client" | "d
  * event.
  */
 export type Socks5Event = {
-  /** Identifies the `connect()`, `bind()` or `resolve()`, within its client. */
+  /** Identifies the `connect()`, `bind()`, `resolve()`, `resolvePtr()` or `associate()`, within its client. */
   id: number;
   /** `"host:port"` of the proxy. */
   proxy: string;
@@ -73,7 +73,7 @@ export class Teller {
   }
 
   /** What tells that the tunnel through `proxy` has ended. */
-  closed(proxy: string): (reason: CloseReason) => void {
+  closedListener(proxy: string): (reason: CloseReason) => void {
     return (reason) => this.tell(proxy, { type: "closed", reason });
   }
 }

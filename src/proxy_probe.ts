@@ -7,9 +7,9 @@ import type { Proxy } from "./config/proxy_url.ts";
 import type { CheckArgs } from "./config/request_args.ts";
 import { type Phase, ProtocolError, Socks5Error } from "./errors.ts";
 import { type Address, ATYP } from "./protocol/address.ts";
-import { CMD, request } from "./protocol/messages.ts";
+import { CMD, command } from "./protocol/messages.ts";
 import { ruleFor } from "./proxies/policy.ts";
-import type { Attempt, Scope } from "./scope.ts";
+import type { AttemptScope, Scope } from "./scope.ts";
 import { startTls } from "./tunnel/start_tls.ts";
 
 /** How long a target that speaks first is waited for, in milliseconds. */
@@ -65,13 +65,13 @@ export class ProxyProbe {
     }
   }
 
-  async #steps(attempt: Attempt, address: Address | null, isLast: boolean): Promise<void> {
+  async #steps(attempt: AttemptScope, address: Address | null, isLast: boolean): Promise<void> {
     const { probe, tls } = this.#args;
     let { conn } = await openProxyConn(attempt, this.#dialer, this.#proxy, this.identity);
     if (address === null) return;
     attempt.enter("request");
     if (isLast) this.#scope.extend(Infinity);
-    await converse(conn, request(CMD.CONNECT, address), this.identity.secrets);
+    await converse(conn, command(CMD.CONNECT, address), this.identity.secrets);
     if (tls !== null) {
       attempt.enter("tls");
       this.#scope.extend(Infinity);

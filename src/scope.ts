@@ -11,12 +11,12 @@ export interface Owned {
 export type TimedOut = (deadline: "timeout" | "attempt", phase: Phase) => unknown;
 
 /**
- * One connect: its deadlines, its cancellation and the attempt that runs at the time. Whoever ends it first decides
- * how; from then on nothing that I/O still throws counts.
+ * The lifetime of one request, or of one seat in a race: its deadlines, its cancellation and the attempt that runs at the
+ * time. Whoever ends it first decides how; from then on nothing that I/O still throws counts.
  */
 export class Scope implements Timed {
   /** The attempt that runs, or the wait for a place before it. */
-  attempt: Attempt = new Attempt();
+  attempt: AttemptScope = new AttemptScope();
   /** Told of each step of its attempts before it begins. */
   onPhase: ((phase: Phase) => void) | undefined;
   /** Whether the caller's signal ended it: the reason is the caller's, whatever it is. */
@@ -67,11 +67,11 @@ export class Scope implements Timed {
   }
 
   /** Begins an attempt that ends after `ms`, or when the scope does; what the one before owned is closed. */
-  begin(ms: number): Attempt {
+  begin(ms: number): AttemptScope {
     if (this.isOver) return this.attempt;
     if (!this.attempt.isNew) {
       this.attempt.drop();
-      this.attempt = new Attempt();
+      this.attempt = new AttemptScope();
     }
     this.attempt.onPhase = this.onPhase;
     this.extend(ms);
@@ -160,7 +160,7 @@ export class Scope implements Timed {
 }
 
 /** One dial and handshake, or a wait: what it owns goes with it, and what still runs of it after its end is lost. */
-export class Attempt {
+export class AttemptScope {
   /** Told of each step before it begins. */
   onPhase: ((phase: Phase) => void) | undefined;
   /** The step that runs now. */

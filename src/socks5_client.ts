@@ -23,10 +23,10 @@ import type { Transport } from "./transport.ts";
 import type { Socks5Binding, Socks5Conn } from "./tunnel/socks5_conn.ts";
 import type { Association } from "./udp/association.ts";
 
-type Requests = typeof import("./requests.ts");
+type Commands = typeof import("./commands.ts");
 
-/** What clients ask with, loaded with the first request: a program that only imports the package does not wait for it. */
-let requests: Requests | undefined;
+/** What clients can do, loaded by the first of them: a program that only imports the package does not wait for it. */
+let commands: Commands | undefined;
 
 /**
  * Connects to targets through a SOCKS5 proxy, or through the first of several that works. It costs no socket and no
@@ -233,11 +233,11 @@ export class Socks5Client<S = unknown> implements Transport<S> {
   }
 
   /** Asks for something; gives the promise of the request itself, which settles as something is handed over. */
-  #ask<A, T>(parse: () => A, ask: (it: Requests, core: Core<S>, args: A) => Promise<T>): Promise<T> {
+  #ask<A, T>(parse: () => A, ask: (it: Commands, core: Core<S>, args: A) => Promise<T>): Promise<T> {
     try {
       const args = parse();
-      if (requests !== undefined) return ask(requests, this.#core ??= new requests.Core(this.#config), args);
-      return this.#load().then(() => ask(requests!, this.#core ??= new requests!.Core(this.#config), args));
+      if (commands !== undefined) return ask(commands, this.#core ??= new commands.Core(this.#config), args);
+      return this.#load().then(() => ask(commands!, this.#core ??= new commands!.Core(this.#config), args));
     } catch (error) {
       return Promise.reject(error);
     }
@@ -245,7 +245,7 @@ export class Socks5Client<S = unknown> implements Transport<S> {
 
   /** One promise for all that waits, so that their order stays. */
   #load(): Promise<void> {
-    return this.#loading ??= import("./requests.ts").then((module) => void (requests = module))
+    return this.#loading ??= import("./commands.ts").then((module) => void (commands = module))
       .finally(() => this.#loading = undefined); // a failed import is tried again
   }
 }

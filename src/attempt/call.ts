@@ -1,7 +1,7 @@
 import type { RequestArgs } from "../config/request_args.ts";
 import { ATYP } from "../protocol/address.ts";
 import { CMD } from "../protocol/messages.ts";
-import type { Tries } from "../proxies/tries.ts";
+import type { Rounds } from "../proxies/rounds.ts";
 import type { ProxyConn } from "../tunnel/proxy_conn.ts";
 import { TargetAddresses } from "./target_addresses.ts";
 
@@ -13,7 +13,7 @@ export class Call<S> {
   readonly target: string | null;
   /** What it does with the target, for messages: `"connect to"`. */
   readonly verb: string;
-  readonly tries: Tries;
+  readonly rounds: Rounds;
   /** The addresses of the target, if this machine looks them up. */
   readonly addresses: TargetAddresses | undefined;
   /** A warm connection for the next attempt. */
@@ -23,13 +23,13 @@ export class Call<S> {
   /** Whether bytes of the caller are on their way: whatever fails from then on is final. */
   committed = false;
 
-  constructor(cmd: number, args: RequestArgs, tries: Tries, dns: "proxy" | "local") {
+  constructor(cmd: number, args: RequestArgs, rounds: Rounds, dns: "proxy" | "local") {
     const { address } = args;
     this.cmd = cmd;
     this.args = args;
     this.target = cmd === CMD.UDP_ASSOCIATE ? null : address.name;
     this.verb = VERBS[cmd]!;
-    this.tries = tries;
+    this.rounds = rounds;
     const isLocal = dns === "local" && address.atyp === ATYP.DOMAIN && cmd < CMD.RESOLVE;
     this.addresses = isLocal ? new TargetAddresses(address) : undefined;
   }

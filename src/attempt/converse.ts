@@ -51,7 +51,7 @@ export async function converse<T>(
 }
 
 /** The same connection, for a conversation whose messages have been sent already. */
-export function sent(wire: Wire): Wire {
+export function withoutWrites(wire: Wire): Wire {
   return { read: (p) => wire.read(p), write: (p) => Promise.resolve(p.length) };
 }
 

@@ -47,8 +47,8 @@ export function explain(
     : fail("SOCKS5_PROXY_HUNG_UP", `${hungUp} in the handshake`, { cause });
 }
 
-function afterPassword({ credentials, plugged }: Identity): string {
-  return credentials === null && plugged.length === 0 ? "" : "; it may not accept the credentials";
+function afterPassword({ credentials, custom }: Identity): string {
+  return credentials === null && custom.length === 0 ? "" : "; it may not accept the credentials";
 }
 
 /** Whether the runtime or the system forbids it: no other proxy and no pause helps. */

@@ -9,7 +9,7 @@ export interface Identity {
   readonly credentials: UserPass | null;
   readonly methods: readonly number[];
   /** Those among them that the caller brought, the first ones. */
-  readonly plugged: readonly AuthMethod[];
+  readonly custom: readonly AuthMethod[];
   /** What no message may show. */
   readonly secrets: readonly (UserPass | null)[];
 }
@@ -18,19 +18,19 @@ export interface Identity {
 export function identify(
   proxy: Proxy,
   own: UserPass | null | undefined,
-  { auth, methods: plugged }: Pick<Settings, "auth" | "methods">,
+  { auth, methods: custom }: Pick<Settings, "auth" | "methods">,
 ): Identity {
   const credentials = own === undefined ? proxy.credentials : own;
   const secrets = [proxy.credentials, credentials];
-  if (own !== undefined) return { credentials, methods: own === null ? NONE : PASSWORD, plugged: NO_PLUGGED, secrets };
+  if (own !== undefined) return { credentials, methods: own === null ? NONE : PASSWORD, custom: NO_CUSTOM, secrets };
   const isRequired = auth === "required";
   const usual = credentials === null ? NONE : isRequired ? PASSWORD : EITHER;
-  if (plugged.length === 0) return { credentials, methods: usual, plugged, secrets };
+  if (custom.length === 0) return { credentials, methods: usual, custom, secrets };
   const rest = isRequired && credentials === null ? [] : usual;
-  return { credentials, methods: [...plugged.map(({ method }) => method), ...rest], plugged, secrets };
+  return { credentials, methods: [...custom.map(({ method }) => method), ...rest], custom, secrets };
 }
 
-const NO_PLUGGED: readonly AuthMethod[] = [];
+const NO_CUSTOM: readonly AuthMethod[] = [];
 
 const NONE = [METHOD.NO_AUTHENTICATION];
 const PASSWORD = [METHOD.USERNAME_PASSWORD];
@@ -48,6 +48,6 @@ export function keyOf(target: string, credentials: UserPass | null | undefined, 
 }
 
 /** The same with one method, as it must be where the answer is not waited for. */
-export function certain({ credentials, secrets }: Identity): Identity {
-  return { credentials, methods: credentials === null ? NONE : PASSWORD, plugged: NO_PLUGGED, secrets };
+export function withOneMethod({ credentials, secrets }: Identity): Identity {
+  return { credentials, methods: credentials === null ? NONE : PASSWORD, custom: NO_CUSTOM, secrets };
 }

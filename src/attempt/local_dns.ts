@@ -1,12 +1,12 @@
 import { type Address, ATYP, formatHostPort, parseHost } from "../protocol/address.ts";
 import { brief, ProtocolError } from "../errors.ts";
-import type { Attempt } from "../scope.ts";
+import type { AttemptScope } from "../scope.ts";
 import type { Transport } from "../transport.ts";
 
 const MOST = 20; // who answers with more does not make a connect go on and on
 
 /** The addresses of a name with its port, in the order of the transport, each once; it throws if there is none. */
-export async function lookUp(attempt: Attempt, transport: Transport, name: Address): Promise<Address[]> {
+export async function lookUp(attempt: AttemptScope, transport: Transport, name: Address): Promise<Address[]> {
   attempt.enter("lookup");
   let found: unknown;
   try {

@@ -1,22 +1,22 @@
 import type { Proxy } from "../config/proxy_url.ts";
 import { ProtocolError } from "../errors.ts";
 import type { Address } from "../protocol/address.ts";
-import { CMD, type Reply, request } from "../protocol/messages.ts";
+import { CMD, command, type Reply } from "../protocol/messages.ts";
 import type { Steps } from "../protocol/steps.ts";
-import type { Attempt, Scope } from "../scope.ts";
+import type { AttemptScope, Scope } from "../scope.ts";
 import { settle } from "../settle.ts";
 import type { TlsOptions } from "../transport.ts";
 import { ProxyConn } from "../tunnel/proxy_conn.ts";
 import { upgradeTls } from "../tunnel/upgrade_tls.ts";
 import type { Call } from "./call.ts";
-import { converse, sent } from "./converse.ts";
-import { dial, type Dialer, negotiate, openProxyConn } from "./handshake.ts";
-import { certain, type Identity } from "./identity.ts";
+import { converse, withoutWrites } from "./converse.ts";
+import { dial, type Dialer, negotiateAndAuthenticate, openProxyConn } from "./handshake.ts";
+import { type Identity, withOneMethod } from "./identity.ts";
 import { allMessages, patience, type Pipelining } from "./pipelining.ts";
 import type { NumberedAddress, TargetAddresses } from "./target_addresses.ts";
 
 /** One attempt of a call, at one proxy. */
-export interface Try<S> {
+export interface Attempt<S> {
   readonly call: Call<S>;
   readonly proxy: Proxy;
   readonly identity: Identity;
@@ -34,7 +34,7 @@ export interface Opener<S> extends Dialer<S> {
 }
 
 /** Opens a tunnel in the order of RFC 1928: dial, negotiate, authenticate, request; then TLS with the target. */
-export function openTunnel<S>(opener: Opener<S>, it: Try<S>): Promise<ProxyConn<S>> {
+export function openTunnel<S>(opener: Opener<S>, it: Attempt<S>): Promise<ProxyConn<S>> {
   const { call } = it;
   if (call.addresses !== undefined && it.found === undefined) return openToAddress(opener, it, call.addresses);
   const warm = call.takeWarm();
@@ -43,19 +43,19 @@ export function openTunnel<S>(opener: Opener<S>, it: Try<S>): Promise<ProxyConn<
 }
 
 /** Over a new connection. */
-function open<S>(opener: Opener<S>, it: Try<S>): Promise<ProxyConn<S>> {
+function open<S>(opener: Opener<S>, it: Attempt<S>): Promise<ProxyConn<S>> {
   const isPipelined = opener.settings.handshake === "pipelined" && it.call.cmd === CMD.CONNECT &&
-    it.identity.plugged.length === 0 && // what those say depends on what is answered
+    it.identity.custom.length === 0 && // what those say depends on what is answered
     opener.pipelining.verdict(it.proxy) !== false;
   return isPipelined ? openPipelined(opener, it) : openInSequence(opener, it);
 }
 
 /** Each message waits for the answer to the one before. */
-function openInSequence<S>(opener: Opener<S>, it: Try<S>): Promise<ProxyConn<S>> {
+function openInSequence<S>(opener: Opener<S>, it: Attempt<S>): Promise<ProxyConn<S>> {
   const { identity, proxy, scope, scope: { attempt } } = it;
-  return scope.run(identity.plugged.length > 0 ? withMethod() : inOneConversation());
+  return scope.run(identity.custom.length > 0 ? withCustomMethod() : inOneConversation());
 
-  async function withMethod(): Promise<ProxyConn<S>> {
+  async function withCustomMethod(): Promise<ProxyConn<S>> {
     const conn = await openProxyConn(attempt, opener, proxy, identity);
     return await sendRequest(attempt, opener, it, conn);
   }
@@ -69,7 +69,7 @@ function openInSequence<S>(opener: Opener<S>, it: Try<S>): Promise<ProxyConn<S>>
 }
 
 /** Over a warm connection; one that has died is replaced, unless bytes of the caller were on it. */
-async function openOver<S>(warm: ProxyConn<S>, opener: Opener<S>, it: Try<S>): Promise<ProxyConn<S>> {
+async function openOver<S>(warm: ProxyConn<S>, opener: Opener<S>, it: Attempt<S>): Promise<ProxyConn<S>> {
   const { call, scope } = it;
   scope.attempt.own(warm);
   try {
@@ -84,7 +84,7 @@ async function openOver<S>(warm: ProxyConn<S>, opener: Opener<S>, it: Try<S>): P
 }
 
 /** In one write; in sequence on a new connection if anything but a whole reply comes of it. */
-async function openPipelined<S>(opener: Opener<S>, it: Try<S>): Promise<ProxyConn<S>> {
+async function openPipelined<S>(opener: Opener<S>, it: Attempt<S>): Promise<ProxyConn<S>> {
   const { call, scope } = it;
   const note = (works: boolean) => opener.pipelining.note(it.proxy, works);
   try {
@@ -108,19 +108,19 @@ async function openPipelined<S>(opener: Opener<S>, it: Try<S>): Promise<ProxyCon
 }
 
 /** All messages at once, then all answers. */
-async function atOnce<S>(attempt: Attempt, opener: Opener<S>, it: Try<S>): Promise<ProxyConn<S>> {
+async function atOnce<S>(attempt: AttemptScope, opener: Opener<S>, it: Attempt<S>): Promise<ProxyConn<S>> {
   const { call, call: { args: { data } }, scope } = it;
-  const identity = certain(it.identity);
+  const identity = withOneMethod(it.identity);
   const begun = performance.now();
   const conn = new ProxyConn(await dial(attempt, opener, it.proxy), it.proxy);
   const now = performance.now();
   const isProven = opener.pipelining.verdict(it.proxy) === true;
   if (!isProven) scope.extend(Math.min(patience(now - begun), scope.deadline - now));
-  attempt.enter("request"); // it leaves with the greeting, whose answer is the first
-  attempt.enter("negotiate");
+  attempt.enter("request"); // it leaves with the greeting: attempts beside this one end here
+  attempt.enter("negotiate"); // what is waited for is the answer to the greeting
   await conn.write(allMessages(identity, addressOf(it)));
   const steps = handshake(attempt, it, identity, undefined, isProven);
-  becomeTunnel(opener, it, conn, await converse(sent(conn), steps, identity.secrets));
+  becomeTunnel(opener, it, conn, await converse(withoutWrites(conn), steps, identity.secrets));
   if (data === undefined) return conn;
   attempt.enter("transfer");
   call.committed = true;
@@ -129,7 +129,7 @@ async function atOnce<S>(attempt: Attempt, opener: Opener<S>, it: Try<S>): Promi
 }
 
 /** To an address of the target that this machine has looked up. */
-async function openToAddress<S>(opener: Opener<S>, it: Try<S>, addresses: TargetAddresses): Promise<ProxyConn<S>> {
+async function openToAddress<S>(opener: Opener<S>, it: Attempt<S>, addresses: TargetAddresses): Promise<ProxyConn<S>> {
   it.found = await addresses.take(it.proxy, it.scope, opener.transport, it.limit);
   return await openTunnel(opener, it);
 }
@@ -137,7 +137,7 @@ async function openToAddress<S>(opener: Opener<S>, it: Try<S>, addresses: Target
 /** With TLS, within the same attempt. */
 async function withTls<S>(
   opener: Opener<S>,
-  { scope }: Try<S>,
+  { scope }: Attempt<S>,
   opening: Promise<ProxyConn<S>>,
   tls: TlsOptions,
 ): Promise<ProxyConn<S>> {
@@ -148,9 +148,9 @@ async function withTls<S>(
 
 /** Asks for the target over a connection that is authenticated. */
 async function sendRequest<S>(
-  attempt: Attempt,
+  attempt: AttemptScope,
   opener: Opener<S>,
-  it: Try<S>,
+  it: Attempt<S>,
   conn: ProxyConn<S>,
 ): Promise<ProxyConn<S>> {
   const steps = requestSteps(attempt, it, it.call.args.data);
@@ -159,37 +159,42 @@ async function sendRequest<S>(
 
 /** Negotiates, authenticates and asks for the target. */
 function* handshake<S>(
-  attempt: Attempt,
-  it: Try<S>,
+  attempt: AttemptScope,
+  it: Attempt<S>,
   identity: Identity,
   data: Uint8Array | undefined,
-  isPatient = true,
+  mayExtend = true,
 ): Steps<Reply> {
-  yield* negotiate(attempt, identity);
-  return yield* requestSteps(attempt, it, data, isPatient);
+  yield* negotiateAndAuthenticate(attempt, identity);
+  return yield* requestSteps(attempt, it, data, mayExtend);
 }
 
 /** The request (RFC 1928 section 4). The proxy may take its time for the reply if nothing else is left to try. */
 function* requestSteps<S>(
-  attempt: Attempt,
-  it: Try<S>,
+  attempt: AttemptScope,
+  it: Attempt<S>,
   data: Uint8Array | undefined,
-  isPatient = true,
+  mayExtend = true,
 ): Steps<Reply> {
-  const { call, call: { addresses, tries }, found, scope } = it;
-  attempt.enter("request");
+  const { call, call: { addresses, rounds }, found, scope } = it;
+  attempt.enter("request"); // from here on it is alone: a race ends the attempts beside it
   if (data !== undefined) call.committed = true;
-  const isLast = tries.isLast && (found === undefined || addresses!.isLast(found));
-  if ((isLast || call.committed) && isPatient) scope.extend(Infinity);
-  return yield* request(call.cmd, addressOf(it), data);
+  const isLast = rounds.isLast && (found === undefined || addresses!.isLast(found));
+  if ((isLast || call.committed) && mayExtend) scope.extend(Infinity);
+  return yield* command(call.cmd, addressOf(it), data);
 }
 
-function becomeTunnel<S>({ settings }: Opener<S>, { call }: Try<S>, conn: ProxyConn<S>, reply: Reply): ProxyConn<S> {
+function becomeTunnel<S>(
+  { settings }: Opener<S>,
+  { call }: Attempt<S>,
+  conn: ProxyConn<S>,
+  reply: Reply,
+): ProxyConn<S> {
   conn.becomeTunnel(call.target ?? "", reply, settings.maxLifetime);
   return conn;
 }
 
-function addressOf<S>({ call, found }: Try<S>): Address {
+function addressOf<S>({ call, found }: Attempt<S>): Address {
   return found?.address ?? call.args.address;
 }
 

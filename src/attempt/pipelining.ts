@@ -1,6 +1,6 @@
 import type { Proxy } from "../config/proxy_url.ts";
 import type { Address } from "../protocol/address.ts";
-import { CMD, request, select, userPass } from "../protocol/messages.ts";
+import { CMD, command, select, userPass } from "../protocol/messages.ts";
 import type { Step, Steps } from "../protocol/steps.ts";
 import type { Identity } from "./identity.ts";
 
@@ -32,7 +32,7 @@ export function allMessages({ methods, credentials }: Identity, target: Address)
   return Uint8Array.of(
     ...messageOf(select(methods)),
     ...(credentials === null ? [] : messageOf(userPass(credentials))),
-    ...messageOf(request(CMD.CONNECT, target)),
+    ...messageOf(command(CMD.CONNECT, target)),
   );
 }
 

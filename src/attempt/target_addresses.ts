@@ -24,7 +24,7 @@ export class TargetAddresses {
   }
 
   /** The proxy that is asked for another address. */
-  get ready(): Proxy | undefined {
+  get proxyToAskAgain(): Proxy | undefined {
     return this.#next?.proxy;
   }
 

@@ -53,7 +53,7 @@ export function parseConnect(terms: Terms, target: Target, given?: ConnectOption
   const isolate = terms.isolation.of(options.isolate, credentials);
   return {
     address,
-    credentials: identityOf(terms, isolate, credentials),
+    credentials: credentialsOf(terms, isolate, credentials),
     data: firstBytes(data),
     reuse: reuse && isolate !== true,
     tls: parseTls("tls", tls, address.hostname, terms),
@@ -93,7 +93,7 @@ function commandArgs(
 ): RequestArgs {
   return {
     address,
-    credentials: identityOf(terms, terms.isolation.of(isolate, credentials), credentials),
+    credentials: credentialsOf(terms, terms.isolation.of(isolate, credentials), credentials),
     signal,
     timeout: milliseconds("timeout", timeout, terms.settings.timeout),
     data: undefined,
@@ -102,7 +102,7 @@ function commandArgs(
   };
 }
 
-function identityOf(
+function credentialsOf(
   { isolation }: Terms,
   isolate: boolean | string,
   credentials: Credentials | null | undefined,
@@ -137,7 +137,7 @@ export function parseCheck(
   return {
     address,
     target: address && address.name,
-    credentials: identityOf(terms, terms.isolation.of(options.isolate, credentials), credentials),
+    credentials: credentialsOf(terms, terms.isolation.of(options.isolate, credentials), credentials),
     timeout: milliseconds("timeout", options.timeout, terms.settings.timeout),
     tls: address === null ? null : parseTls("tls", tls, address.hostname, terms),
     probe: probe && new Uint8Array(probe),

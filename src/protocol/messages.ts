@@ -138,7 +138,7 @@ export function* userPass({ uname, passwd }: UserPass): Steps<void> {
 }
 
 /** Asks for `cmd` with DST.ADDR and DST.PORT, in one message with `data`, and gives the reply (RFC 1928 section 4). */
-export function request(cmd: number, address: Address, data: Uint8Array = NOTHING): Steps<Reply> {
+export function command(cmd: number, address: Address, data: Uint8Array = NOTHING): Steps<Reply> {
   if (cmd >= CMD.RESOLVE) return resolved(cmd, reply(encodeRequest(cmd, address, data)));
   if (cmd === CMD.BIND) return named(reply(encodeRequest(cmd, address)));
   return reply(encodeRequest(cmd, address, data));

@@ -4,7 +4,7 @@ import { brief, ProtocolError } from "../errors.ts";
 import { quietly } from "../guarded_conn.ts";
 import { type Address, ATYP, formatHostPort, type Host, isPort } from "../protocol/address.ts";
 import { CMD, type Reply } from "../protocol/messages.ts";
-import { type Attempt, Scope } from "../scope.ts";
+import { type AttemptScope, Scope } from "../scope.ts";
 import type { DatagramHandlers, DatagramSocket, Transport } from "../transport.ts";
 import type { ProxyConn } from "../tunnel/proxy_conn.ts";
 import { associationError } from "../udp/association.ts";
@@ -103,7 +103,7 @@ async function bound<S>(
 
 /** Opens a socket, which the attempt owns. */
 async function open(
-  attempt: Attempt,
+  attempt: AttemptScope,
   transport: Transport,
   isIpv6: boolean,
   handlers: DatagramHandlers,

@@ -1,6 +1,6 @@
 import { Call } from "../attempt/call.ts";
 import { identify, keyOf } from "../attempt/identity.ts";
-import { openTunnel, type Try } from "../attempt/open_tunnel.ts";
+import { type Attempt, openTunnel } from "../attempt/open_tunnel.ts";
 import type { Proxy } from "../config/proxy_url.ts";
 import type { RequestArgs } from "../config/request_args.ts";
 import { type Phase, type Socks5Error, timedOut } from "../errors.ts";
@@ -8,7 +8,7 @@ import { type EventDetails, rounded, Teller } from "../events.ts";
 import type { Lease } from "../pool/lease.ts";
 import type { Want } from "../pool/queue.ts";
 import type { Verdict } from "../proxies/policy.ts";
-import { type Next, Tries } from "../proxies/tries.ts";
+import { type Next, Rounds } from "../proxies/rounds.ts";
 import { Scope } from "../scope.ts";
 import type { ProxyConn } from "../tunnel/proxy_conn.ts";
 import type { Core } from "./core.ts";
@@ -19,7 +19,7 @@ export class Seat<S> {
   readonly scope: Scope;
   readonly lease: Lease<ProxyConn<S>>;
   /** The attempt that began last. */
-  newest: Attempted<S> | undefined;
+  newest: RunningAttempt<S> | undefined;
 
   constructor(scope: Scope, lease: Lease<ProxyConn<S>>) {
     this.scope = scope;
@@ -28,7 +28,7 @@ export class Seat<S> {
 }
 
 /** One attempt that has begun. */
-export interface Attempted<S> extends Try<S> {
+export interface RunningAttempt<S> extends Attempt<S> {
   readonly seat: Seat<S>;
   /** Counted from 1. */
   readonly number: number;
@@ -41,52 +41,70 @@ export class Attempts<S> implements Want {
   readonly core: Core<S>;
   readonly call: Call<S>;
   readonly scope: Scope;
-  readonly tries: Tries;
+  readonly rounds: Rounds;
   readonly key: string;
   readonly reuse: boolean;
-  readonly mayBeWarm: boolean;
+  /** Whether it brought credentials, which no other proxy takes either. */
+  readonly hasOwnCredentials: boolean;
   /** The one that began last. */
-  newest: Attempted<S> | undefined;
+  newest: RunningAttempt<S> | undefined;
   readonly #teller: Teller | undefined;
 
   /** Throws the reason of a signal that is aborted already. */
   constructor(core: Core<S>, cmd: number, args: RequestArgs) {
     const { address, credentials, reuse, signal, timeout, tls } = args;
     this.core = core;
-    this.tries = new Tries(core.health, core.settings);
-    this.call = new Call(cmd, args, this.tries, core.settings.dns);
+    this.rounds = new Rounds(core.health, core.settings);
+    this.call = new Call(cmd, args, this.rounds, core.settings.dns);
     this.key = reuse ? keyOf(address.name, credentials, tls) : "";
     this.reuse = reuse;
-    this.mayBeWarm = credentials === undefined; // it was authenticated with those of the proxy
-    const id = ++core.requests;
+    this.hasOwnCredentials = credentials !== undefined;
+    const id = ++core.lastId;
     this.#teller = core.onEvent && new Teller(core.onEvent, id, address.name);
+    // last: with a timeout of 0 it ends at once, and tells why
     this.scope = new Scope(core.timer, signal, timeout, (deadline, phase) => this.#timedOut(deadline, phase));
   }
 
+  /** Whether a warm connection will do, which was authenticated with the credentials of the proxy. */
+  get mayBeWarm(): boolean {
+    return !this.hasOwnCredentials;
+  }
+
   /** Begins an attempt; `isRetry`: it follows a failure. */
-  begin(seat: Seat<S>, proxy: Proxy, isRetry: boolean): Attempted<S> {
-    const { call, core, tries } = this;
+  begin(seat: Seat<S>, proxy: Proxy, isRetry: boolean): RunningAttempt<S> {
+    const { call, core, rounds } = this;
     const { scope } = seat;
-    const limit = tries.begin(proxy, this.scope.remaining);
-    const number = tries.attempts;
+    const limit = rounds.begin(proxy, this.scope.remaining);
+    const number = rounds.begun;
     if (isRetry) core.counts.retries++;
     this.tell(proxy, { type: "attempt", attempt: number });
     const identity = identify(proxy, call.args.credentials, core.settings);
-    const it: Attempted<S> = { call, proxy, identity, scope, limit, found: undefined, seat, number, opened: NEVER };
+    const it: RunningAttempt<S> = {
+      call,
+      proxy,
+      identity,
+      scope,
+      limit,
+      found: undefined,
+      seat,
+      number,
+      opened: NEVER,
+    };
     this.newest = seat.newest = it;
     scope.begin(limit);
     it.opened = openTunnel(core, it);
     return it;
   }
 
-  /** What a failed attempt means; throws what is no failure of a proxy or a target. */
-  judge(it: Attempted<S>, thrown: unknown): Verdict {
+  /** What a failed attempt means; throws the reason of the caller's signal, and what is no failure of a proxy or a target. */
+  judge(it: RunningAttempt<S>, thrown: unknown): Verdict {
     it.scope.attempt.drop();
-    return judge(thrown, it, this.call, !this.mayBeWarm, this.core.health);
+    if (this.scope.aborted) throw this.scope.ended!.reason;
+    return judge(thrown, it, this.call, this.hasOwnCredentials, this.core.health);
   }
 
   /** Tells the listener of a failure. */
-  tellFailed({ proxy, number }: Attempted<S>, error: Socks5Error, next: Next, delay: number): void {
+  tellFailed({ proxy, number }: RunningAttempt<S>, error: Socks5Error, next: Next, delay: number): void {
     this.tell(proxy, { type: "failed", attempt: number, error, next, delay: rounded(delay) });
   }
 
@@ -95,8 +113,8 @@ export class Attempts<S> implements Want {
   }
 
   /** Has the listener told when the tunnel ends. */
-  tellClosed(conn: ProxyConn<S>): void {
-    if (this.#teller !== undefined) conn.onClosed = this.#teller.closed(conn.proxy.name);
+  tellWhenClosed(conn: ProxyConn<S>): void {
+    if (this.#teller !== undefined) conn.onClosed = this.#teller.closedListener(conn.proxy.name);
   }
 
   #timedOut(deadline: "timeout" | "attempt", phase: Phase): Socks5Error {

@@ -91,7 +91,7 @@ class Binding<S> implements Socks5Binding<S> {
 }
 
 // who it was is known since the first reply
-const NOBODY = { credentials: null, methods: [], plugged: [], secrets: [] };
+const NOBODY = { credentials: null, methods: [], custom: [], secrets: [] };
 
 class Accepted<S> extends Tunnel<S> implements AcceptedConn<S> {
   readonly peer: { hostname: string; port: number };

@@ -51,7 +51,7 @@ export class Core<S> implements Opener<S> {
   readonly warmer: Warmer<S>;
   readonly counts: { connects: number; reused: number; failures: number; retries: number };
   /** How many requests began: the number of the last one. */
-  requests = 0;
+  lastId = 0;
   #isClosed = false;
 
   constructor({ proxies, transport, startTls, load, settings, onEvent }: ClientConfig<S>) {

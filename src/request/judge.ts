@@ -1,5 +1,5 @@
 import { explain } from "../attempt/explain.ts";
-import type { Try } from "../attempt/open_tunnel.ts";
+import type { Attempt } from "../attempt/open_tunnel.ts";
 import { type Aim, Socks5Error, TargetError } from "../errors.ts";
 import type { Health } from "../proxies/health.ts";
 import { GIVE_UP, PROXY_UNFIT, ruleFor, type Verdict } from "../proxies/policy.ts";
@@ -12,7 +12,7 @@ import { GIVE_UP, PROXY_UNFIT, ruleFor, type Verdict } from "../proxies/policy.t
  */
 export function judge(
   thrown: unknown,
-  { scope, proxy, identity }: Pick<Try<unknown>, "scope" | "proxy" | "identity">,
+  { scope, proxy, identity }: Pick<Attempt<unknown>, "scope" | "proxy" | "identity">,
   aim: Aim,
   hasOwnCredentials: boolean,
   health: Health,

@@ -3,7 +3,7 @@ import { type Phase, Socks5Error, timedOut } from "../errors.ts";
 import { rounded } from "../events.ts";
 import type { Lease } from "../pool/lease.ts";
 import type { ProxyConn } from "../tunnel/proxy_conn.ts";
-import { type Attempted, type Attempts, Seat } from "./attempts.ts";
+import { type Attempts, type RunningAttempt, Seat } from "./attempts.ts";
 
 /** How long it takes until room for one more attempt is looked for again, in milliseconds. */
 const LOOK_AGAIN = 250;
@@ -18,11 +18,11 @@ export class Race<S> implements Timed {
   readonly #attempts: Attempts<S>;
   readonly #delay: number;
   /** Those under way, in the order in which they began. */
-  #running: readonly Attempted<S>[] = [];
+  #running: readonly RunningAttempt<S>[] = [];
   /** Those that are done, and were not looked at yet. */
-  readonly #done: Attempted<S>[] = [];
+  readonly #done: RunningAttempt<S>[] = [];
   /** Those beside which another has begun. */
-  readonly #overtaken = new Set<Attempted<S>>();
+  readonly #overtaken = new Set<RunningAttempt<S>>();
   readonly #seats = new Set<Seat<S>>();
   /** Whether one of them is about to send the request, or has sent it. */
   #isDecided = false;
@@ -48,7 +48,7 @@ export class Race<S> implements Timed {
   }
 
   /** The attempt that comes to its end alone: the first one, the winner, or the last of those that failed. */
-  async decided(first: Attempted<S>): Promise<Attempted<S>> {
+  async decided(first: RunningAttempt<S>): Promise<RunningAttempt<S>> {
     const { scope } = this.#attempts;
     this.#add(first);
     for (;;) {
@@ -68,8 +68,8 @@ export class Race<S> implements Timed {
     for (const seat of this.#seats) this.#vacate(seat);
   }
 
-  /** The place of the winner is the caller's. */
-  handOver({ seat }: Attempted<S>): void {
+  /** The seat of the winner is the caller's. */
+  letGo({ seat }: RunningAttempt<S>): void {
     seat.scope.detach();
     this.#seats.delete(seat);
   }
@@ -81,7 +81,7 @@ export class Race<S> implements Timed {
     this.#notify?.();
   }
 
-  #add(it: Attempted<S>): void {
+  #add(it: RunningAttempt<S>): void {
     this.#running = [...this.#running, it];
     const done = () => {
       if (!this.#running.includes(it)) return;
@@ -95,31 +95,31 @@ export class Race<S> implements Timed {
   /** Those under way are silent: another begins beside them, if a proxy is in service and there is room. */
   #overtake(): void {
     this.#isSilent = false;
-    const { scope, tries, core, key } = this.#attempts;
-    if (this.#isDecided || scope.isOver || !tries.hasInService) return;
+    const { scope, rounds, core, key } = this.#attempts;
+    if (this.#isDecided || scope.isOver || !rounds.hasInService) return;
     const lease = core.pool.spare(key);
     if (lease === undefined) return this.#wait(Math.max(this.#delay, LOOK_AGAIN));
     for (const it of this.#running) this.#overtaken.add(it);
-    this.#add(this.#attempts.begin(this.seat(lease), tries.pickBeside()!, false));
+    this.#add(this.#attempts.begin(this.seat(lease), rounds.pickBeside()!, false));
   }
 
   /** One failed while others are under way, which go on in any case. */
-  async #failedBeside(it: Attempted<S>): Promise<void> {
-    const { scope, tries } = this.#attempts;
+  async #failedBeside(it: RunningAttempt<S>): Promise<void> {
+    const { scope, rounds } = this.#attempts;
     try {
       await it.opened;
     } catch (thrown) {
       const verdict = this.#attempts.judge(it, thrown);
-      tries.failedBeside(it.proxy, verdict);
+      rounds.failedBeside(it.proxy, verdict);
       this.#attempts.tellFailed(it, verdict.error, "failover", 0);
-      const proxy = this.#isDecided || scope.isOver ? undefined : tries.pickBeside();
+      const proxy = this.#isDecided || scope.isOver ? undefined : rounds.pickBeside();
       if (proxy === undefined) return this.#vacate(it.seat);
       this.#add(this.#attempts.begin(it.seat, proxy, true));
     }
   }
 
   /** The last one that began; if `timeout` has ended them all, the others are passed over. */
-  #last(ended: readonly Attempted<S>[]): Attempted<S> {
+  #last(ended: readonly RunningAttempt<S>[]): RunningAttempt<S> {
     const { scope, core: { health } } = this.#attempts;
     const last = ended.reduce((a, b) => b.number > a.number ? b : a);
     const { reason } = scope.ended!;
@@ -138,9 +138,9 @@ export class Race<S> implements Timed {
   }
 
   /** Another was ready to send the request before it. */
-  #lost(it: Attempted<S>): void {
+  #lost(it: RunningAttempt<S>): void {
     this.#leave(it);
-    this.#attempts.tries.lost(it.proxy, this.#overtaken.has(it));
+    this.#attempts.rounds.lost(it.proxy, this.#overtaken.has(it));
     this.#vacate(it.seat);
     this.#attempts.tell(it.proxy, { type: "overtaken", attempt: it.number });
   }
@@ -152,7 +152,7 @@ export class Race<S> implements Timed {
     seat.lease.destroy("client");
   }
 
-  #leave(it: Attempted<S>): void {
+  #leave(it: RunningAttempt<S>): void {
     this.#running = this.#running.filter((other) => other !== it);
   }
 

@@ -4,10 +4,10 @@ import type { RequestArgs } from "../config/request_args.ts";
 import { Socks5Error, withEarlier } from "../errors.ts";
 import type { Lease } from "../pool/lease.ts";
 import type { Verdict } from "../proxies/policy.ts";
-import type { Next } from "../proxies/tries.ts";
+import type { Next } from "../proxies/rounds.ts";
 import { settle } from "../settle.ts";
 import type { ProxyConn } from "../tunnel/proxy_conn.ts";
-import { type Attempted, Attempts, Seat } from "./attempts.ts";
+import { Attempts, type RunningAttempt, Seat } from "./attempts.ts";
 import type { Core } from "./core.ts";
 import { Race } from "./race.ts";
 
@@ -31,8 +31,8 @@ export async function request<S, T>(
   grant: (granted: Granted<S>) => T,
 ): Promise<T> {
   const attempts = new Attempts(core, cmd, args);
-  const { call, scope, tries } = attempts;
-  const race = tries.isChoice && core.settings.attemptDelay < Infinity ? new Race(attempts) : undefined;
+  const { call, scope, rounds } = attempts;
+  const race = rounds.isChoice && core.settings.attemptDelay < Infinity ? new Race(attempts) : undefined;
   let seat: Seat<S> | undefined;
   let lease: Lease<ProxyConn<S>> | undefined;
   let isFirst = false; // in line: whoever has waited before
@@ -41,34 +41,33 @@ export async function request<S, T>(
       if (seat === undefined) {
         lease = core.pool.acquire(attempts) ?? await core.pool.wait(attempts, scope.attempt.signal, isFirst);
         isFirst = true;
-        const idle = lease.conn?.reply === undefined ? undefined : lease.conn;
+        const idle = lease.conn?.isTunnel ? lease.conn : undefined;
         if (idle === undefined) call.warm = lease.takeConn();
         scope.throwIfEnded();
         if (idle !== undefined) {
           const isUsable = await useIdle(attempts, idle);
           scope.throwIfEnded();
-          if (isUsable) return grant(handOver(attempts, lease, idle, tries.attempts));
+          if (isUsable) return grant(makeCallers(attempts, { conn: idle, lease, reused: true }, rounds.begun));
           lease.destroy("peer");
           continue;
         }
         seat = race?.seat(lease) ?? new Seat(scope, lease);
       }
-      const proxy = call.addresses?.ready ?? call.warm?.proxy ?? tries.pick();
-      let it = attempts.begin(seat, proxy, tries.errors.length > 0);
+      const proxy = call.addresses?.proxyToAskAgain ?? call.warm?.proxy ?? rounds.pick();
+      let it = attempts.begin(seat, proxy, rounds.errors.length > 0);
+      if (race !== undefined) it = await race.decided(it);
       try {
-        if (race !== undefined) it = await race.decided(it);
         const conn = await it.opened;
         it.scope.throwIfEnded();
         core.health.succeeded(it.proxy);
-        race?.handOver(it);
-        return grant(handOver(attempts, it.seat.lease, conn, it.number));
+        race?.letGo(it);
+        return grant(makeCallers(attempts, { conn, lease: it.seat.lease, reused: false }, it.number));
       } catch (thrown) {
-        if (scope.aborted) throw thrown;
         const verdict = attempts.judge(it, thrown);
         const { next, pause } = whatNext(attempts, it, verdict);
         attempts.tellFailed(it, verdict.error, next, pause);
         if (scope.isOver) throw verdict.error;
-        if (next === null) throw tries.furthest;
+        if (next === null) throw rounds.furthest;
         seat = it.seat;
         if (next !== "retry") continue;
         giveBack(); // no place is held during a pause
@@ -115,42 +114,37 @@ async function useIdle<S>({ call, core, scope }: Attempts<S>, tunnel: ProxyConn<
 }
 
 /** What follows from a failure: the policy. */
-function whatNext<S>({ call, scope, tries }: Attempts<S>, it: Attempted<S>, verdict: Verdict): {
+function whatNext<S>({ call, scope, rounds }: Attempts<S>, it: RunningAttempt<S>, verdict: Verdict): {
   next: Next;
   pause: number;
 } {
   const isFinal = scope.isOver || call.committed;
   if (verdict.rule.address && !isFinal && it.found !== undefined && call.addresses!.another(it.proxy, it.found)) {
-    tries.failedAddress(verdict.error);
+    rounds.failedAddress(verdict.error);
     return { next: "address", pause: 0 };
   }
-  tries.isFinal ||= isFinal;
-  return tries.failed(it.proxy, verdict, scope.remaining);
+  rounds.isFinal ||= isFinal;
+  return rounds.failed(it.proxy, verdict, scope.remaining);
 }
 
-/** Makes it the caller's. Synchronous, so that nothing which ends the scope can come between. */
-function handOver<S>(
-  attempts: Attempts<S>,
-  lease: Lease<ProxyConn<S>>,
-  conn: ProxyConn<S>,
-  attempt: number,
-): Granted<S> {
+/** Makes what was granted the caller's. Synchronous, so that nothing which ends the scope can come between. */
+function makeCallers<S>(attempts: Attempts<S>, granted: Granted<S>, attempt: number): Granted<S> {
   const { call, core: { counts, warmer }, scope } = attempts;
-  const reused = lease.conn !== undefined;
+  const { conn, lease, reused } = granted;
   scope.detach();
   lease.conn = conn;
   counts.connects++;
   counts.reused += Number(reused);
-  attempts.tellClosed(conn);
+  attempts.tellWhenClosed(conn);
   attempts.tell(conn.proxy, { type: "connected", attempt, reused });
   warmer.used(call.spentWarm);
-  return { conn, lease, reused };
+  return granted;
 }
 
 /** Why the whole request has ended: with the reason of the caller as it is, or with what failed before. */
-function endOf<S>({ scope, tries }: Attempts<S>): unknown {
+function endOf<S>({ scope, rounds }: Attempts<S>): unknown {
   const { reason } = scope.ended!;
   return reason instanceof Socks5Error && !scope.aborted
-    ? withEarlier(reason, tries.errors.filter((error) => error !== reason))
+    ? withEarlier(reason, rounds.errors.filter((error) => error !== reason))
     : reason;
 }

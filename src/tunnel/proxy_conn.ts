@@ -42,11 +42,16 @@ export class ProxyConn<S = unknown> implements Pooled {
     this.expires = performance.now() + maxLifetime * (0.9 + Math.random() / 10);
   }
 
+  /** Whether the proxy has granted a request on it. */
+  get isTunnel(): boolean {
+    return this.reply !== undefined;
+  }
+
   watch(onLost: () => void): void {
     this.conn.unref?.();
     this.#onLost = onLost;
     if (this.#readable) onLost();
-    if (this.reply !== undefined) this.markIdle(onLost);
+    if (this.isTunnel) this.markIdle(onLost);
     if (this.#watch !== undefined) return;
     const lost = () => {
       this.#readable = true;

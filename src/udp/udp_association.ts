@@ -8,7 +8,7 @@ import { quietly } from "../guarded_conn.ts";
 import type { CloseReason } from "../events.ts";
 import type { Lease } from "../pool/lease.ts";
 import { canonical, type Relay } from "./relay_address.ts";
-import { Attempt } from "../scope.ts";
+import { AttemptScope } from "../scope.ts";
 import type { ProxyConn } from "../tunnel/proxy_conn.ts";
 import type { DatagramSocket, Transport } from "../transport.ts";
 import { encodeDatagram, mostPayload, parseDatagram } from "../protocol/datagram.ts";
@@ -159,7 +159,7 @@ export class UdpAssociation<S> implements Association {
 
   async #lookUp(names: Transport, address: Address): Promise<Address> {
     try {
-      return (await lookUp(new Attempt(), names, address))[0]!;
+      return (await lookUp(new AttemptScope(), names, address))[0]!;
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       const context = { phase: "lookup" as const, proxy: null, target: address.name, cause: error.cause };

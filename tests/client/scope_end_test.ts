@@ -2,7 +2,7 @@ import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/ass
 import { assertSpyCalls, spy } from "@std/testing/mock";
 import type { FakeTime } from "@std/testing/time";
 import type { Phase } from "../../src/errors.ts";
-import type { Attempt, Scope } from "../../src/scope.ts";
+import type { AttemptScope, Scope } from "../../src/scope.ts";
 import { type Closable, listenersOf, never, open, owned, reasonOf, thrownBy, timed } from "./scopes.ts";
 
 timed("an abort of the user ends the scope with its own reason, untouched", async () => {
@@ -338,6 +338,6 @@ timed("an attempt that is over enters no step: it throws the reason, and nothing
 });
 
 /** As an attempt opens: what comes is owned at once. */
-async function opens(attempt: Attempt, dial: Promise<Closable>): Promise<Closable> {
+async function opens(attempt: AttemptScope, dial: Promise<Closable>): Promise<Closable> {
   return attempt.own(await dial);
 }

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { DeadlineTimer } from "../../src/deadline_timer.ts";
-import type { Attempt, Scope } from "../../src/scope.ts";
+import type { AttemptScope, Scope } from "../../src/scope.ts";
 import { never, open, owned, reasonOf, timed } from "./scopes.ts";
 
 timed("the deadline of the whole ends the scope, and not a millisecond before", (time) => {
@@ -186,7 +186,7 @@ timed("an attempt in which nothing was done is gone on with, and any other is fo
   const first = scope.attempt;
   assertStrictEquals(scope.begin(100), first);
   assertStrictEquals(scope.begin(200), first);
-  const uses: ((attempt: Attempt) => unknown)[] = [
+  const uses: ((attempt: AttemptScope) => unknown)[] = [
     (attempt) => attempt.signal,
     (attempt) => attempt.own(owned()),
     () => void scope.run(never()),

@@ -17,7 +17,7 @@ const rooms: { name: string; files: RegExp; imports: string }[] = [
   { name: "mod", files: /^mod\.ts$/, imports: "client base request* udp* tunnel* config* protocol*" },
   {
     name: "client",
-    files: /^src\/(client_of|socks5_client|requests|check|proxy_probe)\.ts$/,
+    files: /^src\/(client_of|socks5_client|commands|check|proxy_probe)\.ts$/,
     imports: "adapters request attempt tunnel proxies config protocol base udp*",
   },
   { name: "request", files: /^src\/request\//, imports: "udp attempt tunnel pool proxies config protocol base" },
@@ -34,7 +34,7 @@ const rooms: { name: string; files: RegExp; imports: string }[] = [
 
 // What a program loads that imports an entry and calls nothing: all else is loaded by the first call that needs it.
 const LATER =
-  /^(src\/(requests|check|proxy_probe|request|attempt|tunnel|pool|proxies|udp)|adapters\/(?!runtime)|node:)/;
+  /^(src\/(commands|check|proxy_probe|request|attempt|tunnel|pool|proxies|udp)|adapters\/(?!runtime)|node:)/;
 const light = ["mod.ts", "fetch/mod.ts"];
 
 const mostLines = 300;
@@ -95,8 +95,8 @@ test("the check of the rooms sees every kind of import", () => {
 
 const bad: [files: Record<string, string>, fault: string][] = [
   [{ "src/new.ts": "" }, "src/new.ts is in no room"],
-  [{ "src/pool/pool.ts": 'import { a } from "../requests.ts";' }, "src/pool/pool.ts may not import src/requests.ts"],
-  [{ "src/pool/pool.ts": 'type A = import("../requests.ts").A;' }, "src/pool/pool.ts may not import src/requests.ts"],
+  [{ "src/pool/pool.ts": 'import { a } from "../commands.ts";' }, "src/pool/pool.ts may not import src/commands.ts"],
+  [{ "src/pool/pool.ts": 'type A = import("../commands.ts").A;' }, "src/pool/pool.ts may not import src/commands.ts"],
   [{ "src/pool/pool.ts": 'import type net from "node:net";' }, "src/pool/pool.ts may not import node:net"],
   [{ "src/pool/pool.ts": "import(name);" }, "src/pool/pool.ts may not import name"],
   [{ "adapters/bun/mod.ts": 'import ws from "npm:ws";' }, "adapters/bun/mod.ts may not import npm:ws"],

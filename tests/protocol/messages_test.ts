@@ -1,8 +1,8 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { parseTarget } from "../../src/protocol/address.ts";
-import { converse, sent } from "../../src/attempt/converse.ts";
+import { converse, withoutWrites } from "../../src/attempt/converse.ts";
 import { ProtocolError } from "../../src/errors.ts";
-import { CMD, METHOD, reply, request, select, userPass } from "../../src/protocol/messages.ts";
+import { CMD, command, METHOD, reply, select, userPass } from "../../src/protocol/messages.ts";
 import type { Steps } from "../../src/protocol/steps.ts";
 import { HOSTILE_NAMES } from "../support/hostile_names.ts";
 import { test } from "../support/test.ts";
@@ -50,7 +50,7 @@ const WHOLE: Vector[] = [
 function handshake(methods: readonly number[], target: string): () => Steps<unknown> {
   return function* () {
     if ((yield* select(methods)) === METHOD.USERNAME_PASSWORD) yield* userPass(alice);
-    return yield* request(CMD.CONNECT, parseTarget(target));
+    return yield* command(CMD.CONNECT, parseTarget(target));
   };
 }
 
@@ -135,7 +135,7 @@ test("what has been sent already is not sent again, and the answers are taken fr
     read: line.read.bind(line),
     write: line.write.bind(line),
   };
-  assertEquals(boundOf(await converse(sent(wire), handshake([0x00, 0x02], "a:80")())), bound("127.0.0.1", 80));
+  assertEquals(boundOf(await converse(withoutWrites(wire), handshake([0x00, 0x02], "a:80")())), bound("127.0.0.1", 80));
   assertEquals(line.log, ["read 2", "read 2", "read 7", "read 3"]);
 });
 
@@ -152,7 +152,7 @@ test("what a proxy writes into a bound name is a host name, or none", async () =
     const text = Array.from(name, (char) => char.charCodeAt(0));
     const answer = Uint8Array.of(5, 0, 0, 3, text.length, ...text, 0, 1);
     assertEquals(boundOf(await converse(new Line([answer]), reply())), bound("", 1));
-    const fault = await faultOf(() => request(CMD.BIND, parseTarget("a:1")), answer);
+    const fault = await faultOf(() => command(CMD.BIND, parseTarget("a:1")), answer);
     assertEquals(fault.code, "SOCKS5_PROXY_BAD_REPLY");
   }
 });

@@ -4,7 +4,7 @@ import { Socks5Client, Socks5Error, TargetError } from "../../mod.ts";
 import { parseTarget } from "../../src/protocol/address.ts";
 import { converse } from "../../src/attempt/converse.ts";
 import { ProtocolError } from "../../src/errors.ts";
-import { CMD, METHOD, request, select, userPass } from "../../src/protocol/messages.ts";
+import { CMD, command, METHOD, select, userPass } from "../../src/protocol/messages.ts";
 import { encodeCredentials } from "../../src/config/proxy_url.ts";
 import type { Steps } from "../../src/protocol/steps.ts";
 import type { Conn } from "../../src/transport.ts";
@@ -130,7 +130,7 @@ function plainOracle(
 
 function* handshake(methods: readonly number[]): Steps<number> {
   if ((yield* select(methods)) === METHOD.USERNAME_PASSWORD) yield* userPass(encodeCredentials(credentials));
-  return (yield* request(CMD.CONNECT, parseTarget("example.com:80"))).bndPort;
+  return (yield* command(CMD.CONNECT, parseTarget("example.com:80"))).bndPort;
 }
 
 test("whatever the bytes and however they are cut, the codec gives what the RFC says and takes no byte too many", () =>

@@ -4,7 +4,7 @@ import { parseTarget } from "../../src/protocol/address.ts";
 import { identify } from "../../src/attempt/identity.ts";
 import { converse } from "../../src/attempt/converse.ts";
 import { ProtocolError, socks5Error, type Socks5ErrorCode } from "../../src/errors.ts";
-import { CMD, REP, reply, request, select, userPass } from "../../src/protocol/messages.ts";
+import { CMD, command, REP, reply, select, userPass } from "../../src/protocol/messages.ts";
 import { parseProxy } from "../../src/config/proxy_url.ts";
 import type { Steps } from "../../src/protocol/steps.ts";
 import { test } from "../support/test.ts";
@@ -61,7 +61,7 @@ test("a REP that neither the RFC nor tor names is a refusal with a code of its o
 test("a request has any command in CMD", () => {
   for (const cmd of [CMD.CONNECT, CMD.BIND, CMD.UDP_ASSOCIATE, 0x09]) {
     assertEquals(
-      firstStep(request(cmd, parseTarget("1.2.3.4:5"))).write,
+      firstStep(command(cmd, parseTarget("1.2.3.4:5"))).write,
       Uint8Array.of(5, cmd, 0, 1, 1, 2, 3, 4, 0, 5),
     );
   }

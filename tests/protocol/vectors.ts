@@ -1,5 +1,5 @@
 import { type Address, parseHost, parseTarget } from "../../src/protocol/address.ts";
-import { CMD, type Reply, reply, request, select, type UserPass, userPass } from "../../src/protocol/messages.ts";
+import { CMD, command, type Reply, reply, select, type UserPass, userPass } from "../../src/protocol/messages.ts";
 import { encodeCredentials } from "../../src/config/proxy_url.ts";
 import type { Steps } from "../../src/protocol/steps.ts";
 import { bytes } from "./line.ts";
@@ -26,7 +26,7 @@ export const SHORTEST_SUCCESS = 7;
 /** Encoded. */
 export const alice: UserPass = encodeCredentials({ username: "alice", password: "secret" });
 /** The steps of a CONNECT. */
-export const connect = (target: string) => (): Steps<Reply> => request(CMD.CONNECT, parseTarget(target));
+export const connect = (target: string) => (): Steps<Reply> => command(CMD.CONNECT, parseTarget(target));
 /** Where a reply says that something is bound. */
 export const bound = (bndAddr: string, bndPort: number): { bndAddr: string; bndPort: number } => ({ bndAddr, bndPort });
 
@@ -285,7 +285,7 @@ export const REQUEST: Vector[] = [
   {
     name: "CONNECT with the first bytes for the target behind it",
     from: "derived",
-    steps: () => request(CMD.CONNECT, parseTarget("a:1"), bytes("474554")),
+    steps: () => command(CMD.CONNECT, parseTarget("a:1"), bytes("474554")),
     sends: ["05 01 00 03 01 61 0001 474554"],
     answer: "05 00 00 01 00000000 0000",
     gives: bound("0.0.0.0", 0),
@@ -293,7 +293,7 @@ export const REQUEST: Vector[] = [
   {
     name: "CONNECT to IPv6 with the first bytes for the target behind it",
     from: "derived",
-    steps: () => request(CMD.CONNECT, parseTarget("[::1]:258"), bytes("00")),
+    steps: () => command(CMD.CONNECT, parseTarget("[::1]:258"), bytes("00")),
     sends: ["05 01 00 04 00000000000000000000000000000001 0102 00"],
     answer: "05 00 00 01 00000000 0000",
     gives: bound("0.0.0.0", 0),
@@ -301,7 +301,7 @@ export const REQUEST: Vector[] = [
   {
     name: "BIND, the first reply",
     from: "recorded: dante 1.4.2",
-    steps: () => request(CMD.BIND, parseTarget("127.0.0.1:41481")),
+    steps: () => command(CMD.BIND, parseTarget("127.0.0.1:41481")),
     sends: ["05 02 00 01 7F000001 A209"],
     answer: "05 00 00 01 7F000001 BCB7",
     gives: bound("127.0.0.1", 48311),
@@ -317,7 +317,7 @@ export const REQUEST: Vector[] = [
   {
     name: "UDP ASSOCIATE from anywhere",
     from: "recorded: dante 1.4.2",
-    steps: () => request(CMD.UDP_ASSOCIATE, { ...parseHost("0.0.0.0") as Address, port: 0 }),
+    steps: () => command(CMD.UDP_ASSOCIATE, { ...parseHost("0.0.0.0") as Address, port: 0 }),
     sends: ["05 03 00 01 00000000 0000"],
     answer: "05 00 00 01 7F000001 BC88",
     gives: bound("127.0.0.1", 48264),
@@ -364,7 +364,7 @@ export const REQUEST: Vector[] = [
   {
     name: "BIND refused",
     from: "recorded: microsocks 1.0.3, tor 0.4.9.11",
-    steps: () => request(CMD.BIND, parseTarget("127.0.0.1:41481")),
+    steps: () => command(CMD.BIND, parseTarget("127.0.0.1:41481")),
     sends: ["05 02 00 01 7F000001 A209"],
     answer: "05 07 00 01 00000000 0000",
     gives: "SOCKS5_TARGET_BAD_COMMAND",
@@ -374,7 +374,7 @@ export const REQUEST: Vector[] = [
   {
     name: "UDP ASSOCIATE refused in two bytes",
     from: "row: pondwader, socksv5",
-    steps: () => request(CMD.UDP_ASSOCIATE, { ...parseHost("0.0.0.0") as Address, port: 0 }),
+    steps: () => command(CMD.UDP_ASSOCIATE, { ...parseHost("0.0.0.0") as Address, port: 0 }),
     sends: ["05 03 00 01 00000000 0000"],
     answer: "05 07",
     gives: "SOCKS5_TARGET_BAD_COMMAND",

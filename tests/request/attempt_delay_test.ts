@@ -1,5 +1,12 @@
 import { assert, assertEquals } from "@std/assert";
-import { type AuthMethod, type ConnectOptions, Socks5Client, Socks5Error, type Socks5Event } from "../../mod.ts";
+import {
+  type AuthMethod,
+  type ConnectOptions,
+  ProxyError,
+  Socks5Client,
+  Socks5Error,
+  type Socks5Event,
+} from "../../mod.ts";
 import { type Clock, withClock } from "../support/clock.ts";
 import { FakeTransport, type Script, socks5 } from "../support/fake.ts";
 import { assertEchoes, withProxy, withTarget } from "../support/stage.ts";
@@ -508,3 +515,42 @@ test("on real sockets: a silent proxy is overtaken, and sees its connection clos
             await client.close();
           }))),
   ));
+
+test("what retry.when throws of an attempt beside others rejects the connect, and is no failure of another proxy", () =>
+  withClock(async (clock) => {
+    let asked = 0;
+    const { client, transport, events } = setUpProxies([SILENT, { dial: withCode("ECONNREFUSED") }, GOOD], {
+      retry: {
+        when: () => {
+          asked++;
+          throw new Error("of the caller");
+        },
+      },
+    });
+    assertEquals(await clock.settle(client.connect(TARGET).catch(String)), "Error: of the caller");
+    assertEquals([asked, transport.open, client.stats().opening], [1, 0, 0]);
+    assertEquals(client.stats().proxies.map(({ failures }) => failures), [0, 1, 0], brief(events).join());
+  }));
+
+test("an abort in whatever moment an attempt beside others fails is told of no attempt, although its reason is an error of ours", () =>
+  withClock(async (clock) => {
+    for (let turns = 0; turns < 30; turns++) {
+      const controller = new AbortController();
+      const reason = new ProxyError("SOCKS5_PROXY_UNREACHABLE", "of another connect", { phase: "dial" });
+      const dial = withCode("ECONNREFUSED");
+      const { client, transport, events } = setUpProxies([SILENT, { dial }, SILENT]);
+      const { onConnect } = transport;
+      transport.onConnect = (attempt) => {
+        if (attempt === 2) void later(turns).then(() => controller.abort(reason));
+        return onConnect?.(attempt);
+      };
+      const connecting = client.connect(TARGET, { signal: controller.signal }).catch((error) => error);
+      assertEquals(await clock.settle(connecting) === reason, true, `after ${turns} turns`);
+      const told = events.filter((event) => event.type === "failed" && event.error === reason);
+      assertEquals([told, transport.open], [[], 0], `after ${turns} turns`);
+    }
+  }));
+
+async function later(turns: number): Promise<void> {
+  for (let i = 0; i < turns; i++) await undefined;
+}

@@ -14,13 +14,13 @@ const SHORTEST = 500;
 const QUARTER = 4;
 
 /** Which proxies one request tries: in rounds, each proxy once a round. */
-export class Tries {
+export class Rounds {
   /** What failed so far, oldest first. */
   readonly errors: Socks5Error[] = [];
   /** How many attempts began. */
-  attempts = 0;
+  begun = 0;
   /** How many pauses there were. */
-  round = 0;
+  done = 0;
   /** Whether a failure leaves no hope but in what is under way. */
   isFinal = false;
   readonly #health: Health;
@@ -43,7 +43,7 @@ export class Tries {
 
   /** The proxy for the next attempt; one that failed before may be probed by the first attempt of a request. */
   pick(): Proxy {
-    return this.#health.pick(this.#left, this.attempts === 0);
+    return this.#health.pick(this.#left, this.begun === 0);
   }
 
   /** Whether a proxy that is in service is left for an attempt beside others. */
@@ -65,7 +65,7 @@ export class Tries {
   begin(proxy: Proxy, remaining: number): number {
     this.#left = without(this.#left, proxy);
     this.#untried = without(this.#untried, proxy);
-    this.attempts++;
+    this.begun++;
     const { attemptTimeout } = this.#settings;
     const parts = Math.min(1 + this.#left.length, QUARTER);
     return parts === 1 ? attemptTimeout : Math.min(attemptTimeout, Math.max(remaining / parts, SHORTEST));
@@ -74,7 +74,7 @@ export class Tries {
   /** Another attempt was ready to send the request before it; `isOvertaken`: although that one began later. */
   lost(proxy: Proxy, isOvertaken: boolean): void {
     this.#left = [...this.#left, proxy];
-    if (!isOvertaken && this.round === 0) this.#untried = [...this.#untried, proxy];
+    if (!isOvertaken && this.done === 0) this.#untried = [...this.#untried, proxy];
     if (isOvertaken) this.#health.passOver(proxy);
   }
 
@@ -94,11 +94,11 @@ export class Tries {
     const mayRetry = this.#note(proxy, verdict);
     if (this.isFinal) return { next: null, pause: 0 };
     if (verdict.rule.nextProxy && this.#left.length > 0) return { next: "failover", pause: 0 };
-    const pause = pauseAfter(this.round, this.#settings);
+    const pause = pauseAfter(this.done, this.#settings);
     const isAnotherRound = (mayRetry || verdict.rule.nextProxy) && this.#retryable.length > 0 &&
-      this.round < this.#settings.retries && pause < remaining;
+      this.done < this.#settings.retries && pause < remaining;
     if (!isAnotherRound) return { next: null, pause: 0 };
-    this.round++;
+    this.done++;
     this.#left = this.#retryable;
     return { next: "retry", pause };
   }

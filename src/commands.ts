@@ -6,7 +6,7 @@ import type { Socks5Conn } from "./tunnel/socks5_conn.ts";
 import { Tunnel } from "./tunnel/tunnel.ts";
 import type { Association } from "./udp/association.ts";
 
-// All that a client can ask for: it is loaded with the first request.
+// What a client can do, loaded by the first request.
 export { check } from "./check.ts";
 export { bind } from "./request/bind.ts";
 export { Core } from "./request/core.ts";

@@ -5,14 +5,14 @@ import { kindOf, ProtocolError } from "../errors.ts";
 import { guard, quietly } from "../guarded_conn.ts";
 import { hex, type UserPass } from "../protocol/messages.ts";
 import type { Step } from "../protocol/steps.ts";
-import type { Attempt } from "../scope.ts";
+import type { AttemptScope } from "../scope.ts";
 import type { Conn } from "../transport.ts";
 import { converse } from "./converse.ts";
 import type { Identity } from "./identity.ts";
 
 /** Authenticates by a method that the caller brought; gives the connection for all that follows, which the attempt owns. */
-export async function authenticate<S>(
-  attempt: Attempt,
+export async function authenticateCustom<S>(
+  attempt: AttemptScope,
   conn: Conn<S>,
   proxy: Proxy,
   { credentials, secrets }: Identity,
@@ -39,7 +39,7 @@ const FAILED = "SOCKS5_AUTH_FAILED";
 
 /** The conversation of a method, each step of which is looked at; it ends where it is once nobody waits for it. */
 async function* checkedSteps(
-  attempt: Attempt,
+  attempt: AttemptScope,
   method: AuthMethod,
   begin: () => ReturnType<AuthMethod["negotiate"]>,
 ): AsyncGenerator<Step, Conn | undefined, Uint8Array> {
