@@ -36,7 +36,7 @@ export const attempt = [
   },
   {
     promise: "the connection that an authentication method returns has an owner",
-    file: "src/attempt/authenticate.ts",
+    file: "src/attempt/custom_auth.ts",
     find: 'attempt.own(guard(wrapped as Conn<S>, "negotiate()"))',
     replace: 'guard(wrapped as Conn<S>, "negotiate()")',
     tests: "tests/attempt/auth_method_test.ts",
@@ -69,8 +69,8 @@ export const attempt = [
   {
     promise: "nothing overtakes a request that left with the greeting",
     file: "src/attempt/open_tunnel.ts",
-    find: 'attempt.enter("request"); //',
-    replace: "//",
+    find: 'attempt.enter("request"); // it leaves',
+    replace: "// it leaves",
     tests: "tests/request/attempt_delay_test.ts",
     name: "nothing overtakes a request that was sent:",
   },

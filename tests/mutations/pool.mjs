@@ -29,7 +29,7 @@ export const pool = [
   {
     promise: "a dial ahead of need gives way",
     file: "src/pool/pool.ts",
-    find: "?? this.#warm.leases[0] ?? reserved;",
+    find: "?? this.#warm.longest ?? reserved;",
     replace: "?? this.#warm.leases[0];",
     tests: "tests/pool/fill_test.ts",
     name: "who needs the place ends an idle tunnel,",
@@ -60,7 +60,7 @@ export const pool = [
   },
   {
     promise: "a final failure beside others ends the search",
-    file: "src/proxies/tries.ts",
+    file: "src/proxies/rounds.ts",
     find: "this.isFinal ||= !rule.nextProxy;",
     replace: "",
     tests: "tests/request/attempt_delay_test.ts",
@@ -68,7 +68,7 @@ export const pool = [
   },
   {
     promise: "silent proxies share the time of a request",
-    file: "src/proxies/tries.ts",
+    file: "src/proxies/rounds.ts",
     find: "return parts === 1 ?",
     replace: "return parts > 0 ?",
     tests: "tests/request/attempt_delay_test.ts",

@@ -5,7 +5,7 @@ export const request = [
   {
     promise: "a request that has ended is not handed over",
     file: "src/request/request.ts",
-    find: "        it.scope.throwIfOver();",
+    find: "        it.scope.throwIfEnded();",
     replace: "",
     tests: "tests/request/sweep_test.ts",
     name: "a connect…, with …abort… at each of its suspension points, settles once",
@@ -13,8 +13,9 @@ export const request = [
   {
     promise: "what a request gives is made in the moment of the hand-over",
     file: "src/request/request.ts",
-    find: "return grant(handOver(attempts, it.seat.lease, conn, it.number));",
-    replace: "return await Promise.resolve(handOver(attempts, it.seat.lease, conn, it.number)).then(grant);",
+    find: "return grant(makeCallers(attempts, { conn, lease: it.seat.lease, reused: false }, it.number));",
+    replace:
+      "const granted = makeCallers(attempts, { conn, lease: it.seat.lease, reused: false }, it.number);\n        return await Promise.resolve(granted).then(grant);",
     tests: "tests/request/sweep_test.ts",
     name: "a bind…, with …close… at each of its suspension points, settles once",
   },
@@ -53,7 +54,7 @@ export const request = [
   {
     promise: "the end of a tunnel is told without its request",
     file: "src/request/attempts.ts",
-    find: "conn.onClosed = this.#teller.closed(conn.proxy.name);",
+    find: "conn.onClosed = this.#teller.closedListener(conn.proxy.name);",
     replace: 'conn.onClosed = (reason) => this.tell(conn.proxy, { type: "closed", reason });',
     tests: "tests/client/memory_test.ts",
     name: "what was let go is gone:",
@@ -93,16 +94,16 @@ export const request = [
   {
     promise: "what a call was given counts as it was at the call",
     file: "src/socks5_client.ts",
-    find: "new requests!.Core(this.#config), args))",
-    replace: "new requests!.Core(this.#config), parse()))",
+    find: "new commands!.Core(this.#config), args))",
+    replace: "new commands!.Core(this.#config), parse()))",
     tests: "tests/client/lifecycle_test.ts",
     name: "what connect() is given counts as it was at the call,",
   },
   {
     promise: "a program that only imports a client loads no requests",
     file: "src/socks5_client.ts",
-    find: 'type Requests = typeof import("./requests.ts");',
-    replace: 'import "./requests.ts";\ntype Requests = typeof import("./requests.ts");',
+    find: 'type Commands = typeof import("./commands.ts");',
+    replace: 'import "./commands.ts";\ntype Commands = typeof import("./commands.ts");',
     tests: "tests/house/floors_test.ts",
     name: "every file is in a room,",
   },

@@ -53,7 +53,7 @@ export const tunnel = [
   {
     promise: "an idle tunnel through a chain makes room at each proxy",
     file: "src/tunnel/proxy_conn.ts",
-    find: "if (this.reply !== undefined) this.markIdle(onLost);",
+    find: "if (this.isTunnel) this.markIdle(onLost);",
     replace: "",
     tests: "tests/client/chain_test.ts",
     name: "what rests in the pool of a client,",
@@ -125,7 +125,7 @@ export const tunnel = [
   {
     promise: "a client that waits for nothing has no timer",
     file: "src/deadline_timer.ts",
-    find: "if (this.#timed.size === 0) this.#arm(Infinity);",
+    find: "if (this.#heap.length === 0) this.#arm(Infinity);",
     replace: "",
     tests: "tests/client/deadline_timer_test.ts",
     name: "without anybody there is no timer,",
