@@ -30,7 +30,7 @@ export const pool = [
     promise: "a dial ahead of need gives way",
     file: "src/pool/pool.ts",
     find: "?? this.#warm.longest ?? reserved;",
-    replace: "?? this.#warm.leases[0];",
+    replace: "?? this.#warm.longest;",
     tests: "tests/pool/fill_test.ts",
     name: "who needs the place ends an idle tunnel,",
   },
