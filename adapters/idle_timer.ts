@@ -1,6 +1,6 @@
 import { clearTimeout, setTimeout } from "node:timers";
 
-const LONGEST = 2 ** 31 - 1;
+const MAX_DELAY = 2 ** 31 - 1;
 
 /** Calls a function when nothing has happened for a while; does not keep the process alive. */
 export class IdleTimer {
@@ -21,7 +21,7 @@ export class IdleTimer {
     if (!(timeout >= 0)) throw new RangeError(`Cannot use timeout as milliseconds: current value is ${timeout}`);
     clearTimeout(this.#timer);
     this.timeout = timeout;
-    this.#timer = timeout > 0 && timeout <= LONGEST ? setTimeout(this.#fire, timeout) : undefined;
+    this.#timer = timeout > 0 && timeout <= MAX_DELAY ? setTimeout(this.#fire, timeout) : undefined;
     this.#timer?.unref();
   }
 

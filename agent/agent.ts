@@ -22,7 +22,7 @@ export type Socks5AgentOptions = AgentOptions & {
 };
 
 /** What `node:http` gives to {@linkcode Socks5Agent.addRequest}. */
-type Asked = ClientRequestArgs & SecureOptions;
+type AgentRequest = ClientRequestArgs & SecureOptions;
 
 // Stands for "none was given", which lets node:http leave it out of the Host header, as it does with an agent's own port
 const NO_PORT = -1;
@@ -92,7 +92,7 @@ export class Socks5Agent extends Agent {
     this.#sessions = new Sessions(own.maxCachedSessions ?? 100);
     // both kinds of requests look at these: without a protocol each takes the agent for one of its own
     Object.assign(this, { defaultPort: NO_PORT });
-    Object.defineProperty(this, "protocol", { get: () => this.#isGlobal ? protocolOfCaller() : undefined });
+    Object.defineProperty(this, "protocol", { get: () => this.#isGlobal ? callerProtocol() : undefined });
     // a request with `agent: false` makes an agent like the global one, for itself
     const once = { ...own, keepAlive: false };
     Object.defineProperty(this, "constructor", { value: makeOne });
@@ -135,7 +135,7 @@ export class Socks5Agent extends Agent {
     stream.connect();
     // libraries begin to wait for the connection when the name is looked up: here it is the proxy that does
     if (host && isIP(host) === 0) setImmediate(() => stream.emit("lookup", null, host, 0, host));
-    return options.protocol === "https:" ? secureOver(stream, options as Asked, this.#sessions) : stream;
+    return options.protocol === "https:" ? secureOver(stream, options as AgentRequest, this.#sessions) : stream;
   }
 
   /** For `node:http`: an idle connection gives way to requests that wait for a place of the client. */
@@ -168,7 +168,7 @@ export class Socks5Agent extends Agent {
 /**
  * What is asked for by whoever makes a request just now: nothing but the stack tells it, in the form of the runtime.
  */
-function protocolOfCaller(): string {
+function callerProtocol(): string {
   const { stackTraceLimit, prepareStackTrace } = Error;
   const trace = (how: object) => Object.entries(how).forEach(([name, it]) => Reflect.set(Error, name, it));
   trace({ stackTraceLimit: 10, prepareStackTrace: undefined });

@@ -1,68 +1,68 @@
-/** That of the package. */
+/** The version of the package. */
 export const VERSION = "0.1.0";
 
-/** What `--help` prints, of each command and of all. */
+/** What `--help` prints, in general and for each command. */
 export const HELP: Readonly<Record<"" | "check" | "connect" | "serve" | "forward", string>> = {
   "": `Usage: socks5 COMMAND [PROXY...] [ARGUMENT...] [OPTION...]
 
   check     [PROXY...] [HOST:PORT]
-            tells whether a proxy works, step by step
+            tests a proxy and prints the result of each step
   serve     [PROXY...]
-            lends a proxy with a password to programs that take none
+            opens a local proxy for programs without SOCKS5 or a password
   forward   [PROXY...] [BIND:]PORT:HOST:PORT...
-            brings a port of this machine to a target, as ssh -L does
+            forwards a port of this machine to a target, like ssh -L
   connect   [PROXY...] HOST:PORT
-            joins standard input and output to a target, for ssh and git
+            connects standard input and output to a target, for ssh and git
 
-PROXY is a URL: socks5h://user:password@host:1080. Of several the first that
-works is taken. Without one it is that of SOCKS5_PROXY, else of ALL_PROXY,
-HTTPS_PROXY or HTTP_PROXY if that is a SOCKS proxy. NO_PROXY is not looked at:
-nothing goes past the proxy. The proxy resolves names, always.
+PROXY is a URL: socks5h://user:password@host:1080. Of several proxies, the first
+that works is used. Without one, the proxy is that of SOCKS5_PROXY, or else of
+ALL_PROXY, HTTPS_PROXY or HTTP_PROXY if that is a SOCKS proxy. NO_PROXY is
+ignored: every connection uses the proxy. The proxy always resolves names.
 
 Other users of the machine may see arguments in the list of processes, but not
-the environment: a password belongs into SOCKS5_PROXY, or into a file that only
-you can read. (One in an argument is taken out of the list at the start, on Deno
-and Node.)
+the environment: put a password into SOCKS5_PROXY, or into a file that only you
+can read. (On Deno and Node, a password in an argument is removed from the list
+at the start.)
 
-  --proxies FILE    more proxies, of every command: one a line, # begins a
-                    comment; - is standard input (not for connect)
-  -h, --help        this, or the help of a command: socks5 check --help
+  --proxies FILE    more proxies, for every command: one on each line, # begins
+                    a comment; - is standard input (not for connect)
+  -h, --help        this text, or that of a command: socks5 check --help
   -V, --version     the version
 
-NO_COLOR takes the colours away, FORCE_COLOR has them without a terminal.
+NO_COLOR turns colors off, FORCE_COLOR turns them on without a terminal.
 
-The process ends with
+Exit codes:
   0  ok
-  1  another failure
+  1  any other failure
   2  wrong arguments
-  3  proxy-down: it does not answer
-  4  not-socks5: something else answers there
-  5  auth-refused: by the proxy, for the user name or the password
-  6  target-refused: the proxy works and does not reach the target
-  7  unproven: the proxy says that it does, and the target did not prove it
-  8  unanswered: the proxy does not answer the request in time
-and with 130 or 143 after SIGINT or SIGTERM (serve and forward: with 0, unless
-it is the second one), 141 when nobody reads the output any more.
+  3  proxy-down: the proxy does not answer
+  4  not-socks5: the server does not speak SOCKS5
+  5  auth-refused: the proxy refused the user name or the password
+  6  target-refused: the proxy works, but does not reach the target
+  7  unproven: the proxy reports a connection, but the target sent nothing
+  8  unanswered: the proxy did not reply to the request in time
+  130 or 143 after SIGINT or SIGTERM (serve and forward: 0, unless it is the
+  second signal), 141 when the output is closed.
 `,
   check: `Usage: socks5 check [PROXY...] [HOST:PORT] [OPTION...]
 
-Goes through dial, negotiation, authentication and, with a target, the request
-and the first byte that comes from it, and tells how long each step took and
-what came out. Several proxies are checked one after another. The process ends
-with the number of the first verdict that is not ok (see socks5 --help).
+Tests dial, negotiation, authentication and, with a target, the request and the
+first byte from the target, and prints duration and result of each step. Several
+proxies are checked one after another. The exit code is that of the first
+verdict that is not ok (see socks5 --help).
 
-A proxy that says that the target is connected has not proven it: some say so
-before they dial. So the target has to: ports 443 and 8443 by a TLS handshake
-and their certificate, ports 80 and 8080 by the answer to an HTTP request,
-others by speaking within a second, unless one of these says otherwise.
+Some proxies report that the target is connected before they connect to it, so
+the target must prove it: on ports 443 and 8443 by a TLS handshake with its
+certificate, on ports 80 and 8080 by the response to an HTTP request, on others
+by sending a byte within a second, unless one of these options is given.
 
   --tls             by a TLS handshake
   --probe TEXT      by an answer to TEXT, with \\r \\n \\t \\0 and \\\\; "" is nothing
-  --repeat N        checks N times: shortest, middle and longest time of steps
-  --timeout MS      milliseconds for all of a check (default: 30000, of which
-                    10000 for what comes before the request)
-  --json            a line of JSON for each check
-  --proxies FILE    proxies, one a line; - is standard input
+  --repeat N        checks N times; prints minimum, median and maximum of steps
+  --timeout MS      milliseconds for a whole check (default: 30000, of which
+                    10000 for the steps before the request)
+  --json            prints a line of JSON for each check
+  --proxies FILE    proxies, one on each line; - is standard input
 
   socks5 check socks5h://127.0.0.1:9050 example.com:443
   SOCKS5_PROXY=socks5h://user:password@proxy.example socks5 check --repeat 20
@@ -70,55 +70,56 @@ others by speaking within a second, unless one of these says otherwise.
 `,
   serve: `Usage: socks5 serve [PROXY...] [OPTION...]
 
-Opens a port of this machine, for this machine alone, that takes HTTP proxying
-(CONNECT and plain requests) and SOCKS5 without a password, and leads through
-the proxy: for browsers, and for programs that know http_proxy. The output is a
+Opens a local proxy: a port for this machine alone that accepts HTTP (CONNECT
+and plain requests) and SOCKS5 without a password, and connects through the
+proxy. It is for browsers, and for programs that use http_proxy. It prints a
 line for a shell:
 
   export http_proxy=http://127.0.0.1:8118 https_proxy=… all_proxy=…
 
-Standard error tells what cannot be connected and what is refused. SIGINT or
-SIGTERM ends it with 0, and what goes on has five seconds; a second one ends it
-at once, with 130 or 143.
+It reports failed connections and refused clients on standard error. On SIGINT
+or SIGTERM, open connections have five seconds to end, and the exit code is 0; a
+second signal ends the process at once, with 130 or 143.
 
   --port PORT       the port (default: a free one)
-  --max-clients N   how many may be connected to it at a time; further ones are
-                    refused (default: 500, each of which takes two open files)
-  --verbose         tells what is connected, too, and which proxies were passed
+  --max-clients N   how many clients may be connected at a time; further ones
+                    are refused (default: 500, each takes two open files)
+  --verbose         also reports connections, and the proxies that were passed
                     over and why
-  --proxies FILE    proxies, one a line; - is standard input
+  --proxies FILE    proxies, one on each line; - is standard input
 
   SOCKS5_PROXY=socks5h://user:password@proxy.example socks5 serve --port 8118
 `,
   forward: `Usage: socks5 forward [PROXY...] [BIND:]PORT:HOST:PORT... [OPTION...]
 
-Brings ports of this machine to targets, as ssh -L does: whoever connects to
-PORT is connected to HOST:PORT through the proxy, which resolves the name. BIND
-is an address of loopback (default: 127.0.0.1). IPv6 is in brackets. PORT 0 is a
-free one; the output tells which.
+Forwards ports of this machine to targets, like ssh -L: a connection to PORT is
+forwarded to HOST:PORT through the proxy, which resolves the name. BIND is an
+address of loopback (default: 127.0.0.1). IPv6 needs brackets. PORT 0 is a free
+port, which the output names.
 
-Standard error tells what cannot be connected and what is refused. SIGINT or
-SIGTERM ends it with 0, and what goes on has five seconds; a second one ends it
-at once, with 130 or 143.
+It reports failed connections and refused clients on standard error. On SIGINT
+or SIGTERM, open connections have five seconds to end, and the exit code is 0; a
+second signal ends the process at once, with 130 or 143.
 
-  --max-clients N   how many may be connected to a port at a time; further ones
-                    are refused (default: 500, each takes two open files)
-  --verbose         tells what is connected, too, and which proxies were passed
+  --max-clients N   how many clients may be connected to a port at a time;
+                    further ones are refused (default: 500, each takes two open
+                    files)
+  --verbose         also reports connections, and the proxies that were passed
                     over and why
-  --proxies FILE    proxies, one a line; - is standard input
+  --proxies FILE    proxies, one on each line; - is standard input
 
   socks5 forward socks5h://127.0.0.1:9050 5432:db.internal:5432
 `,
   connect: `Usage: socks5 connect [PROXY...] HOST:PORT [OPTION...]
        socks5 connect [PROXY...] HOST PORT [OPTION...]
 
-Opens a tunnel to the target and joins standard input and output to it; nothing
-else is ever written to the output. The end of the input is passed on to the
-target, and its end to the reader of the output. On Deno and on a terminal the
+Opens a tunnel to the target and connects standard input and output to it.
+Nothing else is written to the output. The end of the input is passed on to the
+target, and the end of the target to the output. On Deno and on a terminal, the
 end of the target ends the process, since the output cannot be closed there.
 
-  --timeout MS      milliseconds until the tunnel is open (default: 30000)
-  --proxies FILE    proxies, one a line
+  --timeout MS      milliseconds to open the tunnel (default: 30000)
+  --proxies FILE    proxies, one on each line
 
   export SOCKS5_PROXY=socks5h://127.0.0.1:9050
   ssh -o ProxyCommand="socks5 connect %h %p" host.example

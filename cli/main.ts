@@ -11,12 +11,12 @@
  */
 import process from "node:process";
 import { main } from "./mod.ts";
-import { shown } from "./proxies.ts";
+import { redactArgs } from "./proxies.ts";
 
 const args = process.argv.slice(2);
 // Deno and Node write it over the arguments, which all users of the machine can read
-process.title = `socks5 ${shown(args)}`;
-if ("Bun" in globalThis && shown(args) !== args.join(" ")) {
+process.title = `socks5 ${redactArgs(args)}`;
+if ("Bun" in globalThis && redactArgs(args) !== args.join(" ")) {
   process.stderr.write("socks5: on Bun the list of processes shows the password; SOCKS5_PROXY or --proxies hides it\n");
 }
 main(args).then((code) => process.exit(code));

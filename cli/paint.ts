@@ -7,11 +7,11 @@ export type Style = "bold" | "dim" | "red" | "green" | "yellow" | "cyan";
 /** Paints a text, or leaves it. */
 export type Paint = (style: Style, text: string) => string;
 
-/** Colours for a terminal, unless NO_COLOR is set; FORCE_COLOR has them elsewhere too. */
+/** Colors for a terminal, unless NO_COLOR is set; FORCE_COLOR has them elsewhere too. */
 export function painter({ env, stdout }: Pick<CliIo, "env" | "stdout">): Paint {
   const forced = env.FORCE_COLOR !== undefined && env.FORCE_COLOR !== "" && env.FORCE_COLOR !== "0";
-  const colours = !env.NO_COLOR && (forced || (stdout.columns !== null && env.TERM !== "dumb"));
-  return (style, text) => colours && text !== "" ? styleText(style, text, { validateStream: false }) : text;
+  const colors = !env.NO_COLOR && (forced || (stdout.columns !== null && env.TERM !== "dumb"));
+  return (style, text) => colors && text !== "" ? styleText(style, text, { validateStream: false }) : text;
 }
 
 /** `"61.2 ms"`, in seconds from ten on. */

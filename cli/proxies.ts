@@ -36,8 +36,8 @@ export async function proxiesOf(given: Given, io: Pick<CliIo, "env" | "stdin">):
 /** `host:port:user:password`, as lists have it: no `BIND:PORT:HOST:PORT`. */
 const LISTED = /^([^:/[\]]+:\d+:)(?![^:]+:\d{1,5}$).+$/s;
 
-/** The arguments as they may be shown: without user names and passwords. */
-export function shown(args: readonly string[]): string {
+/** The arguments without user names and passwords. */
+export function redactArgs(args: readonly string[]): string {
   return args.map((arg) => arg.replace(/:\/\/.*@/s, "://(redacted)@").replace(LISTED, "$1(redacted)")).join(" ");
 }
 
@@ -67,7 +67,7 @@ async function readList(file: string, stdin: CliIo["stdin"], command: string): P
   return proxies;
 }
 
-const MOST_TEXT = 16 << 20; // bytes
+const MAX_TEXT = 16 << 20; // bytes
 
 async function readText(source: string | AsyncIterable<Uint8Array>): Promise<string> {
   const chunks: Uint8Array[] = [];
@@ -75,7 +75,7 @@ async function readText(source: string | AsyncIterable<Uint8Array>): Promise<str
   for await (const chunk of typeof source === "string" ? createReadStream(source) : source) {
     chunks.push(chunk);
     length += chunk.length;
-    if (length > MOST_TEXT) throw new RangeError("it has more than 16 MiB");
+    if (length > MAX_TEXT) throw new RangeError("it has more than 16 MiB");
   }
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks)); // without the byte order mark

@@ -97,7 +97,7 @@ function mayBeHeader(env: Env, variable: string): boolean {
   return isSame && !["http_proxy", "HTTP_PROXY"].every((it) => Object.keys(env).includes(it));
 }
 
-/** Socks4, too, and what is misspelt. */
+/** Socks4, too, and what is misspelled. */
 function isMeantAsSocks(text: string): boolean {
   const [, word = "", slash] = /^\W*([a-z][\w+.-]*)(:?\/)?/i.exec(text) ?? [];
   return /^socks/i.test(word) || (slash !== undefined && nearest(word, ["socks5h", "socks5", "socks"]) !== undefined);

@@ -1,7 +1,7 @@
 import { pipeline, type Readable, Transform } from "node:stream";
 import * as zlib from "node:zlib";
 
-const MOST = 5;
+const MAX_CODINGS = 5;
 
 /**
  * What a message says once its content codings are taken off (RFC 9110 section 8.4), the last one first; as it is if one
@@ -12,7 +12,9 @@ export function decoded(message: Readable, contentEncoding = ""): Readable {
     it !== "" && it !== "identity"
   )
     .reverse();
-  if (codings.length > MOST) throw new TypeError(`Cannot decode ${codings.length} content codings: at most ${MOST}`);
+  if (codings.length > MAX_CODINGS) {
+    throw new TypeError(`Cannot decode ${codings.length} content codings: at most ${MAX_CODINGS}`);
+  }
   if (codings.length === 0 || codings.some((it) => !decoders.has(it))) return message;
   const streams = codings.map((it) => new Decoder(decoders.get(it)!));
   pipeline([message, ...streams], () => {}); // what fails is the error of the last one, too

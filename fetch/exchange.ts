@@ -20,7 +20,7 @@ export interface Answer {
 
 type Fields = Record<string, string>;
 
-const MOST_HEADER_BYTES = 262_144; // as in Chromium
+const MAX_HEADER_BYTES = 262_144; // as in Chromium
 
 // What is done twice is as good as done once (RFC 9110 section 9.2.2).
 const IDEMPOTENT = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"];
@@ -65,7 +65,7 @@ class Attempt {
       path: pathname + (search || (/\?(#|$)/.test(href) ? "?" : "")),
       method: hop.method,
       headers,
-      maxHeaderSize: MOST_HEADER_BYTES,
+      maxHeaderSize: MAX_HEADER_BYTES,
     });
     request.method = hop.method; // which node:http has written in capitals
     this.answer = new Promise((resolve, reject) => {

@@ -15,7 +15,7 @@ import { requestFields } from "./request_fields.ts";
 import { fieldsOf, hasNoBody, responseOf } from "./response.ts";
 import { type ByteStream, streamOf, streamOfBytes } from "./response_body.ts";
 
-const MOST_REDIRECTS = 20;
+const MAX_REDIRECTS = 20;
 
 /** What a fetch does: over `node:http`, and on connections of its own. */
 export class Fetcher {
@@ -69,8 +69,8 @@ export class Fetcher {
         return await this.#respond(answer, hop, request.integrity, redirects > 0, call);
       }
       if (request.redirect === "error") throw new TypeError('Cannot follow a redirect: init.redirect is "error"');
-      if (redirects === MOST_REDIRECTS) {
-        throw new TypeError(`Cannot follow a redirect: there were ${MOST_REDIRECTS} before it`);
+      if (redirects === MAX_REDIRECTS) {
+        throw new TypeError(`Cannot follow a redirect: there were ${MAX_REDIRECTS} before it`);
       }
       const next = nextHop(hop, answer.message.statusCode!, location);
       if (request.mode === "same-origin" && next.url.origin !== hop.url.origin) {

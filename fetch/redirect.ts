@@ -7,8 +7,8 @@ const STATUSES = [301, 302, 303, 307, 308];
 const ABOUT_THE_BODY = ["content-encoding", "content-language", "content-length", "content-location", "content-type"];
 const OF_THE_ORIGIN = ["authorization", "cookie"];
 
-const MOST_BYTES = 65_536;
-const MOST_MILLISECONDS = 1_000;
+const MAX_DRAIN_BYTES = 65_536;
+const MAX_DRAIN_TIME = 1_000;
 
 /** Where an answer redirects to; `null` if it is no redirect. */
 export function locationOf({ statusCode = 0, headers }: IncomingMessage): string | null {
@@ -57,8 +57,8 @@ function utf8Of(field: string): string {
 /** Reads what is left of an answer, so that its connection can be used again; closes it if that is much, or takes long. */
 export function drain({ message, request }: Answer): Promise<void> {
   return new Promise((resolve) => {
-    let left = MOST_BYTES;
-    const timer = setTimeout(() => message.destroy(), MOST_MILLISECONDS);
+    let left = MAX_DRAIN_BYTES;
+    const timer = setTimeout(() => message.destroy(), MAX_DRAIN_TIME);
     const done = () => {
       clearTimeout(timer);
       resolve();

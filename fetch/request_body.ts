@@ -67,7 +67,7 @@ export function cancelBody(body: RequestBody | TakenBody | null, reason: unknown
   stream?.cancel(reason).catch(() => {});
 }
 
-const MOST_CHUNKS = 64;
+const MAX_CHUNKS = 64;
 
 /**
  * Finds out how long the body of a `Request` is: what was made of a text or a file is there in a turn or two of the event
@@ -78,7 +78,7 @@ export async function readAhead(body: TakenBody, turn: () => Promise<"late">): P
   const chunks: Uint8Array<ArrayBuffer>[] = [];
   const late = turn().then(turn);
   let reading: TakenBody["first"] | undefined = body.first;
-  while (chunks.length < MOST_CHUNKS) {
+  while (chunks.length < MAX_CHUNKS) {
     reading ??= reader.read();
     const read = await Promise.race([reading, late]);
     if (read === "late") break;

@@ -31,7 +31,7 @@ export function streamOf(source: Readable, failure: (error: unknown) => unknown)
 }
 
 /**
- * A byte stream of bytes that are here. `over` is called when they were read, cancelled, or nobody holds the stream any
+ * A byte stream of bytes that are here. `over` is called when they were read, canceled, or nobody holds the stream any
  * more.
  */
 export function streamOfBytes(bytes: Uint8Array<ArrayBuffer>, over: () => void): ByteStream {
@@ -50,7 +50,7 @@ export interface ByteStream {
 
 const dropped = new FinalizationRegistry((over: () => void) => over());
 
-/** `over` is called when it is cancelled, and when nobody holds it any more. */
+/** `over` is called when it is canceled, and when nobody holds it any more. */
 function byteStream(
   pull: (controller: ReadableByteStreamController) => void | Promise<void>,
   over: () => void,

@@ -14,7 +14,7 @@ export class ServerConn {
   readonly client: Socket;
   /** Settles when the client's socket is closed. */
   readonly closed: Promise<void>;
-  /** The target's stream, from the moment it is dialled. */
+  /** The target's stream, from the moment it is dialed. */
   target: Duplex | undefined;
   readonly #options: ParsedOptions;
   readonly #changed: () => void;

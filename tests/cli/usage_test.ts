@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { HELP, VERSION } from "../../cli/help.ts";
 import { EXIT } from "../../cli/outcome.ts";
-import { shown } from "../../cli/proxies.ts";
+import { redactArgs } from "../../cli/proxies.ts";
 import { main } from "../../cli/mod.ts";
 import { cli, fakeIo, type FakeOptions, PROGRAM } from "../support/cli.ts";
 import { withProxy, withTarget } from "../support/stage.ts";
@@ -262,8 +262,11 @@ test("--help tells of every command and option, of every exit code, and fits a t
   }
   for (const code of [130, 143, 141]) assertMatch(HELP[""], new RegExp(`\\b${code}\\b`));
   for (const name of ["serve", "forward"] as const) {
-    assertMatch(HELP[""], /\(serve and forward: with 0, unless\nit is the second one\)/);
-    assertMatch(HELP[name], /SIGINT or\nSIGTERM ends it with 0, .* a second one ends it\nat once, with 130 or 143\./);
+    assertMatch(HELP[""], /\(serve and forward: 0, unless it is the\n {2}second signal\)/);
+    assertMatch(
+      HELP[name],
+      /On SIGINT\nor SIGTERM, .*, and the exit code is 0; a\nsecond signal ends the process at once, with 130 or 143\./,
+    );
   }
   for (const line of Object.values(HELP).join("").split("\n")) assert(line.length <= 80, line);
 });
@@ -287,7 +290,7 @@ test("--version is that of the package", async () => {
 
 test("arguments are shown without user names and passwords", () => {
   assertEquals(
-    shown(["check", "socks5h://alice:s@same@a.test:1", "--x=socks5://sesame@b", "socks5h://c.test", "d:1", "u@e"]),
+    redactArgs(["check", "socks5h://alice:s@same@a.test:1", "--x=socks5://sesame@b", "socks5h://c.test", "d:1", "u@e"]),
     "check socks5h://(redacted)@a.test:1 --x=socks5://(redacted)@b socks5h://c.test d:1 u@e",
   );
 });

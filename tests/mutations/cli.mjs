@@ -61,7 +61,7 @@ export const cli = [
   {
     promise: "a password in an argument is not in the list of processes",
     file: "cli/main.ts",
-    find: "process.title = `socks5 ${shown(args)}`;",
+    find: "process.title = `socks5 ${redactArgs(args)}`;",
     replace: "",
     tests: "tests/cli/connect_test.ts",
     name: "a password in an argument is taken out of the list of processes,",

@@ -45,8 +45,8 @@ export const fetch = [
   {
     promise: "the body of a redirect is drained within a limit",
     file: "fetch/redirect.ts",
-    find: "const MOST_BYTES = 65_536;",
-    replace: "const MOST_BYTES = Infinity;",
+    find: "const MAX_DRAIN_BYTES = 65_536;",
+    replace: "const MAX_DRAIN_BYTES = Infinity;",
     tests: "tests/fetch/connections_test.ts",
     name: "a redirect whose body ",
   },
