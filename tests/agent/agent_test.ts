@@ -14,7 +14,7 @@ import { certificates } from "../support/certificates.ts";
 import type { TestFault, TestProxyOptions, TestStep } from "../../testing/mod.ts";
 import { digestOf, payload, startSilent } from "../support/targets.ts";
 import { quick, test } from "../support/test.ts";
-import { answer, errorOf, response, type Web, withWeb } from "../support/web.ts";
+import { answer, errorOf, response, type WebStage, withWeb } from "../support/web.ts";
 import { until } from "../support/wait.ts";
 
 const { authority, otherAuthority, ips, stranger, client: clientCertificate } = certificates();
@@ -574,7 +574,7 @@ async function told(request: ClientRequest): Promise<string[]> {
 /** Runs `use` with any host behind a client that has so many places, and waits no longer than is needed. */
 async function withHosts(
   maxOpen: number,
-  use: (web: Web & { ask(get: typeof getPlain, url: string): Promise<number | undefined> }) => Promise<void>,
+  use: (web: WebStage & { ask(get: typeof getPlain, url: string): Promise<number | undefined> }) => Promise<void>,
   agent: Socks5AgentOptions = { checkServerIdentity: () => undefined },
 ): Promise<void> {
   const ports = { http: 0, https: 0 };

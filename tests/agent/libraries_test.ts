@@ -12,7 +12,7 @@ import { runRecipe } from "../support/recipes.ts";
 import { startSmtp } from "../support/smtp_server.ts";
 import { withTarget } from "../support/stage.ts";
 import { test } from "../support/test.ts";
-import { type Web, withSites, withWeb } from "../support/web.ts";
+import { type WebStage, withSites, withWeb } from "../support/web.ts";
 
 // Bun puts its own fetch in place of "node-fetch", and that one does not look at the agent
 const NODE_FETCH = "node-fetch/src/index.js";
@@ -79,7 +79,7 @@ for (const [name, ask] of Object.entries(requests)) {
 /** Libraries that give up a connection that takes too long, and what they say then. */
 const impatient: Record<
   string,
-  { says: RegExp; ask(it: Imported, url: string, connect: number, web: Web): Promise<unknown> }
+  { says: RegExp; ask(it: Imported, url: string, connect: number, web: WebStage): Promise<unknown> }
 > = {
   got: {
     says: /^Timeout awaiting 'connect' for \d+ms$/,

@@ -12,7 +12,7 @@ import { connectRaw } from "../support/raw_client.ts";
 import { assertEchoes } from "../support/stage.ts";
 import { test } from "../support/test.ts";
 import { answer } from "../support/web.ts";
-import { startWeb } from "../support/fetch_web.ts";
+import { startWeb } from "../support/http_server.ts";
 
 const onBun = "Bun" in globalThis && !("Deno" in globalThis);
 

@@ -4,7 +4,7 @@ import process from "node:process";
 import { createContext, runInContext } from "node:vm";
 import { createTestProxy } from "../../testing/mod.ts";
 import { bundled, missing } from "../support/bundlers.ts";
-import { startWeb } from "../support/fetch_web.ts";
+import { startWeb } from "../support/http_server.ts";
 import { test } from "../support/test.ts";
 import { startUdpEcho } from "../support/udp_targets.ts";
 

@@ -3,7 +3,7 @@ import { createFetch } from "../../fetch/mod.ts";
 import { withFetch } from "../support/fetch_stage.ts";
 import type { TestFault, TestStep } from "../../testing/mod.ts";
 import { test } from "../support/test.ts";
-import type { Answer } from "../support/fetch_web.ts";
+import type { Answer } from "../support/http_server.ts";
 
 const hello: Answer = (_, response) => response.end("hello");
 const reason = new RangeError("a reason of the caller's own");

@@ -14,7 +14,7 @@ import { ClosedError, Socks5Client, TlsError } from "../../mod.ts";
 import { createTestProxy } from "../../testing/mod.ts";
 import { certificates } from "../support/certificates.ts";
 import { causeOf, withFetch } from "../support/fetch_stage.ts";
-import { type Answer, startWeb } from "../support/fetch_web.ts";
+import { type Answer, startWeb } from "../support/http_server.ts";
 import { evaluate } from "../support/child.ts";
 import { startTarget } from "../support/targets.ts";
 import { quick, test } from "../support/test.ts";

@@ -10,7 +10,7 @@ import { causeOf } from "../support/fetch_stage.ts";
 import { createTestProxy, type TestProxy } from "../../testing/mod.ts";
 import { startSilent, type Target } from "../support/targets.ts";
 import { quick, test } from "../support/test.ts";
-import { startWeb, type Web } from "../support/fetch_web.ts";
+import { startWeb, type Web } from "../support/http_server.ts";
 
 const runtime = "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node";
 const here = { NO_PROXY: "127.0.0.1,localhost,::1,.test" };

@@ -8,7 +8,7 @@ import { causeOf, withFetch } from "../support/fetch_stage.ts";
 import { createGate, createTestProxy } from "../../testing/mod.ts";
 import { noIpv6, payload, startTarget } from "../support/targets.ts";
 import { test } from "../support/test.ts";
-import { type Answer, startWeb } from "../support/fetch_web.ts";
+import { type Answer, startWeb } from "../support/http_server.ts";
 
 const MIB = 2 ** 20;
 

@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { withFetch } from "../support/fetch_stage.ts";
 import { test } from "../support/test.ts";
-import type { Answer } from "../support/fetch_web.ts";
+import type { Answer } from "../support/http_server.ts";
 
 // "HTTP-redirect fetch" of the Fetch standard.
 

@@ -6,7 +6,7 @@ import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from "node:
 import { createFetch } from "../../fetch/mod.ts";
 import { Socks5Client } from "../../mod.ts";
 import { createTestProxy } from "../../testing/mod.ts";
-import { startWeb } from "../support/fetch_web.ts";
+import { startWeb } from "../support/http_server.ts";
 import { test } from "../support/test.ts";
 
 // Each row is done by the runtime's own fetch, without a proxy, and by ours: ours gives what the Fetch standard wants on

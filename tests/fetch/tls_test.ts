@@ -4,7 +4,7 @@ import { certificates, type Issued } from "../support/certificates.ts";
 import { causeOf, withFetch } from "../support/fetch_stage.ts";
 import { TlsError } from "../../mod.ts";
 import { test } from "../support/test.ts";
-import type { Answer } from "../support/fetch_web.ts";
+import type { Answer } from "../support/http_server.ts";
 
 const { authority, otherAuthority, names, ips, expired, stranger, client } = certificates();
 const trusting: FetchTls = { caCerts: [otherAuthority.cert, authority.cert] };

@@ -6,7 +6,7 @@ import { certificates } from "../support/certificates.ts";
 import { withFetch } from "../support/fetch_stage.ts";
 import { runRecipe } from "../support/recipes.ts";
 import { test } from "../support/test.ts";
-import type { Answer } from "../support/fetch_web.ts";
+import type { Answer } from "../support/http_server.ts";
 import { setImmediate as turn } from "node:timers/promises";
 
 /** What of undici is used. */

@@ -1,12 +1,10 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import type { Socket } from "node:net";
 import { join } from "node:path";
-import { createServer as createTlsServer } from "node:tls";
 import type { LocalProxy } from "../../serve/mod.ts";
 import { missing, runClient, withDirectory } from "../support/client_program.ts";
 import { latin1, type ServeStage, withLocalProxy } from "../support/serve_stage.ts";
-import { type Page, serveSite, startSite } from "../support/serve_site.ts";
+import { type Page, startSite } from "../support/serve_site.ts";
 import { runRecipe } from "../support/recipes.ts";
 import { createTestProxy } from "../../testing/mod.ts";
 import { withTarget } from "../support/stage.ts";
@@ -182,24 +180,19 @@ for (const [name, { scheme, args, env }] of Object.entries(gits)) {
     withDirectory(async (directory) => {
       await makeRepository(directory);
       const tls = scheme === "https" ? await makeCertificate(directory) : undefined;
-      await withTarget(startSite(files(directory)), async (site) => {
-        const secure = tls && await startSecureSite(tls, files(directory));
-        try {
-          const rules = { "git.test:80": site, "git.test:443": { port: secure?.port ?? 0 } };
-          await withLocalProxy({ proxy: { rules } }, async ({ localProxy, proxy }) => {
-            const clone = [...args(localProxy.url), "clone", "--quiet", `${scheme}://git.test/bare.git`, "clone"];
-            const { code, err } = await runClient(directory, "git", clone, {
-              GIT_CONFIG_NOSYSTEM: "1",
-              GIT_SSL_CAINFO: join(directory, "cert.pem"),
-              ...env(localProxy.url),
-            });
-            assertEquals(code, 0, err);
-            assertEquals(readdirSync(join(directory, "clone")).sort(), [".git", "file"]);
-            assertEquals(proxy.connections[0]!.request!.hostname, "git.test");
+      await withTarget(startSite(files(directory), tls), async (site) => {
+        const rules = { [tls ? "git.test:443" : "git.test:80"]: site };
+        await withLocalProxy({ proxy: { rules } }, async ({ localProxy, proxy }) => {
+          const clone = [...args(localProxy.url), "clone", "--quiet", `${scheme}://git.test/bare.git`, "clone"];
+          const { code, err } = await runClient(directory, "git", clone, {
+            GIT_CONFIG_NOSYSTEM: "1",
+            GIT_SSL_CAINFO: join(directory, "cert.pem"),
+            ...env(localProxy.url),
           });
-        } finally {
-          await secure?.close();
-        }
+          assertEquals(code, 0, err);
+          assertEquals(readdirSync(join(directory, "clone")).sort(), [".git", "file"]);
+          assertEquals(proxy.connections[0]!.request!.hostname, "git.test");
+        });
       });
     }), { skip: missing("git", ...(scheme === "https" ? ["openssl"] : [])) });
 }
@@ -285,15 +278,12 @@ async function withSites(
   use: (sites: { directory: string; rules: Record<string, { port: number }> }) => Promise<void>,
 ): Promise<void> {
   await withDirectory(async (directory) => {
-    const secure = await startSecureSite(await makeCertificate(directory), mirror);
-    try {
-      await withTarget(
+    const tls = await makeCertificate(directory);
+    await withTarget(startSite(mirror, tls), (secure) =>
+      withTarget(
         startSite(mirror),
-        (site) => use({ directory, rules: { "git.test:80": site, "git.test:443": { port: secure.port } } }),
-      );
-    } finally {
-      await secure.close();
-    }
+        (site) => use({ directory, rules: { "git.test:80": site, "git.test:443": secure } }),
+      ));
   });
 }
 
@@ -316,24 +306,4 @@ async function makeCertificate(directory: string): Promise<{ cert: string; key: 
   assertEquals(code, 0, err);
   const read = (name: string) => readFileSync(join(directory, name), "utf8");
   return { cert: read("cert.pem"), key: read("key.pem") };
-}
-
-async function startSecureSite(
-  tls: { cert: string; key: string },
-  page: Page,
-): Promise<{ port: number; close(): Promise<void> }> {
-  const sockets = new Set<Socket>();
-  const server = createTlsServer(tls, (socket) => {
-    sockets.add(socket);
-    serveSite(socket, page);
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return {
-    port: (server.address() as { port: number }).port,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        for (const socket of sockets) socket.destroy();
-      }),
-  };
 }

@@ -2,7 +2,7 @@ import { assertInstanceOf } from "@std/assert";
 import { createFetch, type FetchOptions, type Socks5Fetch } from "../../fetch/mod.ts";
 import { Socks5Client, Socks5Error } from "../../mod.ts";
 import { createTestProxy, type TestProxy, type TestProxyOptions } from "../../testing/mod.ts";
-import { type Answer, startWeb, type Web } from "./fetch_web.ts";
+import { type Answer, startWeb, type Web } from "./http_server.ts";
 
 /** What a fetch is tried with: `web` is any host behind the proxy that no rule says otherwise of. */
 export interface FetchStage {

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { createServer, type Socket } from "node:net";
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { networkInterfaces } from "node:os";
 import { Changes } from "../../testing/changes.ts";
 
@@ -13,8 +13,10 @@ export interface Target extends AsyncDisposable {
   readonly open: number;
   /** How many connections there were. */
   readonly accepted: number;
-  /** Waits until something is the case, looking again when a connection came or went; rejects after milliseconds. */
+  /** Waits until something is the case, looking again when a connection or a request came, or one went; rejects after milliseconds. */
   until(condition: () => boolean, timeout?: number): Promise<void>;
+  /** Closes the connections that are open; it accepts on. */
+  hangUp(): Promise<void>;
   /** Closes everything and resolves when it is closed. */
   close(): Promise<void>;
 }
@@ -112,35 +114,40 @@ export function digestOf(bytes: Uint8Array): string {
 }
 
 /** Starts a server of one's own kind. */
-export async function startTarget(serve: (socket: Socket) => void, options: TargetOptions = {}): Promise<Target> {
-  const { hostname = "127.0.0.1" } = options;
+export function startTarget(serve: (socket: Socket) => void, options?: TargetOptions): Promise<Target> {
+  return listening(createServer({ allowHalfOpen: true }, (socket) => serve(socket.setNoDelay(true))), options);
+}
+
+/** Lets a server listen on a free port of loopback. */
+export async function listening(server: Server, { hostname = "127.0.0.1" }: TargetOptions = {}): Promise<Target> {
   const sockets = new Set<Socket>();
   const watch = new Changes();
   let accepted = 0;
-  const server = createServer({ allowHalfOpen: true }, (socket) => {
+  server.on("connection", (socket: Socket) => {
     accepted++;
     sockets.add(socket);
-    socket.setNoDelay(true);
     socket.on("close", () => {
       sockets.delete(socket);
       watch.notify();
     });
     // a client that resets is no failure of the target
     socket.on("error", () => socket.destroy());
-    serve(socket);
     watch.notify();
   });
+  server.on("request", () => watch.notify()); // of a web server
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen({ host: hostname, port: 0 }, resolve);
   });
-  const address = server.address();
-  const port = address && typeof address === "object" ? address.port : 0;
-  const close = async () => {
-    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  const { port } = server.address() as AddressInfo;
+  const hangUp = async () => {
     const gone = [...sockets].map((it) => new Promise<void>((resolve) => it.once("close", () => resolve())));
     for (const socket of sockets) socket.destroy();
-    await Promise.all([closed, ...gone]);
+    await Promise.all(gone);
+  };
+  const close = async () => {
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    await Promise.all([closed, hangUp()]);
   };
   return {
     hostname,
@@ -153,6 +160,7 @@ export async function startTarget(serve: (socket: Socket) => void, options: Targ
       return accepted;
     },
     until: (condition, timeout) => watch.until(condition, timeout),
+    hangUp,
     close,
     [Symbol.asyncDispose]: close,
   };
