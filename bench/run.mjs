@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import process from "node:process";
 import { bulk } from "./parts/bulk.mjs";
 import { dials } from "./parts/dials.mjs";
+import { http } from "./parts/http.mjs";
 import { imports } from "./parts/import.mjs";
 import { memory } from "./parts/memory.mjs";
 import { size } from "./parts/size.mjs";
@@ -10,7 +11,7 @@ import { trips } from "./parts/trips.mjs";
 import { help, options } from "./support/options.mjs";
 import { machine, markdownOf, publish, targetsOf } from "./support/report.mjs";
 
-const parts = { dials, trips, bulk, memory, import: imports, size };
+const parts = { dials, trips, bulk, http, memory, import: imports, size };
 
 const chosen = choose();
 const where = await machine(chosen);

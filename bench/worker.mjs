@@ -22,6 +22,26 @@ const commands = {
     return { cpu: cpu * 1_000 / count, time: time * 1_000 * concurrency / count };
   },
 
+  /** Requests over HTTP, some at a time: microseconds of CPU of each, and of time from the call to the end of its body. */
+  async requests(client, { count, concurrency, isSecure, path, bytes }) {
+    const { cpu, time } = await measure(async () => {
+      await atATime(concurrency, count, async () => {
+        const got = await client.get(isSecure, path);
+        if (got !== bytes) throw new Error(`${got} bytes came, not ${bytes}`);
+      });
+    });
+    return { cpu: cpu * 1_000 / count, time: time * 1_000 * concurrency / count };
+  },
+
+  /** Opens a local proxy. */
+  listen: (client) => client.listen(),
+
+  /** Milliseconds of CPU until now. */
+  cpu() {
+    const { user, system } = process.cpuUsage();
+    return { cpu: (user + system) / 1_000 };
+  },
+
   /** Moves bytes one way through a tunnel: milliseconds of CPU and of time. */
   async bulk(client, { direction, bytes, way }) {
     const tunnel = await client.dial(direction === "download" ? "source.bench:80" : "sink.bench:80");

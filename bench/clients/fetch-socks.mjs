@@ -1,12 +1,26 @@
 import { socksDispatcher } from "fetch-socks";
-import { request } from "undici";
+import * as undici from "undici";
 import { password, username } from "../native/messages.mjs";
+import { byDispatcher } from "./requests.mjs";
+import { behind } from "./sites.mjs";
 
-export function open({ proxy: { hostname, ...ports }, login }) {
+export function open({ proxy: { hostname, ca, ...ports }, login, way }) {
   const dispatcher = socksDispatcher(
     login
-      ? { type: 5, host: hostname, port: ports.login, userId: username, password }
+      ? {
+        type: 5,
+        host: hostname,
+        port: ports.login,
+        userId: username,
+        password,
+      }
       : { type: 5, host: hostname, port: ports.open },
+    { connect: { ca } },
   );
-  return { firstByte: async () => await (await request("http://http.bench/", { dispatcher })).body.dump() };
+  return {
+    ...byDispatcher(behind, undici, dispatcher, way),
+    firstByte: async () =>
+      await (await undici.request("http://http.bench/", { dispatcher })).body
+        .dump(),
+  };
 }

@@ -1,7 +1,17 @@
-import { request, Socks5ProxyAgent } from "undici";
+import * as undici from "undici";
+import { byDispatcher } from "./requests.mjs";
+import { behind } from "./sites.mjs";
 import { proxyUrl } from "./url.mjs";
 
 export function open(setup) {
-  const dispatcher = new Socks5ProxyAgent(proxyUrl(setup, "socks5"));
-  return { firstByte: async () => await (await request("http://http.bench/", { dispatcher })).body.dump() };
+  const requestTls = { ca: setup.proxy.ca };
+  const dispatcher = new undici.Socks5ProxyAgent(proxyUrl(setup, "socks5"), {
+    requestTls,
+  });
+  return {
+    ...byDispatcher(behind, undici, dispatcher, setup.way),
+    firstByte: async () =>
+      await (await undici.request("http://http.bench/", { dispatcher })).body
+        .dump(),
+  };
 }

@@ -6,6 +6,15 @@ const titles = {
   ours: "`@x/socks5`",
   floor: "floor",
   direct: "direct",
+  "ours-agent": "`Socks5Agent`",
+  "direct-agent": "direct, `http.Agent`",
+  "ours-fetch": "`createFetch()`",
+  "direct-fetch": "direct, `fetch()`",
+  "deno-fetch": "`Deno.createHttpClient()`",
+  "bun-fetch": "`fetch({ proxy })`, an HTTP proxy",
+  "ours-undici": "`createConnector()`",
+  "direct-undici": "direct, undici",
+  "ours-serve": "`serve()`",
   ...Object.fromEntries(Object.entries(devDependencies).map(([name, version]) => [name, `${name} ${version}`])),
 };
 
