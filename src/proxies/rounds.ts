@@ -1,6 +1,7 @@
 import type { Proxy } from "../config/proxy_url.ts";
 import type { Settings } from "../config/settings.ts";
 import { type Phase, type Socks5Error, withEarlier } from "../errors.ts";
+import type { Candidates } from "./candidates.ts";
 import type { Health } from "./health.ts";
 import { pauseAfter, type Verdict } from "./policy.ts";
 
@@ -25,56 +26,55 @@ export class Rounds {
   isFinal = false;
   readonly #health: Health;
   readonly #settings: Settings;
-  /** Those that may still be tried in this round, and in the next one. */
-  #left: readonly Proxy[];
-  #retryable: readonly Proxy[];
-  #untried: readonly Proxy[];
+  /** Those that may still be tried. */
+  readonly #left: Candidates;
+  readonly #tried = new Set<Proxy>();
 
   constructor(health: Health, settings: Settings) {
     this.#health = health;
     this.#settings = settings;
-    this.#left = this.#retryable = this.#untried = health.proxies;
+    this.#left = health.candidates();
   }
 
   /** Whether no proxy is untried, so that a reply may take what is left of `timeout`. */
   get isLast(): boolean {
-    return this.#untried.length === 0;
+    return this.#tried.size === this.#health.proxies.length;
   }
 
   /** The proxy for the next attempt; one that failed before may be probed by the first attempt of a request. */
   pick(): Proxy {
-    return this.#health.pick(this.#left, this.begun === 0);
+    return this.#health.pick(this.begun === 0, this.#left);
   }
 
   /** Whether a proxy that is in service is left for an attempt beside others. */
   get hasInService(): boolean {
-    return !this.isFinal && this.#health.inService(this.#left).length > 0;
+    return !this.isFinal && this.#health.hasInService(this.#left);
   }
 
   /** That proxy. */
   pickBeside(): Proxy | undefined {
-    return this.hasInService ? this.#health.pick(this.#health.inService(this.#left), false) : undefined;
+    return this.hasInService ? this.#health.pick(false, this.#left) : undefined;
   }
 
   /** Whether several proxies are left, so that attempts may run beside each other. */
   get isChoice(): boolean {
-    return this.#left.length > 1;
+    return this.#left.size > 1;
   }
 
   /** An attempt begins; gives its limit in milliseconds, of the `remaining` ones. */
   begin(proxy: Proxy, remaining: number): number {
-    this.#left = without(this.#left, proxy);
-    this.#untried = without(this.#untried, proxy);
+    this.#left.take(this.#health.indexOf(proxy));
+    this.#tried.add(proxy);
     this.begun++;
     const { attemptTimeout } = this.#settings;
-    const parts = Math.min(1 + this.#left.length, QUARTER);
+    const parts = Math.min(1 + this.#left.size, QUARTER);
     return parts === 1 ? attemptTimeout : Math.min(attemptTimeout, Math.max(remaining / parts, SHORTEST));
   }
 
   /** Another attempt was ready to send the request before it; `isOvertaken`: although that one began later. */
   lost(proxy: Proxy, isOvertaken: boolean): void {
-    this.#left = [...this.#left, proxy];
-    if (!isOvertaken && this.done === 0) this.#untried = [...this.#untried, proxy];
+    this.#left.putLast(this.#health.indexOf(proxy));
+    if (!isOvertaken && this.done === 0) this.#tried.delete(proxy);
     if (isOvertaken) this.#health.passOver(proxy);
   }
 
@@ -93,13 +93,13 @@ export class Rounds {
   failed(proxy: Proxy, verdict: Verdict, remaining: number): { next: Next; pause: number } {
     const mayRetry = this.#note(proxy, verdict);
     if (this.isFinal) return { next: null, pause: 0 };
-    if (verdict.rule.nextProxy && this.#left.length > 0) return { next: "failover", pause: 0 };
+    if (verdict.rule.nextProxy && this.#left.size > 0) return { next: "failover", pause: 0 };
     const pause = pauseAfter(this.done, this.#settings);
-    const isAnotherRound = (mayRetry || verdict.rule.nextProxy) && this.#retryable.length > 0 &&
+    const isAnotherRound = (mayRetry || verdict.rule.nextProxy) && this.#left.inNextRound > 0 &&
       this.done < this.#settings.retries && pause < remaining;
     if (!isAnotherRound) return { next: null, pause: 0 };
     this.done++;
-    this.#left = this.#retryable;
+    this.#left.restore();
     return { next: "retry", pause };
   }
 
@@ -115,16 +115,9 @@ export class Rounds {
     const { when } = this.#settings;
     const mayRetry = rule.retry !== false && (when === undefined ? rule.retry : when(error)) === true;
     this.errors.push(error);
-    if (!mayRetry) this.#retryable = without(this.#retryable, proxy);
+    if (!mayRetry) this.#left.drop(this.#health.indexOf(proxy));
     return mayRetry;
   }
 }
 
 const DEPTH: readonly Phase[] = ["pool", "lookup", "dial", "negotiate", "authenticate", "request", "tls", "transfer"];
-
-function without(proxies: readonly Proxy[], proxy: Proxy): readonly Proxy[] {
-  if (proxies.length === 1) return proxies[0] === proxy ? NONE : proxies;
-  return proxies.filter((other) => other !== proxy);
-}
-
-const NONE: readonly Proxy[] = [];

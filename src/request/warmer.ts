@@ -61,9 +61,8 @@ export class Warmer<S> {
       const { warm, reserved: filling } = this.#core.pool;
       if (warm + filling >= this.#core.settings.warm || (this.#failures > 0 && filling > 0)) return;
       const { health, pool } = this.#core;
-      const left = health.inService(health.proxies);
-      if (left.length === 0) return this.#later();
-      const proxy = health.pick(left, true);
+      if (!health.hasInService()) return this.#later();
+      const proxy = health.pick(true);
       const { attemptTimeout } = this.#core.settings;
       const scope = new Scope(this.#timer, undefined, attemptTimeout, (_, phase) => {
         return timedOut("attempt", attemptTimeout, phase, proxy.name, { target: null });

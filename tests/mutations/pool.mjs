@@ -53,10 +53,26 @@ export const pool = [
   {
     promise: "a proxy whose time is up is probed by one request at a time",
     file: "src/proxies/health.ts",
-    find: "if (state.failing) state.until = now + this.#cooldown;",
+    find: "if (this.#ranks.get(state.index) !== WORKING) this.#suspend(state);",
     replace: "",
     tests: "tests/request/failover_test.ts",
     name: "a cooling proxy is passed over, probed by one connect when its time is up,",
+  },
+  {
+    promise: "who cools down is passed over by a request that has tried others",
+    file: "src/proxies/min_tree.ts",
+    find: "if (known.changes !== changes) {",
+    replace: "if (known.changes === UNKNOWN) {",
+    tests: "tests/proxies/rounds_test.ts",
+    name: "a proxy is chosen as if all were gone through,",
+  },
+  {
+    promise: "a request that was refused by a thousand proxies does not go through them for the next one",
+    file: "src/proxies/candidates.ts",
+    find: "return this.#rest = new Remainder(",
+    replace: "return new Remainder(",
+    tests: "tests/proxies/rounds_test.ts",
+    name: "all refuse the target",
   },
   {
     promise: "a final failure beside others ends the search",
