@@ -53,6 +53,12 @@ export interface OwnedDialOptions extends DialOptions {
   owner?: { own(dialing: { close(): void }): unknown } | undefined;
 }
 
+/** A connection of this package: it takes back what was read too far. */
+export interface UnreadableConn<S = unknown> extends Conn<S> {
+  /** Puts bytes before those that are read next; while no read is pending. */
+  unread(bytes: Uint8Array): void;
+}
+
 /** What a {@linkcode DatagramSocket} calls, once it is open. */
 export interface DatagramHandlers {
   /** A datagram has come, from anybody. `data` is valid during the call. */
@@ -135,7 +141,7 @@ export interface TlsOptions {
   alpnProtocols?: readonly string[] | undefined;
 }
 
-/** The runtime's own socket, and the bytes that it has already delivered (none on Deno and Node). */
+/** The runtime's own socket, and the bytes that it has already delivered (none on Node, where they go back into it). */
 export type Detached<S> = {
   /** The socket. The caller must close it. */
   socket: S;

@@ -1,6 +1,7 @@
-import type { Conn, TlsOptions } from "../../src/transport.ts";
+import type { Conn, TlsOptions, UnreadableConn } from "../../src/transport.ts";
 import type { BunSocket } from "./socket.ts";
-import { CallbackReader, endedBeforeTls, type Reading, type TlsHandshake, unreadPlaintext } from "../socket_conn.ts";
+import { CallbackReader, type Reading, type TlsHandshake } from "../socket_conn.ts";
+import { endedBeforeTls, unreadPlaintext } from "../tls_error.ts";
 
 type Settle<T> = { resolve: (value: T) => void; reject: (reason: unknown) => void };
 type PipedSocket = BunSocket & { data: BunPipe };
@@ -8,7 +9,7 @@ const [lowWater, highWater] = [16 * 1024, 64 * 1024];
 const FIN = new Uint8Array();
 
 /** A byte pipe over a `Bun.Socket`. */
-export class BunPipe extends CallbackReader<BunSocket> implements Conn {
+export class BunPipe extends CallbackReader<BunSocket> implements UnreadableConn {
   static readonly handlers: object = {
     data: ({ data }: PipedSocket, chunk: Uint8Array) => data.#received(chunk),
     drain: ({ data }: PipedSocket) => data.#flush(),
@@ -37,6 +38,11 @@ export class BunPipe extends CallbackReader<BunSocket> implements Conn {
     else if (this.#end === undefined) this.reading = reading;
     else if (this.#end) reading.reject(this.#end);
     else reading.resolve(null);
+  }
+
+  unread(bytes: Uint8Array): void {
+    this.#chunks.unshift(bytes);
+    this.#queued += bytes.length;
   }
 
   write(p: Uint8Array): Promise<number> {

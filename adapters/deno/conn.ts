@@ -39,7 +39,7 @@ export class DenoSocketPipe extends DenoPipe implements Conn<DenoTcpConn> {
     if (reason) throw new TypeError(`Cannot detach: ${reason}`);
     this.gone = "detached";
     this.conn.ref();
-    return { socket: this.conn as unknown as DenoTcpConn, head: new Uint8Array() };
+    return { socket: this.conn as unknown as DenoTcpConn, head: this.takeHead() };
   }
 
   protected override async secure(options: TlsOptions, during: (attempt: TlsAttempt) => void): Promise<Conn> {

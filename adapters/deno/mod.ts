@@ -50,7 +50,8 @@ const transport: OwnedTransport<DenoTcpConn> = {
 };
 
 /**
- * Opens connections with `Deno.connect`. `detach()` of a tunnel gives a `Deno.TcpConn` (a `Deno.UnixConn` for a path).
+ * Opens connections with `Deno.connect`. `detach()` of a tunnel gives a `Deno.TcpConn` (a `Deno.UnixConn` for a path), and
+ * as `head` what the target has sent right behind the reply of the proxy: use it before what the socket reads.
  *
  * @example A `Deno.TcpConn` through a proxy
  * ```ts deno

@@ -1,5 +1,6 @@
 import { SoundConn } from "../../src/guarded_conn.ts";
-import type { Conn, TlsOptions } from "../../src/transport.ts";
+import type { Conn, TlsOptions, UnreadableConn } from "../../src/transport.ts";
+import { unreadPlaintext } from "../tls_error.ts";
 
 /** The part of a connection of Deno that this package uses. */
 export interface DenoConn {
@@ -27,13 +28,14 @@ export interface DenoConn {
 export type TlsAttempt = { close(): void };
 
 /** A byte pipe over a connection of Deno. */
-export class DenoPipe extends SoundConn implements Conn {
+export class DenoPipe extends SoundConn implements UnreadableConn {
   protected readonly conn: DenoConn;
   #reading = false;
   #read: { done(n: number | null): number | null; failed(error: unknown): number | null } | undefined;
   #writes = 0;
   #lastWrite: Promise<number> | undefined;
   #closedWrite: Promise<void> | undefined;
+  #unread: Uint8Array | undefined;
   #ended = false;
   #error: unknown;
   #handshake: TlsAttempt | undefined;
@@ -48,11 +50,16 @@ export class DenoPipe extends SoundConn implements Conn {
     if (this.#reading) return Promise.reject(new TypeError("Cannot read: another read is pending"));
     if (this.gone) return Promise.reject(this.#failure());
     if (p.length === 0) return Promise.resolve(0);
+    if (this.#unread !== undefined) return Promise.resolve(this.#takeUnread(this.#unread, p));
     if (this.#ended) return Promise.resolve(null);
     this.#reading = true;
     // made once, since reading is what is done most
     this.#read ??= { done: (n) => this.#received(n), failed: (error) => this.#received(null, error) };
     return this.conn.read(p).then(this.#read.done, this.#read.failed);
+  }
+
+  unread(bytes: Uint8Array): void {
+    this.#unread = bytes;
   }
 
   write(p: Uint8Array): Promise<number> {
@@ -75,6 +82,10 @@ export class DenoPipe extends SoundConn implements Conn {
   async startTls(options: TlsOptions): Promise<Conn> {
     const reason = this.whyBusy();
     if (reason) throw new TypeError(`Cannot start TLS: ${reason}`);
+    if (this.#unread !== undefined) {
+      this.close();
+      throw unreadPlaintext();
+    }
     this.gone = "given to TLS";
     try {
       return await this.secure(options, (attempt) => this.#handshake = attempt);
@@ -101,6 +112,20 @@ export class DenoPipe extends SoundConn implements Conn {
 
   unref(): void {
     if (!this.gone) this.conn.unref();
+  }
+
+  /** Gives what was put back, to whom takes the connection over. */
+  protected takeHead(): Uint8Array {
+    const head = this.#unread ?? new Uint8Array();
+    this.#unread = undefined;
+    return head;
+  }
+
+  #takeUnread(unread: Uint8Array, p: Uint8Array): number {
+    const n = Math.min(p.length, unread.length);
+    p.set(n < unread.length ? unread.subarray(0, n) : unread);
+    this.#unread = n < unread.length ? unread.subarray(n) : undefined;
+    return n;
   }
 
   #received(n: number | null, error?: unknown): number | null {

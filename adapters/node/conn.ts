@@ -63,7 +63,7 @@ export class NodeConn extends NodePipe implements Conn<Socket> {
     if (reason) throw new TypeError(`Cannot detach: ${reason}`);
     this.gone = "detached";
     const socket = this.disown();
-    if (this.unread) socket.push(this.unread);
+    if (this.unreadBytes) socket.push(this.unreadBytes);
     socket.allowHalfOpen = false; // or an http.Agent keeps a socket that has got FIN
     socket.ref();
     return { socket, head: new Uint8Array() };

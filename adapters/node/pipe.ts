@@ -1,7 +1,8 @@
 import { Socket } from "node:net";
 import { versions } from "node:process";
-import type { Conn } from "../../src/transport.ts";
-import { CallbackReader, endedBeforeTls, type Reading, unreadPlaintext } from "../socket_conn.ts";
+import type { UnreadableConn } from "../../src/transport.ts";
+import { CallbackReader, type Reading } from "../socket_conn.ts";
+import { endedBeforeTls, unreadPlaintext } from "../tls_error.ts";
 
 // libuv before 1.52 takes a reset that comes with the last bytes for an end: only that the peer is gone tells it
 const endMayBeReset = !versions.bun && !versions.deno && Number(versions.uv?.split(".")[1]) < 52;
@@ -17,9 +18,9 @@ type Settle<T> = { resolve: (value: T) => void; reject: (reason: unknown) => voi
 export type PipedSocket = Socket & { [PIPE]: NodePipe };
 
 /** A byte pipe over a `net.Socket`, which a `TLSSocket` is, too. */
-export class NodePipe extends CallbackReader<Socket> implements Conn {
+export class NodePipe extends CallbackReader<Socket> implements UnreadableConn {
   protected socket!: PipedSocket;
-  protected unread: Uint8Array | undefined; // while there is some, the socket does not read
+  protected unreadBytes: Uint8Array | undefined; // while there is some, the socket does not read
   protected writes = 0;
   protected ended = false;
   #closedWrite: Promise<void> | undefined;
@@ -59,10 +60,17 @@ export class NodePipe extends CallbackReader<Socket> implements Conn {
   }
 
   protected serve(reading: Reading): void {
-    if (this.unread) reading.resolve(this.#take(reading.p)); // also from a socket that an error has destroyed
+    if (this.unreadBytes) reading.resolve(this.#take(reading.p)); // also from a socket that an error has destroyed
     else if (this.ended) reading.resolve(null);
     else if (this.socket.destroyed) reading.reject(this.failure());
     else this.reading = reading;
+  }
+
+  unread(bytes: Uint8Array): void {
+    const after = this.unreadBytes;
+    this.unreadBytes = undefined;
+    this.#keep(bytes);
+    if (after) this.#keep(after);
   }
 
   write(p: Uint8Array): Promise<number> {
@@ -117,7 +125,7 @@ export class NodePipe extends CallbackReader<Socket> implements Conn {
   }
 
   protected release(): Socket {
-    if (this.unread) throw unreadPlaintext();
+    if (this.unreadBytes) throw unreadPlaintext();
     if (this.#closedWrite || this.ended || this.socket.destroyed) throw this.socket.errored ?? endedBeforeTls();
     return this.disown();
   }
@@ -131,22 +139,22 @@ export class NodePipe extends CallbackReader<Socket> implements Conn {
     if (n < bytes.length) this.#keep(bytes.subarray(n));
     reading?.p.set(n < bytes.length ? bytes.subarray(0, n) : bytes);
     reading?.resolve(n);
-    return this.unread === undefined;
+    return this.unreadBytes === undefined;
   }
 
   #keep(bytes: Uint8Array): void {
-    const before = this.unread ?? new Uint8Array();
-    this.unread = new Uint8Array(before.length + bytes.length);
-    this.unread.set(before);
-    this.unread.set(bytes, before.length);
+    const before = this.unreadBytes ?? new Uint8Array();
+    this.unreadBytes = new Uint8Array(before.length + bytes.length);
+    this.unreadBytes.set(before);
+    this.unreadBytes.set(bytes, before.length);
   }
 
   #take(p: Uint8Array): number {
-    const unread = this.unread!;
+    const unread = this.unreadBytes!;
     const n = Math.min(p.length, unread.length);
     p.set(n < unread.length ? unread.subarray(0, n) : unread);
-    this.unread = n < unread.length ? unread.subarray(n) : undefined;
-    if (!this.unread) this.readOn();
+    this.unreadBytes = n < unread.length ? unread.subarray(n) : undefined;
+    if (!this.unreadBytes) this.readOn();
     return n;
   }
 

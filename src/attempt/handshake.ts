@@ -33,7 +33,7 @@ export async function openProxyConn<S>(
 ): Promise<ProxyConn<S>> {
   const conn = new ProxyConn(await dial(attempt, dialer, proxy), proxy);
   if (!dialer.keepsAlive) conn.conn.unref?.();
-  const chosen = await converse(conn, negotiateAndAuthenticate(attempt, identity), identity.secrets);
+  const chosen = await converse(conn.conn, negotiateAndAuthenticate(attempt, identity), identity.secrets);
   const custom = identity.custom.find(({ method }) => method === chosen);
   if (custom !== undefined) conn.conn = await authenticateCustom(attempt, conn.conn, proxy, identity, custom);
   return conn;

@@ -64,7 +64,7 @@ function openInSequence<S>(opener: Opener<S>, it: Attempt<S>): Promise<ProxyConn
   async function inOneConversation(): Promise<ProxyConn<S>> {
     const conn = new ProxyConn(await dial(attempt, opener, proxy), proxy);
     const steps = handshake(attempt, it, identity, it.call.args.data);
-    return becomeTunnel(opener, it, conn, await converse(conn, steps, identity.secrets));
+    return becomeTunnel(opener, it, conn, await converse(conn.conn, steps, identity.secrets));
   }
 }
 

@@ -26,6 +26,7 @@ export class Tunnel<S> extends SoundConn implements Socks5Conn<S> {
   #endedBy: EndedBy | undefined;
   #reading = false;
   #read: { done(n: number | null): number | null; failed(error: unknown): never } | undefined;
+  #write: { done(n: number): number; failed(error: unknown): never } | undefined;
   #ended = false; // the peer's FIN was read
   #broken = false; // a read failed
   #readable: ByteStream | undefined;
@@ -67,18 +68,15 @@ export class Tunnel<S> extends SoundConn implements Socks5Conn<S> {
     return this.#conn.read(p).then(this.#read.done, this.#read.failed);
   }
 
-  async write(p: Uint8Array): Promise<number> {
-    if (this.#endedBy !== undefined) throw this.#usedUp("write to");
-    if (!isBytes(p)) throw noBytes(this, "write to", p);
-    if (this.#writeSide.error !== undefined) throw this.#failed("write to", this.#writeSide.error);
-    if (this.#writeSide.isClosed) throw this.#usedUp("write to");
-    try {
-      return await this.#writeSide.write(this.#conn.conn, p);
-    } catch (error) {
-      throw this.#failed("write to", error);
-    } finally {
-      this.#destroyIfEnded();
-    }
+  write(p: Uint8Array): Promise<number> {
+    const { error, isClosed } = this.#writeSide;
+    if (this.#endedBy !== undefined) return Promise.reject(this.#usedUp("write to"));
+    if (!isBytes(p)) return Promise.reject(noBytes(this, "write to", p));
+    if (error !== undefined) return Promise.reject(this.#failed("write to", error));
+    if (isClosed) return Promise.reject(this.#usedUp("write to"));
+    this.#writeSide.start();
+    this.#write ??= { done: (n) => this.#sent(n), failed: (error) => this.#notSent(error) };
+    return this.#conn.conn.write(p).then(this.#write.done, this.#write.failed);
   }
 
   async closeWrite(): Promise<void> {
@@ -195,6 +193,18 @@ export class Tunnel<S> extends SoundConn implements Socks5Conn<S> {
     this.#reading = false;
     const failure = this.#failed("read from", error);
     this.#broken = !(failure instanceof TypeError);
+    this.#destroyIfEnded();
+    throw failure;
+  }
+
+  #sent(n: number): number {
+    this.#writeSide.finish();
+    this.#destroyIfEnded();
+    return n;
+  }
+
+  #notSent(error: unknown): never {
+    const failure = this.#failed("write to", this.#writeSide.fail(error));
     this.#destroyIfEnded();
     throw failure;
   }

@@ -23,15 +23,19 @@ export class WriteSide {
     return this.#isOver && this.#pending === 0;
   }
 
-  async write(conn: Conn, p: Uint8Array): Promise<number> {
+  /** A write begins; {@linkcode finish} or {@linkcode fail} ends it. */
+  start(): void {
     this.#pending++;
-    try {
-      return await conn.write(p);
-    } catch (error) {
-      throw this.#failed(error);
-    } finally {
-      this.#pending--;
-    }
+  }
+
+  finish(): void {
+    this.#pending--;
+  }
+
+  /** Gives the error. */
+  fail(error: unknown): unknown {
+    this.#pending--;
+    return this.#failed(error);
   }
 
   closeWrite(conn: Conn): Promise<void> {

@@ -1,7 +1,7 @@
 import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { once } from "node:events";
 import { Agent, get, type IncomingMessage, request } from "node:http";
-import type { Socket } from "node:net";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { PassThrough, Readable } from "node:stream";
 import { text as textOf } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
@@ -9,6 +9,7 @@ import { setImmediate as turn, setTimeout as delay } from "node:timers/promises"
 import { type BunSocket, bunTransport } from "../../adapters/bun/mod.ts";
 import { type DenoConn, denoTransport } from "../../adapters/deno/mod.ts";
 import { nodeTransport } from "../../adapters/node/mod.ts";
+import { Socks5Client, TlsError } from "../../mod.ts";
 import type { Detached, Transport } from "../../src/transport.ts";
 import { bytes, readFull, text } from "../support/contract.ts";
 import { listen, type Pair, pairOf } from "../support/peer.ts";
@@ -315,3 +316,48 @@ function program(name: string, to: unknown): string {
     conn.unref();
     const { socket } = conn.detach();`;
 }
+
+/** A proxy whose target has spoken before the client knows that it is connected, in the segment of the reply. */
+async function withEarlyBytes(early: string, use: (client: Socks5Client) => Promise<void>): Promise<void> {
+  const server = createServer((socket) => {
+    socket.on("error", () => {});
+    socket.once("data", () => {
+      socket.once("data", () => {
+        socket.end(Uint8Array.of(5, 0, 0, 1, 127, 0, 0, 1, 0, 80, ...bytes(early)));
+      });
+      socket.write(Uint8Array.of(5, 0));
+    });
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const own = "Deno" in globalThis ? denoTransport : "Bun" in globalThis ? bunTransport : nodeTransport;
+  const client = new Socks5Client(`socks5h://127.0.0.1:${(server.address() as AddressInfo).port}`, {
+    transport: own as Transport,
+  });
+  try {
+    await use(client);
+  } finally {
+    await client.close();
+    server.close();
+  }
+}
+
+test("what the target says right behind the reply of the proxy is given by detach(), whatever the runtime", async () => {
+  const early = "early bytes, more than the longest reply of a proxy has";
+  await withEarlyBytes(early, async (client) => {
+    const detached = (await client.connect("example.test:80")).detach();
+    const [way] = Object.values("Deno" in globalThis ? denoWays : "Bun" in globalThis ? bunWays : nodeWays);
+    let got = "Bun" in globalThis ? "" : text(detached.head); // its way reads that itself
+    await (way as Way<unknown>)(detached, (chunk) => got += text(chunk));
+    assertEquals(got, early);
+    (detached.socket as { close?(): void }).close?.();
+  });
+});
+
+test("TLS is not started behind what the target says right behind the reply of the proxy", () =>
+  withEarlyBytes("injected", async (client) => {
+    const tunnel = await client.connect("example.test:443");
+    const error = await assertRejects(() => tunnel.startTls(), TlsError);
+    assertEquals(error.code, "SOCKS5_TLS_PLAINTEXT");
+    await assertRejects(() => client.connect("example.test:443", { tls: true }), TlsError, "before the TLS handshake");
+  }));

@@ -15,7 +15,6 @@ const atEnd = "Bun's node:tls over a stream closes both ways at the end of the p
 const fallback: Record<string, string> = "Bun" in globalThis
   ? {
     "an end after each byte is told as such": atEnd,
-    "an end that was there long before is told as such": atEnd,
     "the peer's end leaves the writing side open": atEnd,
     "close() ends writes that wait, and a closeWrite() behind them": "Bun's node:tls over a stream takes a write whole",
   }

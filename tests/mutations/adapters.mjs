@@ -3,6 +3,24 @@
 /** @type {import("./all.mjs").Mutation[]} */
 export const adapters = [
   {
+    promise: "what came right behind a reply is not lost by detach()",
+    file: "adapters/deno/conn.ts",
+    find: "head: this.takeHead()",
+    replace: "head: new Uint8Array()",
+    tests: "tests/adapters/detach_test.ts",
+    name: "what the target says right behind the reply of the proxy is given by detach(),",
+    on: "deno",
+  },
+  {
+    promise: "TLS is not started behind bytes that nobody read",
+    file: "adapters/deno/pipe.ts",
+    find: "if (this.#unread !== undefined) {",
+    replace: "if (this.#unread === null) {",
+    tests: "tests/adapters/detach_test.ts",
+    name: "TLS is not started behind what the target says right behind the reply of the proxy",
+    on: "deno",
+  },
+  {
     promise: "Deno: a dial that is given up in the tick in which it opens is closed",
     file: "adapters/deno/mod.ts",
     find: "addressOf(to, dial.signal));\n      if (dial.signal.aborted) throw dial.signal.reason;",
@@ -23,7 +41,7 @@ export const adapters = [
   {
     promise: "Node: a socket that is handed over gives the bytes that came before",
     file: "adapters/node/conn.ts",
-    find: "if (this.unread) socket.push(this.unread);",
+    find: "if (this.unreadBytes) socket.push(this.unreadBytes);",
     replace: "",
     tests: "tests/adapters/detach_test.ts",
     name: ", gives the end that came with the bytes",
@@ -31,7 +49,7 @@ export const adapters = [
   {
     promise: "Node: a socket reads on once its buffer is taken",
     file: "adapters/node/pipe.ts",
-    find: "if (!this.unread) this.readOn();",
+    find: "if (!this.unreadBytes) this.readOn();",
     replace: "",
     tests: "tests/adapters/adapters_test.ts",
     name: " bytes that come right behind the last answer stay readable",
@@ -39,7 +57,7 @@ export const adapters = [
   {
     promise: "Node: TLS is not started over bytes that nobody has read",
     file: "adapters/node/pipe.ts",
-    find: "if (this.unread) throw unreadPlaintext();",
+    find: "if (this.unreadBytes) throw unreadPlaintext();",
     replace: "",
     tests: "tests/tunnel/tls_handshakes_test.ts",
     name: ": plaintext that nobody read is an error, and all is closed",

@@ -5,8 +5,8 @@ export const attempt = [
   {
     promise: "an answer that comes in parts is put together",
     file: "src/attempt/converse.ts",
-    find: "wire.read(answer.subarray(got, most))",
-    replace: "wire.read(answer.subarray(0, most))",
+    find: "answer : answer.subarray(got, readsAhead",
+    replace: "answer : answer.subarray(0, readsAhead",
     tests: "tests/protocol/messages_test.ts",
     name: ": in two parts, cut at each byte, and byte by byte",
   },

@@ -29,8 +29,8 @@ export const tunnel = [
   {
     promise: "what came before a reset is read although a write failed",
     file: "src/tunnel/tunnel.ts",
-    find: '      throw this.#failed("write to", error);',
-    replace: '      this.#lease.destroy("peer");\n      throw this.#failed("write to", error);',
+    find: "    this.#destroyIfEnded();\n    throw failure;\n  }\n\n  get #busy",
+    replace: '    this.#lease.destroy("peer");\n    throw failure;\n  }\n\n  get #busy',
     tests: "tests/tunnel/tunnel_test.ts",
     name: "what came before a reset is read although a write failed first",
   },
