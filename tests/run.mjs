@@ -13,8 +13,9 @@ const leastCoverage = 95;
 const coverageDir = join(root, ".coverage");
 /** How long the tests of each file took the last time, in milliseconds: by runtime and path. */
 const timesFile = join(root, "node_modules", ".cache", "socks5-tests.json");
-/** How long the tests of one job take, in milliseconds: some of them make up for the start of its process. */
+/** How long the tests of one job take, in milliseconds, and how many jobs a runtime has at most: each starts anew. */
 const jobLength = 15_000;
+const mostJobs = 8;
 
 const { values: options, positionals: parts } = parseArgs({
   allowPositionals: true,
@@ -115,7 +116,7 @@ function jobs(runtime) {
     weight: times[runtime]?.[file] ?? statSync(join(root, file)).size / 8,
   }));
   const sum = weights.reduce((sum, { weight }) => sum + weight, 0);
-  const jobs = Array.from({ length: Math.min(files.length, Math.ceil(sum / jobLength)) }, () => {
+  const jobs = Array.from({ length: Math.min(files.length, mostJobs, Math.ceil(sum / jobLength)) }, () => {
     return { runtime, weight: 0, files: [] };
   });
   for (const { file, weight } of weights.sort((a, b) => b.weight - a.weight)) {
