@@ -73,21 +73,18 @@ export class DeadlineTimer<T extends Timed> {
   /** Moves it to where it belongs, up or down. */
   #settle(timed: T): void {
     const heap = this.#heap;
-    for (let above; timed.slot > 0 && (above = heap[(timed.slot - 1) >> 1]!).deadline > timed.deadline;) {
-      this.#swap(timed, above);
+    const { deadline } = timed;
+    let { slot } = timed;
+    for (let above; slot > 0 && (above = heap[(slot - 1) >> 1]!).deadline > deadline; slot = (slot - 1) >> 1) {
+      this.#put(above, slot);
     }
-    for (;;) {
-      const [left, right] = [heap[2 * timed.slot + 1], heap[2 * timed.slot + 2]];
-      const below = right !== undefined && right.deadline < left!.deadline ? right : left;
-      if (below === undefined || below.deadline >= timed.deadline) return;
-      this.#swap(timed, below);
+    for (let next; (next = 2 * slot + 1) < heap.length; slot = next) {
+      if (next + 1 < heap.length && heap[next + 1]!.deadline < heap[next]!.deadline) next++;
+      const below = heap[next]!;
+      if (below.deadline >= deadline) break;
+      this.#put(below, slot);
     }
-  }
-
-  #swap(a: T, b: T): void {
-    const slot = a.slot;
-    this.#put(a, b.slot);
-    this.#put(b, slot);
+    this.#put(timed, slot);
   }
 
   #put(timed: T, slot: number): void {

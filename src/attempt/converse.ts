@@ -30,16 +30,13 @@ export async function converse<T>(
   let answer = new Uint8Array(USUAL);
   let got = 0;
   let used = 0;
-  const putBack = (from: number) => {
-    if (got <= from) return;
-    wire.unread!(answer.slice(from, got));
-    answer.fill(0, from, got);
-    got = from;
-  };
   try {
     for (;;) {
       const next = isOurs ? steps.next(answer) : await steps.next(answer.subarray(0, got));
-      if (readsAhead && (next.done || next.value.write !== undefined)) putBack(used);
+      if (got > used && readsAhead && (next.done || next.value.write !== undefined)) {
+        wire.unread!(answer.slice(used, got));
+        answer.fill(0, used);
+      }
       if (next.done) return next.value;
       const { write, have, most = have } = next.value;
       if (write !== undefined) {
@@ -61,7 +58,8 @@ export async function converse<T>(
     }
   } catch (error) {
     if (!isOurs) void quietly(() => steps.return(undefined as T));
-    if (readsAhead) putBack(error instanceof Foreign ? error.start.length : used);
+    if (error instanceof Foreign) used = error.start.length;
+    if (got > used && readsAhead) wire.unread!(answer.slice(used, got));
     throw secrets === undefined ? error : await withAnswer(error, wire, secrets);
   }
 }

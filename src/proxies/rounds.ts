@@ -61,14 +61,14 @@ export class Rounds {
     return this.#left.size > 1;
   }
 
-  /** An attempt begins; gives its limit in milliseconds, of the `remaining` ones. */
-  begin(proxy: Proxy, remaining: number): number {
+  /** An attempt begins; gives its limit in milliseconds, of those that the request has left. */
+  begin(proxy: Proxy, request: { readonly remaining: number }): number {
     this.#left.take(this.#health.indexOf(proxy));
     this.#tried.add(proxy);
     this.begun++;
     const { attemptTimeout } = this.#settings;
     const parts = Math.min(1 + this.#left.size, QUARTER);
-    return parts === 1 ? attemptTimeout : Math.min(attemptTimeout, Math.max(remaining / parts, SHORTEST));
+    return parts === 1 ? attemptTimeout : Math.min(attemptTimeout, Math.max(request.remaining / parts, SHORTEST));
   }
 
   /** Another attempt was ready to send the request before it; `isOvertaken`: although that one began later. */

@@ -74,7 +74,7 @@ export class Attempts<S> implements Want {
   begin(seat: Seat<S>, proxy: Proxy, isRetry: boolean): RunningAttempt<S> {
     const { call, core, rounds } = this;
     const { scope } = seat;
-    const limit = rounds.begin(proxy, this.scope.remaining);
+    const limit = rounds.begin(proxy, this.scope);
     const number = rounds.begun;
     if (isRetry) core.counts.retries++;
     this.tell(proxy, { type: "attempt", attempt: number });

@@ -107,7 +107,7 @@ function advance(request: Request, scene: Scene): boolean {
 
 function begin({ rounds, model, running }: Request, proxy: Proxy, { attemptTimeout }: Settings): void {
   const parts = model.begin(proxy);
-  assertEquals(rounds.begin(proxy, 100_000), parts === 1 ? attemptTimeout : 100_000 / parts);
+  assertEquals(rounds.begin(proxy, { remaining: 100_000 }), parts === 1 ? attemptTimeout : 100_000 / parts);
   running.push(proxy);
 }
 
@@ -209,7 +209,7 @@ class Crowd {
 
   attempt(rounds: Rounds): Proxy {
     const proxy = rounds.pick();
-    rounds.begin(proxy, 100_000);
+    rounds.begin(proxy, { remaining: 100_000 });
     return proxy;
   }
 
