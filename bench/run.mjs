@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import process from "node:process";
 import { bulk } from "./parts/bulk.mjs";
 import { dials } from "./parts/dials.mjs";
+import { growth } from "./parts/growth.mjs";
 import { http } from "./parts/http.mjs";
 import { imports } from "./parts/import.mjs";
 import { memory } from "./parts/memory.mjs";
@@ -11,7 +12,7 @@ import { trips } from "./parts/trips.mjs";
 import { help, options } from "./support/options.mjs";
 import { machine, markdownOf, publish, targetsOf } from "./support/report.mjs";
 
-const parts = { dials, trips, bulk, http, memory, import: imports, size };
+const parts = { dials, trips, bulk, http, memory, growth, import: imports, size };
 
 const chosen = choose();
 const where = await machine(chosen);

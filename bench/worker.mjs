@@ -60,6 +60,9 @@ const commands = {
     return { bytes: (await resident() - before) / count };
   },
 
+  /** Microseconds of CPU for what is done with many of a kind. */
+  grow: (client, args) => client.grow(args),
+
   /** Milliseconds from the call to the first byte that comes back, of a client that is ready. */
   async firstByte(client) {
     await client.ready?.();

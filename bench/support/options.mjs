@@ -3,7 +3,7 @@ import { runtimes } from "../../tests/support/tools.mjs";
 
 const names = Object.keys(runtimes);
 const networks = ["tun", "netem", "relay"];
-const parts = ["dials", "trips", "bulk", "http", "memory", "import", "size"];
+const parts = ["dials", "trips", "bulk", "http", "memory", "growth", "import", "size"];
 
 export const help = `deno task bench [OPTION]...   or   npm run bench -- [OPTION]...
 
