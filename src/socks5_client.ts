@@ -29,8 +29,8 @@ type Commands = typeof import("./commands.ts");
 let commands: Commands | undefined;
 
 /**
- * Connects to targets through a SOCKS5 proxy, or through the first of several that works. It costs no socket and no
- * timer until it is used, and is a {@linkcode Transport} itself: given to another client it makes a chain.
+ * Connects to targets through a SOCKS5 proxy, or through the first of several that works. A client has no socket and no
+ * timer until it is used. It is a {@linkcode Transport} itself: given to another client as `transport`, it makes a chain.
  *
  * `S` is the type of the runtime's own socket, inferred from an explicit `transport`.
  *
@@ -54,9 +54,10 @@ export class Socks5Client<S = unknown> implements Transport<S> {
   /**
    * Checks all that it is given, and opens nothing.
    *
-   * @param proxy One proxy, or several in the order of preference.
-   * @throws {TypeError} If a proxy or an option is not what it must be; the message shows nothing of a proxy.
-   * @throws {RangeError} If a number is out of its range.
+   * @param proxy One proxy, or a list in the order of preference, of which the first that works is used (failover). A list
+   * is not a chain: for a chain, give a client as the `transport` of another.
+   * @throws {TypeError} If a proxy or an option is malformed. The message shows nothing of a proxy.
+   * @throws {RangeError} If a number is out of range.
    */
   constructor(proxy: ProxySpec | readonly ProxySpec[], options: Socks5Options<S> = {}) {
     const load = (transport: Transport<S>): Load => (needs) =>
@@ -66,18 +67,19 @@ export class Socks5Client<S = unknown> implements Transport<S> {
   }
 
   /**
-   * Opens a tunnel to the target, which is the caller's to close. The proxy resolves names, whatever its scheme, unless
-   * `dns` is `"local"`.
+   * Opens a tunnel to the target. The caller must close it. The proxy resolves names, whatever its scheme, unless `dns`
+   * is `"local"`.
    *
-   * @throws {TypeError} If the target or an option is malformed, or this is neither Deno nor Bun nor Node and no
-   * `transport` was given; {@linkcode RangeError} if a number is out of range.
+   * @throws {TypeError} If the target or an option is malformed, or if the runtime is neither Deno, Bun nor Node and no
+   * `transport` was given.
+   * @throws {RangeError} If a number is out of range.
    * @throws The reason of `signal`, as it is, if that aborts.
-   * @throws {ProxyError} If no proxy did its part.
+   * @throws {ProxyError} If no proxy could be reached, or none spoke SOCKS5.
    * @throws {LocalError} If this process may not or cannot open a connection.
-   * @throws {AuthError} If the credentials were not accepted.
-   * @throws {TargetError} If the proxy works and the target was not reached.
-   * @throws {TlsError} If TLS did not come about, with the target or with the proxy.
-   * @throws {TimeoutError} If time ran out.
+   * @throws {AuthError} If the proxy did not accept the credentials.
+   * @throws {TargetError} If the proxy works but did not reach the target.
+   * @throws {TlsError} If the TLS handshake with the target or with the proxy failed.
+   * @throws {TimeoutError} If the connect took longer than `timeout`.
    * @throws {ClosedError} If the client is closed.
    *
    * @example A tunnel that is used again
@@ -98,11 +100,11 @@ export class Socks5Client<S = unknown> implements Transport<S> {
   }
 
   /**
-   * Lets the proxy listen for one peer (BIND, RFC 1928 section 4), such as an FTP server in active mode: tell it the
-   * `address`, then `accept()`. It counts as a connect, takes a place of the pool and is the caller's to close.
+   * Has the proxy listen for one peer (BIND, RFC 1928 section 4), such as an FTP server in active mode: tell the peer the
+   * `address`, then `accept()`. A binding counts as a connect and takes a place in the pool. The caller must close it.
    *
-   * @param peer Who is expected to connect. Proxies let nobody else in, or look at the host alone; 0.0.0.0 is anybody
-   * where the proxy allows it, port 0 any port.
+   * @param peer The host and port that is expected to connect. Proxies refuse others, or compare the host only. Where the
+   * proxy allows it, 0.0.0.0 is any host and port 0 is any port.
    * @throws As {@linkcode Socks5Client.connect}; a proxy without BIND is a {@linkcode TargetError}.
    *
    * @example
@@ -126,10 +128,10 @@ export class Socks5Client<S = unknown> implements Transport<S> {
   }
 
   /**
-   * Asks tor for an address of a name (its command RESOLVE); other proxies do not know it. It counts as a connect.
+   * Asks tor for an address of a host name (its command RESOLVE). Other proxies do not support it. Counts as a connect.
    *
    * @returns An IPv4 or IPv6 address.
-   * @throws As {@linkcode Socks5Client.connect}; any other proxy than tor is a {@linkcode TargetError}.
+   * @throws As {@linkcode Socks5Client.connect}; {@linkcode TargetError} if the proxy is not tor.
    *
    * @example A name, its address, and the name of that
    * ```ts
@@ -149,31 +151,32 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    * Asks tor for the name of an IPv4 or IPv6 address (its command RESOLVE_PTR).
    *
    * @returns A host name: letters, digits, `-`, `_` and dots, whatever the proxy sent.
-   * @throws As {@linkcode Socks5Client.resolve}, {@linkcode ProxyError} with `SOCKS5_PROXY_BAD_REPLY` if the proxy sent
-   * something else; an address that is none is a {@linkcode TypeError}.
+   * @throws As {@linkcode Socks5Client.resolve}; {@linkcode ProxyError} with `SOCKS5_PROXY_BAD_REPLY` if the proxy sent
+   * anything else; {@linkcode TypeError} if `address` is not an IP address.
    */
   resolvePtr(address: string, options?: CommandOptions): Promise<string> {
     return this.#resolve(address, "address", options);
   }
 
   /**
-   * Asks a proxy to carry datagrams (UDP ASSOCIATE), with the same failover as a connect: many proxies refuse, with
-   * `SOCKS5_TARGET_BAD_COMMAND` or `_NOT_ALLOWED`. One is enough for all targets. It takes one place of the pool, and is
-   * the caller's to close. Not through a chain or a unix socket.
+   * Asks a proxy to carry datagrams (UDP ASSOCIATE, RFC 1928 section 7), with the same failover as a connect. Many proxies
+   * refuse, with `SOCKS5_TARGET_BAD_COMMAND` or `_NOT_ALLOWED`. One association serves all targets and takes one place in
+   * the pool. The caller must close it. It does not work through a chain or a unix socket.
    *
-   * @throws What {@linkcode connect} throws; {@linkcode TypeError}, too, if the transport or a proxy has no way for
-   * datagrams, and {@linkcode ProxyError} with `SOCKS5_PROXY_BAD_REPLY` if the relay cannot or may not be used.
+   * @throws As {@linkcode Socks5Client.connect}; {@linkcode TypeError} if the transport or a proxy cannot carry datagrams;
+   * {@linkcode ProxyError} with `SOCKS5_PROXY_BAD_REPLY` if the relay that the proxy named cannot or may not be used.
    */
   associate(options?: AssociateOptions): Promise<Association> {
     return this.#ask(() => parseAssociate(this.#config, options), (it, core, args) => it.associate(core, args));
   }
 
   /**
-   * Tests the proxies, each on a connection of its own and apart from the pool: reachable, SOCKS5, credentials and, if
-   * one is given, whether bytes come from the target. Failures are reported and not thrown.
+   * Tests each proxy on a connection of its own, outside the pool: whether it is reachable, speaks SOCKS5, accepts the
+   * credentials and, with a target, whether bytes come from that. Failures are reported, not thrown.
    *
-   * @returns One report for each proxy, in their order.
-   * @throws {TypeError} If an argument is malformed; {@linkcode RangeError} if a number is out of range.
+   * @returns One report for each proxy, in the order of the list.
+   * @throws {TypeError} If an argument is malformed.
+   * @throws {RangeError} If a number is out of range.
    *
    * @example Reachable, and are the credentials right?
    * ```ts
@@ -190,7 +193,7 @@ export class Socks5Client<S = unknown> implements Transport<S> {
   }
 
   /**
-   * What is open now, and what was counted since the start.
+   * The number of connections that are open now, and what was counted since the client was made.
    *
    * @example
    * ```ts
@@ -211,10 +214,11 @@ export class Socks5Client<S = unknown> implements Transport<S> {
   }
 
   /**
-   * Ends what is idle, opening or waiting, now, and what is in use after `drain` milliseconds (default: 0); resolves
-   * when nothing is left. Later connects are rejected with {@linkcode ClosedError}.
+   * Closes the client: idle connections, dials and waiting connects end now, tunnels in use after `drain` milliseconds
+   * (default: 0; `Infinity` waits for them). Resolves when nothing is left. Later calls reject with
+   * {@linkcode ClosedError}.
    *
-   * @throws {RangeError} If `drain` is no number of milliseconds.
+   * @throws {RangeError} If `drain` is not a number of milliseconds from 0.
    */
   close(options?: { drain?: number }): Promise<void> {
     return this.#ask(() => parseClose(options), (_, core, drain) => core.close(drain));

@@ -12,27 +12,27 @@ import type { StartTls, Transport } from "../transport.ts";
 import type { ProxyConn } from "../tunnel/proxy_conn.ts";
 import { Warmer } from "./warmer.ts";
 
-/** What a client counts. */
+/** The counts of a client. */
 export interface Socks5Stats {
-  /** Connections on their way. */
+  /** Connections that are being opened. */
   opening: number;
-  /** Tunnels and bindings that somebody holds. */
+  /** Tunnels, bindings and associations in use. */
   inUse: number;
-  /** Tunnels that were released and are kept, or that rest in the keep-alive pool of their holder. */
+  /** Tunnels that were released and are kept for reuse, or that are idle in the keep-alive pool of their holder. */
   idle: number;
   /** Warm connections. */
   warm: number;
-  /** Requests that wait for one of `pool.maxOpen` places. */
+  /** Requests that wait because `pool.maxOpen` is reached. */
   waiting: number;
-  /** Connects that gave a tunnel and other requests that were granted, since the start. */
+  /** Requests that succeeded, since the client was made. */
   connects: number;
-  /** Those among them that gave a released one. */
+  /** Connects among them that reused a tunnel. */
   reused: number;
-  /** Requests that began and were rejected, for whatever reason. */
+  /** Requests that began and were rejected, for any reason. */
   failures: number;
   /** Attempts that followed a failed one. */
   retries: number;
-  /** Failures of each proxy since the start; for how many milliseconds it is still passed over, 0 = in service. */
+  /** For each proxy its failures, and the milliseconds for which it is still passed over; 0 if it is in service. */
   proxies: { proxy: string; failures: number; cooldown: number }[];
 }
 
