@@ -18,7 +18,7 @@ export interface TlsHandshake {
 export abstract class CallbackReader<S> extends SoundConn {
   /** The read that waits. */
   protected reading: Reading | undefined;
-  protected gone: "closed" | "detached" | "given to TLS" | undefined;
+  protected gone: "closed" | "detached" | "lent" | "given to TLS" | undefined;
   #handshake: { close(): void } | undefined;
 
   /** Serves a read, at once or when bytes come. */
@@ -37,7 +37,7 @@ export abstract class CallbackReader<S> extends SoundConn {
 
   close(): void {
     this.#handshake?.close();
-    if (this.gone) return;
+    if (this.gone !== undefined && this.gone !== "lent") return;
     this.gone = "closed";
     this.destroy();
   }

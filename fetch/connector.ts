@@ -1,8 +1,7 @@
 import type { Socket } from "node:net";
-import type { ConnDuplex } from "../adapters/duplex.ts";
 import { runtimeName } from "../adapters/runtime.ts";
-import type { ClientLike, ClientOrProxy } from "../src/client_of.ts";
-import { connectTo, type FetchOptions, type FetchTls, parseArguments } from "./options.ts";
+import type { ClientOrProxy } from "../src/client_of.ts";
+import { type FetchOptions, parseArguments } from "./options.ts";
 
 /** What undici calls a {@linkcode UndiciConnector} with. */
 export interface UndiciConnectOptions {
@@ -14,7 +13,10 @@ export interface UndiciConnectOptions {
   port: string;
 }
 
-/** Called with a stream that has the members of a `net.Socket` that undici uses, or with an error. */
+/**
+ * Called with a `net.Socket` (with `node:tls`, if it is for HTTPS) or a stream that has those of its members that undici
+ * uses, or with an error.
+ */
 export type UndiciConnectCallback = (...args: [error: null, socket: Socket] | [error: Error, socket: null]) => void;
 
 /** What opens the connections of a `Client`, `Pool` or `Agent` of undici: their option `connect`. */
@@ -29,6 +31,8 @@ export interface UndiciConnector {
   /** `close()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
 }
+
+let sockets: typeof import("./undici_socket.ts") | undefined; // loaded by the first connect
 
 /**
  * Makes a connector for undici 6, 7 or 8 from npm, on Node. The certificate of a target must match the host of the URL.
@@ -59,37 +63,12 @@ export function createConnector(proxy: ClientOrProxy, options: FetchOptions = {}
       "Cannot use undici on Bun, which has a stand-in for it that connects directly: use createFetch()",
     );
   }
+  const open = async (options: UndiciConnectOptions) => {
+    const { openSocket } = sockets ??= await import("./undici_socket.ts");
+    return await openSocket(client, tls, options);
+  };
   const connect = (options: UndiciConnectOptions, callback: UndiciConnectCallback) => {
-    open(client, tls, options).then(
-      (socket) => callback(null, socket as unknown as Socket),
-      (error) => callback(error, null),
-    );
+    open(options).then((socket) => callback(null, socket), (error) => callback(error, null));
   };
   return Object.assign(connect, { close, [Symbol.asyncDispose]: close });
-}
-
-async function open(client: ClientLike, tls: FetchTls, options: UndiciConnectOptions): Promise<ConnDuplex> {
-  const { ConnDuplex } = await import("../adapters/duplex.ts");
-  const socket = givesWay(new ConnDuplex((signal) => connectTo(client, tls, options, { signal })));
-  await opened(socket);
-  return socket;
-}
-
-/** undici says by `unref()` that a connection has nothing to do, and by `ref()` that it is to be used. */
-function givesWay(socket: ConnDuplex): ConnDuplex {
-  const [ref, unref] = [socket.ref, socket.unref];
-  return Object.assign(socket, {
-    ref: () => (socket.markInUse(), ref.call(socket)),
-    unref: () => (socket.markIdle(), unref.call(socket)),
-  });
-}
-
-/** Waits for the connection; what comes later is a matter of undici's listeners. */
-function opened(socket: ConnDuplex): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let error: unknown = new Error("The connection was closed");
-    socket.once("error", (reason) => error = reason);
-    socket.once("close", () => reject(error));
-    socket.connect(resolve);
-  });
 }

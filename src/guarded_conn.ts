@@ -1,5 +1,5 @@
 import { cannot } from "./errors.ts";
-import type { Conn, Detached, TlsOptions } from "./transport.ts";
+import type { Conn, Detached, Lent, TlsOptions } from "./transport.ts";
 
 /** Base of the connections that keep the contract of {@linkcode Conn} by themselves: those of this package. */
 export abstract class SoundConn {
@@ -7,6 +7,16 @@ export abstract class SoundConn {
 
   static includes(conn: object): boolean {
     return #isSound in conn;
+  }
+
+  /** What a connection lends, if it is one of this package. */
+  static lentBy(conn: object): Lent | undefined {
+    return #isSound in conn ? conn.lend() : undefined;
+  }
+
+  /** Lends the socket; `undefined` if there is none to lend, and then nothing has changed. */
+  lend(): Lent | undefined {
+    return undefined;
   }
 }
 

@@ -47,6 +47,16 @@ export interface OwnedTransport<S = unknown> extends Transport<S> {
   connect(to: Endpoint, options?: OwnedDialOptions): Promise<Conn<S>>;
 }
 
+/**
+ * The runtime's own socket, which the connection still owns: it counts until its holder calls `close()`, and is closed
+ * with it. Nothing may be read or written but through the socket.
+ */
+export interface Lent {
+  readonly socket: unknown;
+  /** To be called when the socket broke, or was closed by its owner; gives the error that this is to its holder. */
+  broke(cause: unknown): unknown;
+}
+
 /** How an {@linkcode OwnedTransport} opens a connection. */
 export interface OwnedDialOptions extends DialOptions {
   /** Is given what to close if the attempt is given up before the promise settles. */

@@ -61,12 +61,7 @@ export class NodeConn extends NodePipe implements Conn<Socket> {
   detach(): Detached<Socket> {
     const reason = this.whyBusy();
     if (reason) throw new TypeError(`Cannot detach: ${reason}`);
-    this.gone = "detached";
-    const socket = this.disown();
-    if (this.unreadBytes) socket.push(this.unreadBytes);
-    socket.allowHalfOpen = false; // or an http.Agent keeps a socket that has got FIN
-    socket.ref();
-    return { socket, head: new Uint8Array() };
+    return { socket: this.handOver("detached"), head: new Uint8Array() };
   }
 
   startTls(options: TlsOptions): Promise<Conn<Socket>> {

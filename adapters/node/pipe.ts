@@ -1,6 +1,6 @@
 import { Socket } from "node:net";
 import { versions } from "node:process";
-import type { UnreadableConn } from "../../src/transport.ts";
+import type { Lent, UnreadableConn } from "../../src/transport.ts";
 import { CallbackReader, type Reading } from "../socket_conn.ts";
 import { endedBeforeTls, unreadPlaintext } from "../tls_error.ts";
 
@@ -57,6 +57,19 @@ export class NodePipe extends CallbackReader<Socket> implements UnreadableConn {
     socket.off("end", end).off("close", close);
     if (this.#pushed) socket.push = push;
     return socket;
+  }
+
+  /** Gives the socket to somebody who reads from it as from any other. */
+  protected handOver(why: "detached" | "lent"): Socket {
+    this.gone = why;
+    const socket = this.disown();
+    if (this.unreadBytes) socket.push(this.unreadBytes);
+    socket.allowHalfOpen = false; // or an http.Agent keeps a socket that has got FIN
+    return socket.ref();
+  }
+
+  override lend(): Lent | undefined {
+    return this.whyBusy() ? undefined : { socket: this.handOver("lent"), broke: (cause) => cause };
   }
 
   protected serve(reading: Reading): void {
@@ -133,7 +146,7 @@ export class NodePipe extends CallbackReader<Socket> implements UnreadableConn {
   /** Takes bytes that are overwritten afterwards; `false` stops the socket from reading on. */
   protected received(bytes: Uint8Array): boolean {
     if (this.gone === "given to TLS") this.#keep(bytes);
-    else if (this.gone) return this.gone === "detached" && this.socket.push(bytes.slice());
+    else if (this.gone) return this.gone !== "closed" && this.socket.push(bytes.slice());
     const reading = this.takePending();
     const n = reading ? Math.min(reading.p.length, bytes.length) : 0;
     if (n < bytes.length) this.#keep(bytes.subarray(n));

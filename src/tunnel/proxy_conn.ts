@@ -2,7 +2,8 @@ import type { Reply } from "../protocol/messages.ts";
 import type { CloseReason } from "../events.ts";
 import type { Pooled } from "../pool/lease.ts";
 import type { Proxy } from "../config/proxy_url.ts";
-import type { Conn, StartTls, TlsOptions } from "../transport.ts";
+import type { Conn, Lent, StartTls, TlsOptions } from "../transport.ts";
+import { SoundConn } from "../guarded_conn.ts";
 import { startTls } from "./start_tls.ts";
 
 /**
@@ -88,6 +89,11 @@ export class ProxyConn<S = unknown> implements Pooled {
 
   write(p: Uint8Array): Promise<number> {
     return this.conn.write(p);
+  }
+
+  /** Lends the socket, unless a watch is reading from it. */
+  lend(): Lent | undefined {
+    return this.#watch === undefined ? SoundConn.lentBy(this.conn) : undefined;
   }
 
   /** Starts TLS with the target: all that is read and written from then on goes through it. */

@@ -2,7 +2,7 @@ import { isBytes } from "../arguments.ts";
 import { cannot } from "../errors.ts";
 import { SoundConn } from "../guarded_conn.ts";
 import type { Lease } from "../pool/lease.ts";
-import type { ByteStream, Detached } from "../transport.ts";
+import type { ByteStream, Detached, Lent } from "../transport.ts";
 import type { ProxyConn } from "./proxy_conn.ts";
 import type { Socks5Conn, StartTlsOptions } from "./socks5_conn.ts";
 import { type EndedBy, noBytes, tunnelError } from "./tunnel_error.ts";
@@ -132,6 +132,18 @@ export class Tunnel<S> extends SoundConn implements Socks5Conn<S> {
     this.#endedBy = "detached";
     this.#lease.destroy("detached");
     return detached;
+  }
+
+  override lend(): Lent | undefined {
+    const isAtRest = this.#endedBy === undefined && !this.#busy && !this.#ending && this.#conn.closedBy === undefined;
+    const lent = isAtRest ? this.#conn.lend() : undefined;
+    if (lent === undefined) return undefined;
+    const broke = (cause: unknown) => {
+      const failure = this.#failed("use", lent.broke(cause));
+      this.#lease.destroy("peer");
+      return failure;
+    };
+    return { socket: lent.socket, broke };
   }
 
   startTls(options: StartTlsOptions = {}): Promise<Socks5Conn<S>> {

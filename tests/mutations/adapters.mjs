@@ -40,7 +40,7 @@ export const adapters = [
   },
   {
     promise: "Node: a socket that is handed over gives the bytes that came before",
-    file: "adapters/node/conn.ts",
+    file: "adapters/node/pipe.ts",
     find: "if (this.unreadBytes) socket.push(this.unreadBytes);",
     replace: "",
     tests: "tests/adapters/detach_test.ts",

@@ -66,4 +66,20 @@ export const fetch = [
     tests: "tests/fetch/side_by_side_test.ts",
     name: "what the caller says of the connection is left out",
   },
+  {
+    promise: "a socket that undici has counts until it closes",
+    file: "fetch/undici_socket.ts",
+    find: "      conn.close();\n",
+    replace: "",
+    tests: "tests/fetch/connector_test.ts",
+    name: "counts as open until it closes",
+  },
+  {
+    promise: "a socket that undici has closes with its client",
+    file: "adapters/socket_conn.ts",
+    find: 'if (this.gone !== undefined && this.gone !== "lent") return;',
+    replace: "if (this.gone !== undefined) return;",
+    tests: "tests/fetch/connector_test.ts",
+    name: "counts as open until it closes",
+  },
 ];
