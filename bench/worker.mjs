@@ -50,14 +50,19 @@ const commands = {
     return measured;
   },
 
-  /** Opens tunnels and keeps them: resident bytes that each adds. */
-  async memory(client, { count }) {
+  /** Opens tunnels and keeps them: bytes that each adds, resident and of live heap; `isFilled`: they were there before. */
+  async memory(client, { count, isFilled }) {
     const tunnels = [];
     const dial = async () => void tunnels.push(await client.dial("echo.bench:80"));
+    if (isFilled) {
+      await atATime(20, count, dial);
+      for (const tunnel of tunnels.splice(0)) client.close(tunnel);
+    }
     await atATime(20, 20, dial);
-    const before = await resident();
+    const before = await memoryNow();
     await atATime(20, count, dial);
-    return { bytes: (await resident() - before) / count };
+    const after = await memoryNow();
+    return { resident: (after.resident - before.resident) / count, heap: (after.heap - before.heap) / count };
   },
 
   /** Microseconds of CPU for what is done with many of a kind. */
@@ -98,14 +103,21 @@ async function atATime(concurrency, count, run) {
   await Promise.all(Array.from({ length: concurrency }, line));
 }
 
-async function resident() {
+/** Bytes after garbage collections: the resident ones of the process, and those of live objects and their buffers. */
+async function memoryNow() {
   for (let time = 0; time < 3; time++) {
     if (globalThis.Bun) Bun.gc(true);
     else globalThis.gc();
     await pause(30);
   }
   const [, pages] = (await readFile("/proc/self/statm", "utf8")).split(" ");
-  return Number(pages) * 4_096;
+  return { resident: Number(pages) * 4_096, heap: await heapNow() };
+}
+
+async function heapNow() {
+  if (globalThis.Bun) return (await import("bun:jsc")).heapStats().heapSize;
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
 }
 
 function pause(ms) {

@@ -1,11 +1,12 @@
 import { floor, rowOf } from "../support/clients.mjs";
 import { start } from "../support/driven.mjs";
-import { show } from "../support/figures.mjs";
+import { show, spread } from "../support/figures.mjs";
 import { startProxy } from "../support/proxy.mjs";
 import { Samples } from "../support/samples.mjs";
 import { grid } from "../support/table.mjs";
 
-const rows = ["ours", "floor", "direct", "socks"].map((client) => rowOf(client));
+const clients = ["ours", "floor", "direct", "socks"];
+const starts = ["cold", "after a first fill"];
 
 /** Tunnels that are open and idle. */
 export async function memory({ runtimes, rounds, quick }) {
@@ -13,6 +14,7 @@ export async function memory({ runtimes, rounds, quick }) {
   const count = quick ? 200 : 2_000;
   const proxy = await startProxy();
   const setup = { proxy: proxy.address, login: false };
+  const rows = clients.flatMap((client) => starts.map((start) => rowOf(client, [start])));
 
   try {
     for (const runtime of runtimes) {
@@ -24,12 +26,14 @@ export async function memory({ runtimes, rounds, quick }) {
     await proxy.end();
   }
 
-  /** Each time in a process of its own, which has opened little before. */
+  /** Each time in a process of its own, which has opened little before, or as many and closed them. */
   async function once(runtime, row, round) {
     let worker;
     try {
       worker = await start(runtime, "worker.mjs", [row.client]);
-      samples.add(runtime, row, round, (await worker.ask("memory", { setup, count })).bytes);
+      const isFilled = row.labels[1] !== starts[0];
+      const figures = await worker.ask("memory", { setup, count, isFilled });
+      for (const [what, bytes] of Object.entries(figures)) samples.add(runtime, row, round, bytes, what);
     } catch (error) {
       samples.fail(runtime, row, error);
     } finally {
@@ -37,23 +41,58 @@ export async function memory({ runtimes, rounds, quick }) {
     }
   }
 
+  const floorOf = (row) => rowOf("floor", [row.labels[1]]);
+  const ours = (start) => rowOf("ours", [start]);
+  /** In the rounds in which a tunnel of the floor added anything. */
+  const ratio = (runtime, row) => {
+    const [values, bases] = [row, floorOf(row)].map((row) => samples.of(runtime, row, "resident"));
+    return values && bases && spread(bases.flatMap((base, round) => base > 0 ? [values[round] / base] : []));
+  };
+  /** KiB of live heap over that of the floor in the same round. */
+  const overFloor = (runtime, row) => {
+    const [values, bases] = [row, floorOf(row)].map((row) => samples.of(runtime, row, "heap"));
+    return values && bases && spread(values.map((value, round) => (value - bases[round]) / 1_024));
+  };
+  const kib = (runtime, row, what) => {
+    const bytes = samples.spread(runtime, row, what)?.median;
+    return bytes === undefined ? undefined : `${(bytes / 1_024).toFixed(1)} KiB`;
+  };
+  const table = (what, figure) =>
+    grid(["client", "start"], rows, runtimes, (runtime, row) => {
+      const size = kib(runtime, row, what);
+      return size === undefined ? "–" : row.client === floor.client ? size : `${show(figure(runtime, row))}, ${size}`;
+    });
+
   return {
     samples,
     sections: [{
       title: "Memory of an idle tunnel",
       text: `Resident memory that each of ${count} open tunnels adds to the client's process, after a garbage ` +
-        "collection: relative to a tunnel of the floor, and in KiB.",
-      table: grid(["client"], rows, runtimes, (runtime, row) => {
-        const bytes = samples.spread(runtime, row)?.median;
-        if (bytes === undefined) return "–";
-        const figure = row.name === "floor" ? "1" : show(samples.ratio(runtime, row, floor));
-        return `${figure}, ${(bytes / 1_024).toFixed(1)} KiB`;
-      }),
+        `collection: relative to a tunnel of the floor, and in KiB. A process either is cold, or has opened ${count} ` +
+        "tunnels and closed them once before: what it got from the system then is used again, and few KiB are added.",
+      table: table("resident", ratio),
+    }, {
+      title: "Live heap of an idle tunnel",
+      text: `Bytes of objects and their buffers that each of ${count} open tunnels adds, after a garbage collection: ` +
+        "in KiB over a tunnel of the floor, and in KiB.",
+      table: table("heap", overFloor),
     }],
-    targets: [{
-      name: "memory of an idle tunnel / floor",
-      most: { node: 1.3, bun: 1.5, deno: 1.3 },
-      figure: (runtime) => samples.ratio(runtime, rowOf("ours"), floor),
-    }],
+    targets: [
+      {
+        name: "memory of an idle tunnel / floor, after a first fill",
+        most: { node: 1.5, bun: 1.5, deno: 1.5 },
+        figure: (runtime) => ratio(runtime, ours(starts[1])),
+      },
+      {
+        name: "memory of an idle tunnel / floor, cold",
+        most: { node: 1.3, bun: 1.5, deno: 1.3 },
+        figure: (runtime) => ratio(runtime, ours(starts[0])),
+      },
+      {
+        name: "KiB of live heap of an idle tunnel over the floor",
+        most: { node: 0.6, bun: 0.6, deno: 0.6 },
+        figure: (runtime) => overFloor(runtime, ours(starts[1])),
+      },
+    ],
   };
 }
