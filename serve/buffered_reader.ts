@@ -12,17 +12,29 @@ export class Malformed extends Error {}
 /** What was received is longer than allowed. */
 export class TooLong extends Malformed {}
 
-/** What a connection receives, chunk by chunk in one buffer. */
+const WAITING = 1_024;
+const FLOWING = 8_192;
+const BULK = 65_536;
+
+/**
+ * What a connection receives, chunk by chunk. A read holds its buffer for as long as it waits, so the buffer is small
+ * until more comes, and small again once the connection has nothing more to give.
+ */
 export function sourceOf(conn: Conn): Source {
-  const buffer = new Uint8Array(65536);
+  let buffer = new Uint8Array(WAITING);
+  let size = WAITING;
   return {
     async next() {
+      if (size !== buffer.length) buffer = new Uint8Array(size);
       const n = await conn.read(buffer);
-      return n === null ? null : buffer.subarray(0, n);
+      if (n === null) return null;
+      size = n === buffer.length ? Math.min(n * 8, BULK) : n > WAITING ? FLOWING : WAITING;
+      return buffer.subarray(0, n);
     },
   };
 }
 
+const NOTHING = new Uint8Array();
 const MAX_FIELDS = 500;
 
 /** Reads bytes, lines and heads from a source. */
@@ -30,7 +42,7 @@ export class BufferedReader implements Source {
   /** Whether lines may end in LF alone (RFC 9112 section 2.2), as those of responses of old servers do. */
   readonly isLenient: boolean;
   readonly #source: Source;
-  #rest: Uint8Array = new Uint8Array();
+  #rest: Uint8Array = NOTHING;
 
   constructor(source: Source, isLenient = false) {
     this.#source = source;
@@ -46,7 +58,7 @@ export class BufferedReader implements Source {
   async next(max: number = Infinity): Promise<Uint8Array | null> {
     const chunk = this.isEmpty ? await this.#source.next() : this.#rest;
     if (chunk === null) return null;
-    this.#rest = chunk.length > max ? chunk.subarray(max) : new Uint8Array();
+    this.#rest = chunk.length > max ? chunk.subarray(max) : NOTHING;
     return chunk.length > max ? chunk.subarray(0, max) : chunk;
   }
 

@@ -24,6 +24,11 @@ export async function tunnel(client: ClientConn, up: Source, conn: Conn, down: S
   }
 }
 
-async function copy(from: Source, to: { write(bytes: Uint8Array): Promise<unknown> }): Promise<void> {
-  for (let chunk = await from.next(); chunk !== null; chunk = await from.next()) await to.write(chunk);
+/** Without `await`, which would hold a chunk while it waits for the next. */
+function copy(from: Source, to: { write(bytes: Uint8Array): Promise<unknown> }): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const next = () => void from.next().then(carry, reject);
+    const carry = (chunk: Uint8Array | null) => chunk === null ? resolve() : void to.write(chunk).then(next, reject);
+    next();
+  });
 }

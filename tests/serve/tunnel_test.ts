@@ -18,7 +18,7 @@ import {
   startTarget,
 } from "../support/targets.ts";
 import { test } from "../support/test.ts";
-import { atRest } from "../support/wait.ts";
+import { atRest, until } from "../support/wait.ts";
 
 const MiB = 2 ** 20;
 
@@ -290,4 +290,30 @@ test("an end that comes while the target takes nothing is carried, too", async (
   assertEquals((await raw.finish()).ending, "end");
   await localProxy.close();
   assertEquals(closed, true);
+});
+
+test("a tunnel that waits holds little: 1 KiB before the first byte, 8 KiB after a download", async () => {
+  const rest = Promise.withResolvers<null>();
+  let left = MiB;
+  const held: number[] = []; // by each read
+  const target: Conn = {
+    read(p) {
+      held.push(p.buffer.byteLength);
+      if (left === 0) return rest.promise;
+      const n = Math.min(p.length, left);
+      left -= n;
+      return Promise.resolve(n);
+    },
+    write: (p) => Promise.resolve(p.length),
+    closeWrite: () => Promise.resolve(),
+    close: () => rest.resolve(null),
+  };
+  const localProxy = await serve({ connect: () => Promise.resolve(target as Socks5Conn) });
+  const conn = await nodeTransport.connect({ hostname: localProxy.hostname, port: localProxy.port });
+  await conn.write(ways.CONNECT!("web.test:80").said);
+  await readFull(conn, 39 + MiB);
+  await until(() => held.length === 19); // 1 KiB, 8 KiB, 16 times up to 64 KiB, and the one that waits
+  assertEquals([held[0], held[1], held[2], held.at(-1)], [1_024, 8_192, 65_536, 8_192]);
+  conn.close();
+  await localProxy.close();
 });
