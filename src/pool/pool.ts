@@ -31,7 +31,8 @@ export class Pool<C extends Pooled> {
   readonly #idle: IdleList<C>;
   readonly #warm: IdleList<C>;
   readonly #queue = new Queue<Lease<C>>();
-  readonly #ended: { lease: Lease<C>; reason: CloseReason }[] = []; // still to be closed
+  readonly #ended: { lease: Lease<C>; reason: CloseReason }[] = []; // to be closed
+  #done = 0; // of those
   #closed: (() => Error) | undefined;
   #emptied: (() => void)[] = [];
 
@@ -252,10 +253,11 @@ export class Pool<C extends Pooled> {
   closeEnded(): void {
     // before anything else is told, so that nobody uses what has ended
     for (const { lease } of this.#ended) lease.notifyEvicted();
-    while (this.#ended.length > 0) {
-      const { lease, reason } = this.#ended.shift()!;
+    while (this.#done < this.#ended.length) {
+      const { lease, reason } = this.#ended[this.#done++]!;
       lease.conn?.close(reason);
       lease.stop?.();
     }
+    this.#ended.length = this.#done = 0;
   }
 }

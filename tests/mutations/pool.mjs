@@ -45,8 +45,8 @@ export const pool = [
   {
     promise: "the holders of what rests are told before anything is closed",
     file: "src/pool/pool.ts",
-    find: "for (const { lease } of this.#ended) lease.notifyEvicted();\n    while (this.#ended.length > 0) {",
-    replace: "while (this.#ended.length > 0) {\n      this.#ended[0]!.lease.notifyEvicted();",
+    find: "for (const { lease } of this.#ended) lease.notifyEvicted();\n    while (this.#done < this.#ended.length) {",
+    replace: "while (this.#done < this.#ended.length) {\n      this.#ended[this.#done]!.lease.notifyEvicted();",
     tests: "tests/pool/rest_test.ts",
     name: "all holders are told before anything else is,",
   },

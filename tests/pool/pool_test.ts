@@ -206,3 +206,21 @@ test("a listener that closes the pool while a tunnel ends does no harm", () => {
   pool.close(() => new Error("outside"));
   assertEquals(items.map((item) => item.closedBy), ["client", "client", "client"]);
 });
+
+test("each of many tunnels is closed without moving the others", () => {
+  const pool = new Pool<Item>({ maxOpen: Infinity, maxIdle: Infinity, idleTimeout: 1_000 });
+  const items = Array.from({ length: 1_000 }, (_, i) => park(pool, `${i}`));
+  const shift = Array.prototype.shift;
+  let moved = 0;
+  Array.prototype.shift = function () {
+    moved += this.length;
+    return shift.call(this);
+  };
+  try {
+    pool.close(() => new Error("the client is closed"));
+  } finally {
+    Array.prototype.shift = shift;
+  }
+  assert(items.every(({ closedBy }) => closedBy === "client"));
+  assert(moved < 10 * items.length, `${moved} were moved`);
+});
