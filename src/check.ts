@@ -1,4 +1,4 @@
-import type { Identity } from "./attempt/identity.ts";
+import type { Identity } from "./attempt/handshake.ts";
 import { labelOf, type Proxy } from "./config/proxy_url.ts";
 import type { CheckArgs } from "./config/request_args.ts";
 import { type Phase, type Socks5Error, type Socks5ErrorCode, timedOut } from "./errors.ts";

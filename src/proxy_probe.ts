@@ -1,7 +1,7 @@
 import { converse, type Wire } from "./attempt/converse.ts";
 import { explain } from "./attempt/explain.ts";
 import { type Dialer, openProxyConn } from "./attempt/handshake.ts";
-import { identify, type Identity } from "./attempt/identity.ts";
+import { identify, type Identity } from "./attempt/handshake.ts";
 import { lookUp } from "./attempt/local_dns.ts";
 import type { Proxy } from "./config/proxy_url.ts";
 import type { CheckArgs } from "./config/request_args.ts";

@@ -3,18 +3,22 @@
  *
  * @module
  */
-import type { Socket } from "node:net";
+import { connect, type Socket } from "node:net";
 import type {
   Conn,
   DatagramHandlers,
   DatagramSocket,
+  Detached,
+  DialOptions,
   Endpoint,
   OwnedDialOptions,
   OwnedTransport,
+  TlsOptions,
   Transport,
 } from "../../src/transport.ts";
-import { NodeConn } from "./conn.ts";
 import { lookup } from "../dns.ts";
+import { versions } from "node:process";
+import { NodePipe, PIPE, type PipedSocket } from "./pipe.ts";
 
 const transport: OwnedTransport<Socket> = {
   usesOwner: true,
@@ -49,3 +53,96 @@ const transport: OwnedTransport<Socket> = {
  * ```
  */
 export const nodeTransport: Transport<Socket> = transport;
+
+// Deno's node:tls gets nothing of what a socket reads into a buffer of its owner
+const hasOnread = !versions.deno;
+
+// one for all: what a socket reads into it is taken out before the next one reads
+const incoming = new Uint8Array(65536);
+
+type PendingDial = {
+  resolve: (conn: NodeConn) => void;
+  reject: (reason: unknown) => void;
+  signal: AbortSignal | undefined;
+};
+
+/** A connection over a `net.Socket`. */
+class NodeConn extends NodePipe implements Conn<Socket> {
+  #dial: PendingDial | undefined;
+
+  open(to: Endpoint, { noDelay = true, keepAlive = true }: DialOptions, opening: PendingDial): void {
+    if (this.gone) return opening.reject(this.failure());
+    this.#dial = opening;
+    const onread = {
+      buffer: incoming,
+      callback: (n: number, bytes: Uint8Array) => this.received(bytes.subarray(0, n)),
+    };
+    const own = { __proto__: null, ...to }; // Node would take a path from a prototype
+    const options = {
+      __proto__: null,
+      ...("path" in own ? { path: own.path } : { host: own.hostname, port: own.port }),
+      allowHalfOpen: true,
+      noDelay,
+      keepAlive: keepAlive !== false,
+      keepAliveInitialDelay: typeof keepAlive === "number" ? keepAlive : 0,
+      ...(hasOnread && { onread }),
+    };
+    this.adopt(connect(options), !hasOnread);
+    this.socket.on("connect", opened);
+    opening.signal?.addEventListener("abort", this);
+  }
+
+  /** The signal aborts. */
+  handleEvent(): void {
+    const { signal, reject } = this.#takeDial()!;
+    this.close();
+    reject(signal!.reason);
+  }
+
+  /** It is open. */
+  opened(): void {
+    this.#takeDial()?.resolve(this);
+  }
+
+  override close(): void {
+    super.close();
+    this.#takeDial()?.reject(this.failure());
+  }
+
+  detach(): Detached<Socket> {
+    const reason = this.whyBusy();
+    if (reason) throw new TypeError(`Cannot detach: ${reason}`);
+    return { socket: this.handOver("detached"), head: new Uint8Array() };
+  }
+
+  startTls(options: TlsOptions): Promise<Conn<Socket>> {
+    const load = async () => {
+      const { startOver, startOverPipe } = await import("../tls.ts");
+      // what Deno makes of a socket itself takes a reset for an end
+      return versions.deno ? (socket: Socket) => startOverPipe(new Adopted(socket), options) : startOver;
+    };
+    return this.secure(options, load) as Promise<Conn<Socket>>;
+  }
+
+  protected override failed(error: Error): void {
+    this.#takeDial()?.reject(error);
+  }
+
+  #takeDial(): PendingDial | undefined {
+    const opening = this.#dial;
+    this.#dial = undefined;
+    opening?.signal?.removeEventListener("abort", this);
+    return opening;
+  }
+}
+
+class Adopted extends NodePipe {
+  constructor(socket: Socket) {
+    super();
+    this.adopt(socket, true);
+  }
+}
+
+function opened(this: PipedSocket): void {
+  (this[PIPE] as NodeConn).opened();
+}

@@ -8,7 +8,7 @@ import type { Step } from "../protocol/steps.ts";
 import type { AttemptScope } from "../scope.ts";
 import type { Conn } from "../transport.ts";
 import { converse } from "./converse.ts";
-import type { Identity } from "./identity.ts";
+import type { Identity } from "./handshake.ts";
 
 /** Authenticates by a method that the caller brought; gives the connection for all that follows, which the attempt owns. */
 export async function authenticateCustom<S>(

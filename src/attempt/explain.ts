@@ -8,7 +8,7 @@ import {
   socks5Error,
   type Socks5ErrorCode,
 } from "../errors.ts";
-import type { Identity } from "./identity.ts";
+import type { Identity } from "./handshake.ts";
 
 /** What an error means in a phase, as an error of ours; wrong arguments stay what they are. */
 export function explain(

@@ -2,7 +2,7 @@ import type { Proxy } from "../config/proxy_url.ts";
 import type { Address } from "../protocol/address.ts";
 import { CMD, command, select, userPass } from "../protocol/messages.ts";
 import type { Step, Steps } from "../protocol/steps.ts";
-import type { Identity } from "./identity.ts";
+import type { Identity } from "./handshake.ts";
 
 /** How long a verdict counts, in milliseconds. */
 const REMEMBERED = 600_000;

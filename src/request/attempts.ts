@@ -1,5 +1,5 @@
-import { Call } from "../attempt/call.ts";
-import { identify, keyOf } from "../attempt/identity.ts";
+import { Call } from "../attempt/open_tunnel.ts";
+import { identify } from "../attempt/handshake.ts";
 import { type Attempt, openTunnel } from "../attempt/open_tunnel.ts";
 import type { Proxy } from "../config/proxy_url.ts";
 import type { RequestArgs } from "../config/request_args.ts";
@@ -7,9 +7,11 @@ import { type Phase, type Socks5Error, timedOut } from "../errors.ts";
 import { type EventDetails, rounded, Teller } from "../events.ts";
 import type { Lease } from "../pool/lease.ts";
 import type { Want } from "../pool/queue.ts";
+import type { UserPass } from "../protocol/messages.ts";
 import type { Verdict } from "../proxies/policy.ts";
 import { type Next, Rounds } from "../proxies/rounds.ts";
 import { Scope } from "../scope.ts";
+import type { TlsOptions } from "../transport.ts";
 import type { ProxyConn } from "../tunnel/proxy_conn.ts";
 import type { Core } from "./core.ts";
 import { judge } from "./judge.ts";
@@ -130,3 +132,9 @@ export class Attempts<S> implements Want {
 }
 
 const NEVER: Promise<never> = new Promise(() => {});
+
+/** One target, one identity and one kind of TLS; never joined with a separator that could stand in one of them. */
+function keyOf(target: string, credentials: UserPass | null | undefined, tls: TlsOptions | null): string {
+  const own = credentials && [[...credentials.uname], [...credentials.passwd]];
+  return JSON.stringify([target, credentials === undefined ? "proxy" : own, tls]);
+}

@@ -1,5 +1,5 @@
 import { explain } from "../attempt/explain.ts";
-import { identify } from "../attempt/identity.ts";
+import { identify } from "../attempt/handshake.ts";
 import type { RequestArgs } from "../config/request_args.ts";
 import { Socks5Error, withEarlier } from "../errors.ts";
 import type { Lease } from "../pool/lease.ts";

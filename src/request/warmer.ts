@@ -1,5 +1,5 @@
 import { type Dialer, openProxyConn } from "../attempt/handshake.ts";
-import { identify } from "../attempt/identity.ts";
+import { identify } from "../attempt/handshake.ts";
 import type { Proxy } from "../config/proxy_url.ts";
 import { DeadlineTimer, type Timed } from "../deadline_timer.ts";
 import { timedOut } from "../errors.ts";

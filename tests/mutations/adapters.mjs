@@ -4,7 +4,7 @@
 export const adapters = [
   {
     promise: "what came right behind a reply is not lost by detach()",
-    file: "adapters/deno/conn.ts",
+    file: "adapters/deno/mod.ts",
     find: "head: this.takeHead()",
     replace: "head: new Uint8Array()",
     tests: "tests/adapters/detach_test.ts",
@@ -97,7 +97,7 @@ export const adapters = [
   },
   {
     promise: "Deno: at most 100 handshakes that were given up stay open",
-    file: "adapters/deno/conn.ts",
+    file: "adapters/deno/mod.ts",
     find: "running + stalled.length",
     replace: "stalled.length",
     tests: "tests/adapters/tls_stalled_test.ts",
@@ -106,7 +106,7 @@ export const adapters = [
   },
   {
     promise: "Deno: a connection that is cut without close_notify has ended",
-    file: "adapters/deno/conn.ts",
+    file: "adapters/deno/mod.ts",
     find: 'return (error as Error).name === "UnexpectedEof";',
     replace: "return (error as Error).name === undefined;",
     tests: "tests/tunnel/tls_handshakes_test.ts",

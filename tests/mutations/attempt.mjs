@@ -28,7 +28,7 @@ export const attempt = [
   },
   {
     promise: "the credentials of one connect are never dropped",
-    file: "src/attempt/identity.ts",
+    file: "src/attempt/handshake.ts",
     find: "methods: own === null ? NONE : PASSWORD",
     replace: "methods: own === null ? NONE : EITHER",
     tests: "tests/client/client_test.ts",

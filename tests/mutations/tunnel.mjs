@@ -36,7 +36,7 @@ export const tunnel = [
   },
   {
     promise: "tunnels are shared by the same options of TLS alone",
-    file: "src/attempt/identity.ts",
+    file: "src/request/attempts.ts",
     find: '"proxy" : own, tls]',
     replace: '"proxy" : own]',
     tests: "tests/tunnel/tls_test.ts",

@@ -1,7 +1,7 @@
 import { assertEquals, assertInstanceOf, assertMatch, assertStringIncludes } from "@std/assert";
 import { TargetError } from "../../mod.ts";
 import { parseTarget } from "../../src/protocol/address.ts";
-import { identify } from "../../src/attempt/identity.ts";
+import { identify } from "../../src/attempt/handshake.ts";
 import { converse } from "../../src/attempt/converse.ts";
 import { ProtocolError, socks5Error, type Socks5ErrorCode } from "../../src/errors.ts";
 import { CMD, command, REP, reply, select, userPass } from "../../src/protocol/messages.ts";
