@@ -21,6 +21,8 @@ export interface Runtime<S> {
 /** What a client is made of, checked. */
 export interface ClientConfig<S> {
   readonly proxies: readonly Proxy[];
+  /** The first of them that is a unix socket, which carries no datagrams. */
+  readonly unixProxy: Proxy | undefined;
   readonly transport: Transport<S>;
   /** For a connection whose transport has no TLS. */
   readonly startTls: StartTls;
@@ -79,6 +81,7 @@ export function parseConfig<S>(
   }
   return {
     proxies,
+    unixProxy: proxies.find(({ endpoint }) => "path" in endpoint),
     transport,
     startTls: runtime.startTls,
     load: runtime.load?.(transport),

@@ -162,8 +162,8 @@ export function parseAssociate<S>(config: ClientConfig<S>, given?: AssociateOpti
   if (typeof config.transport.openDatagrams !== "function") {
     throw new TypeError("Cannot associate: the transport has no openDatagrams() (no Socks5Client has it)");
   }
-  const path = config.proxies.find(({ endpoint }) => "path" in endpoint);
-  if (path !== undefined) throw new TypeError(`Cannot associate: the proxy ${path.name} is a unix socket`);
+  const { unixProxy } = config;
+  if (unixProxy !== undefined) throw new TypeError(`Cannot associate: the proxy ${unixProxy.name} is a unix socket`);
   checkBoolean("allowPrivateRelay", allowPrivateRelay);
   const host = from === undefined ? null : parseHost(from);
   if (host !== null && (typeof host === "string" || host.atyp === ATYP.DOMAIN)) {
