@@ -14,7 +14,7 @@ export { Core } from "./request/core.ts";
 /** CONNECT (RFC 1928 section 4). */
 export function connect<S>(core: Core<S>, args: RequestArgs): Promise<Socks5Conn<S>> {
   return request(core, CMD.CONNECT, args, ({ conn, lease, reused }) => {
-    return new Tunnel(conn, lease, core, { reused, mayRelease: args.reuse });
+    return new Tunnel(conn, lease, core, reused, args.reuse);
   });
 }
 

@@ -15,25 +15,24 @@ export interface UserPass {
 
 /** A reply that grants the request. */
 export class Reply {
-  readonly #bytes: Uint8Array;
+  readonly atyp: number;
+  readonly bndPort: number;
+  /** As one number if it is IPv4: an open tunnel keeps its reply, and an array is 200 bytes. */
+  readonly #bndAddr: number | Uint8Array;
 
   constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-  }
-
-  get atyp(): number {
-    return this.#bytes[3]!;
+    const end = replyLength(bytes) - 2;
+    this.atyp = bytes[3]!;
+    this.bndPort = bytes[end]! << 8 | bytes[end + 1]!;
+    this.#bndAddr = this.atyp === ATYP.IPV4
+      ? bytes[4]! << 24 | bytes[5]! << 16 | bytes[6]! << 8 | bytes[7]!
+      : bytes.slice(this.atyp === ATYP.DOMAIN ? 5 : 4, end);
   }
 
   /** BND.ADDR, of a domain without its length. */
   get bndAddr(): Uint8Array {
-    const start = this.atyp === ATYP.DOMAIN ? 5 : 4;
-    return this.#bytes.subarray(start, start + addressLength(this.#bytes));
-  }
-
-  get bndPort(): number {
-    const end = replyLength(this.#bytes);
-    return this.#bytes[end - 2]! << 8 | this.#bytes[end - 1]!;
+    const addr = this.#bndAddr;
+    return typeof addr === "number" ? Uint8Array.of(addr >>> 24, addr >>> 16, addr >>> 8, addr) : addr;
   }
 
   /** Both as text and number. */

@@ -97,7 +97,7 @@ class Accepted<S> extends Tunnel<S> implements AcceptedConn<S> {
   readonly peer: { hostname: string; port: number };
 
   constructor(core: Core<S>, { conn, lease }: Granted<S>, peer: { hostname: string; port: number }) {
-    super(conn, lease, core, { reused: false, mayRelease: false });
+    super(conn, lease, core, false, false);
     this.peer = peer;
   }
 }

@@ -10,18 +10,13 @@ import { type TlsSetup, upgradeHeldTls } from "./upgrade_tls.ts";
 import { readableOf, writableOf } from "./web_streams.ts";
 import { WriteSide } from "./write_side.ts";
 
-/** How a tunnel came to its holder. */
-export interface TunnelOptions {
-  readonly reused: boolean;
-  readonly mayRelease: boolean;
-}
-
 /** One holder's hold on a tunnel: once closed, released or detached, nothing more goes through it. */
 export class Tunnel<S> extends SoundConn implements Socks5Conn<S> {
+  readonly reused: boolean;
   readonly #conn: ProxyConn<S>;
   readonly #lease: Lease<ProxyConn<S>>;
   readonly #setup: TlsSetup;
-  readonly #options: TunnelOptions;
+  readonly #mayRelease: boolean;
   readonly #writeSide = new WriteSide();
   #endedBy: EndedBy | undefined;
   #reading = false;
@@ -32,16 +27,22 @@ export class Tunnel<S> extends SoundConn implements Socks5Conn<S> {
   #readable: ByteStream | undefined;
   #writable: WritableStream<Uint8Array> | undefined;
 
-  constructor(conn: ProxyConn<S>, lease: Lease<ProxyConn<S>>, setup: TlsSetup, options: TunnelOptions) {
+  /**
+   * `reused`: whether somebody has used and released it before. `mayRelease`: whether `release()` gives it back to the pool.
+   */
+  constructor(
+    conn: ProxyConn<S>,
+    lease: Lease<ProxyConn<S>>,
+    setup: TlsSetup,
+    reused: boolean,
+    mayRelease: boolean,
+  ) {
     super();
     this.#conn = conn;
     this.#lease = lease;
     this.#setup = setup;
-    this.#options = options;
-  }
-
-  get reused(): boolean {
-    return this.#options.reused;
+    this.reused = reused;
+    this.#mayRelease = mayRelease;
   }
 
   get proxy(): string {
@@ -98,7 +99,7 @@ export class Tunnel<S> extends SoundConn implements Socks5Conn<S> {
 
   release(): void {
     if (this.#endedBy !== undefined) return;
-    if (this.#busy || this.#ending || !this.#options.mayRelease || this.#isStreamed) return this.close();
+    if (this.#busy || this.#ending || !this.#mayRelease || this.#isStreamed) return this.close();
     this.#endedBy = "released";
     this.#lease.release();
   }
@@ -190,7 +191,7 @@ export class Tunnel<S> extends SoundConn implements Socks5Conn<S> {
 
   #upgraded(): Tunnel<S> {
     this.#endedBy = "secured";
-    return new Tunnel(this.#conn, this.#lease, this.#setup, { ...this.#options, mayRelease: false });
+    return new Tunnel(this.#conn, this.#lease, this.#setup, this.reused, false);
   }
 
   #received(n: number | null): number | null {
