@@ -12,25 +12,37 @@ export class Malformed extends Error {}
 /** What was received is longer than allowed. */
 export class TooLong extends Malformed {}
 
-const WAITING = 1_024;
-const FLOWING = 8_192;
-const BULK = 65_536;
+const [SMALLEST, LARGEST] = [1_024, 65_536];
 
 /**
- * What a connection receives, chunk by chunk. A read holds its buffer for as long as it waits, so the buffer is small
- * until more comes, and small again once the connection has nothing more to give.
+ * What a connection receives, chunk by chunk. A read holds its buffer for as long as it waits, so the buffer is as small as
+ * what comes: a chunk that fills it makes it four times as large, one that takes a quarter or less makes it smaller again.
  */
 export function sourceOf(conn: Conn): Source {
-  let buffer = new Uint8Array(WAITING);
-  let size = WAITING;
-  return {
-    async next() {
-      if (size !== buffer.length) buffer = new Uint8Array(size);
-      const n = await conn.read(buffer);
-      if (n === null) return null;
-      size = n === buffer.length ? Math.min(n * 8, BULK) : n > WAITING ? FLOWING : WAITING;
-      return buffer.subarray(0, n);
-    },
+  return new ConnSource(conn);
+}
+
+class ConnSource implements Source {
+  readonly #conn: Conn;
+  #buffer = new Uint8Array(SMALLEST);
+  #size = SMALLEST;
+
+  constructor(conn: Conn) {
+    this.#conn = conn;
+  }
+
+  next(): Promise<Uint8Array | null> {
+    if (this.#size !== this.#buffer.length) this.#buffer = new Uint8Array(this.#size);
+    return this.#conn.read(this.#buffer).then(this.#received);
+  }
+
+  // made once, since reading is what is done most
+  readonly #received = (n: number | null): Uint8Array | null => {
+    if (n === null) return null;
+    const { length } = this.#buffer;
+    if (n === length) this.#size = Math.min(length * 4, LARGEST);
+    else if (n <= length / 4) this.#size = Math.max(length / 4, SMALLEST);
+    return this.#buffer.subarray(0, n);
   };
 }
 
@@ -55,9 +67,13 @@ export class BufferedReader implements Source {
   }
 
   /** At least one byte and `max` at the most, or `null` at the end. */
-  async next(max: number = Infinity): Promise<Uint8Array | null> {
-    const chunk = this.isEmpty ? await this.#source.next() : this.#rest;
-    if (chunk === null) return null;
+  next(max: number = Infinity): Promise<Uint8Array | null> {
+    if (!this.isEmpty) return Promise.resolve(this.#take(this.#rest, max));
+    const next = this.#source.next();
+    return max === Infinity ? next : next.then((chunk) => chunk && this.#take(chunk, max));
+  }
+
+  #take(chunk: Uint8Array, max: number): Uint8Array {
     this.#rest = chunk.length > max ? chunk.subarray(max) : NOTHING;
     return chunk.length > max ? chunk.subarray(0, max) : chunk;
   }
@@ -100,7 +116,7 @@ export class BufferedReader implements Source {
       if (chunk === null && line === "") return null;
       if (chunk === null) throw new Malformed("it ends too early");
       const end = chunk.indexOf(0x0a) + 1 || chunk.length;
-      this.#rest = chunk.subarray(end);
+      this.#rest = end < chunk.length ? chunk.subarray(end) : NOTHING; // a view of nothing holds the chunk
       line += Buffer.from(chunk.buffer, chunk.byteOffset, end).toString("latin1");
       if (line.length > max + 2) throw new TooLong("a line is too long");
       if (!line.endsWith("\n")) continue;

@@ -16,6 +16,11 @@ type PendingRead = {
   timer: ReturnType<typeof setTimeout> | undefined;
 };
 
+const CLIENT: unique symbol = Symbol("client");
+
+/** A socket that belongs to a client's connection. */
+type ClientSocket = Socket & { [CLIENT]: ClientConn };
+
 /**
  * The connection of a client. It reads ahead until 64 KiB wait, so that a client that leaves is seen although nobody
  * reads.
@@ -27,10 +32,12 @@ export class ClientConn {
   idle = true;
   /** Milliseconds after which `next()` rejects if the client sends nothing. */
   readTimeout: number = Infinity;
-  /** Resolves once the socket is closed. */
-  readonly closed: Promise<void>;
-  readonly #socket: Socket;
-  readonly #gone: AbortController = new AbortController();
+  /** Whether it is closed, or about to be. */
+  isGone = false;
+  readonly #socket: ClientSocket;
+  readonly #onGone = new Set<() => void>();
+  #isClosed = false;
+  #ending: Promise<void> | undefined;
   #chunks: Uint8Array[] = [];
   #ahead = 0; // the bytes of the chunks
   #pending: PendingRead | undefined;
@@ -38,23 +45,48 @@ export class ClientConn {
   #discarding = false;
 
   constructor(socket: Socket) {
-    this.#socket = socket;
+    this.#socket = socket as ClientSocket;
+    this.#socket[CLIENT] = this;
     socket.setNoDelay(true);
-    socket.on("data", (chunk: Uint8Array) => this.#received(chunk));
-    socket.on("end", () => this.#end());
-    // it stays: without a listener an error ends the process
-    socket.on("error", () => socket.destroy());
-    this.closed = new Promise((resolve) => {
-      socket.once("close", () => {
-        this.#markGone();
-        resolve();
-      });
-    });
+    const { data, end, error, close } = ClientConn.#listeners;
+    socket.on("data", data).on("end", end).on("error", error).on("close", close);
   }
 
-  /** Aborts when the connection is closed. */
-  get gone(): AbortSignal {
-    return this.#gone.signal;
+  // one set for all sockets
+  static readonly #listeners = {
+    data(this: ClientSocket, chunk: Uint8Array): void {
+      this[CLIENT].#received(chunk);
+    },
+    end(this: ClientSocket): void {
+      this[CLIENT].#end();
+    },
+    // it stays: without a listener an error ends the process
+    error(this: ClientSocket): void {
+      this.destroy();
+    },
+    close(this: ClientSocket): void {
+      this[CLIENT].#isClosed = true;
+      this[CLIENT].#markGone();
+    },
+  };
+
+  /** Calls back when the connection is closed, at once if it is; gives what takes that back. */
+  onGone(call: () => void): () => void {
+    if (this.isGone) call();
+    else this.#onGone.add(call);
+    return () => void this.#onGone.delete(call);
+  }
+
+  throwIfGone(): void {
+    if (this.isGone) throw GONE;
+  }
+
+  /** Resolves once the socket is closed. */
+  closed(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#isClosed) resolve();
+      else this.#socket.once("close", () => resolve());
+    });
   }
 
   /** The next bytes, or `null` at the end. */
@@ -67,11 +99,7 @@ export class ClientConn {
     }
     if (this.#ended) return Promise.resolve(null);
     if (this.#socket.destroyed) return Promise.reject(this.#markGone());
-    return new Promise((resolve, reject) => {
-      const late = () => this.#takePending()?.reject(new ClientTimeout());
-      const timer = this.readTimeout === Infinity ? undefined : setTimeout(late, this.readTimeout).unref();
-      this.#pending = { resolve, reject, timer };
-    });
+    return new Promise((resolve, reject) => this.#pending = { resolve, reject, timer: this.#readTimer() });
   }
 
   /** Gives the outcome of a promise; rejects if it has not settled after `ms` milliseconds. */
@@ -93,13 +121,13 @@ export class ClientConn {
 
   /** Resolves after so many milliseconds, or when the client is gone. */
   async pause(ms: number): Promise<void> {
-    if (this.gone.aborted) return;
-    let timer: ReturnType<typeof setTimeout> | undefined;
     await new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, ms).unref();
-      this.gone.addEventListener("abort", () => resolve(), { once: true });
+      const timer = setTimeout(resolve, ms).unref();
+      this.onGone(() => {
+        clearTimeout(timer);
+        resolve();
+      });
     });
-    clearTimeout(timer);
   }
 
   /** Resolves once the bytes may be overwritten. */
@@ -117,25 +145,26 @@ export class ClientConn {
 
   /** Ends the writing side, after what was written. */
   end(): Promise<void> {
-    return new Promise((resolve) => {
+    return this.#ending ??= new Promise((resolve) => {
       if (this.#socket.destroyed) return resolve();
-      this.gone.addEventListener("abort", () => resolve(), { once: true });
+      this.onGone(resolve);
       this.#socket.end(() => resolve());
     });
   }
 
   /** Ends the writing side and discards what the client sends for two seconds more: a reset would lose the response. */
   async linger(): Promise<void> {
+    if (this.#ended && this.#socket.writableFinished) return this.close();
     this.halfOpen = true;
     this.#discarding = true;
     this.#chunks = [];
     this.#socket.resume();
     const timer = setTimeout(() => this.close(), LINGER_TIMEOUT);
     await this.end();
-    if (!this.#ended && !this.gone.aborted) {
-      await new Promise((resolve) => {
+    if (!this.#ended) {
+      await new Promise<void>((resolve) => {
         this.#socket.once("end", resolve);
-        this.gone.addEventListener("abort", resolve);
+        this.onGone(resolve);
       });
     }
     clearTimeout(timer);
@@ -183,9 +212,16 @@ export class ClientConn {
 
   /** Aborts what is done for the client; gives the error that says so. */
   #markGone(): unknown {
-    this.#gone.abort(GONE);
+    this.isGone = true;
+    for (const call of this.#onGone) call();
+    this.#onGone.clear();
     this.#takePending()?.reject(GONE);
     return GONE;
+  }
+
+  #readTimer(): PendingRead["timer"] {
+    if (this.readTimeout === Infinity) return undefined;
+    return setTimeout(() => this.#takePending()?.reject(new ClientTimeout()), this.readTimeout).unref();
   }
 
   #takePending(): PendingRead | undefined {

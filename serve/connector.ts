@@ -31,10 +31,11 @@ export class Connector {
   async connect(target: Address, { credentials }: ClientIdentity, client: ClientConn): Promise<Socks5Conn> {
     const isOwnPort = target.port === this.#port;
     if (isOwnPort && !this.#isFixed && this.#isOwn(target.hostname)) throw new LoopDetected("The target is this port");
-    const conn = await this.#client.connect(target.name, { credentials, signal: client.gone });
+    const { signal, done } = untilGone(client);
+    const conn = await this.#client.connect(target.name, { credentials, signal }).finally(done);
     try {
       if (isOwnPort) this.#rejectLoop(conn, client);
-      client.gone.throwIfAborted();
+      client.throwIfGone();
       return conn;
     } catch (error) {
       conn.close();
@@ -44,7 +45,7 @@ export class Connector {
 
   /** Whether a client is the SOCKS5 proxy, which was asked to connect to a name of this machine. */
   isLoop(client: ClientConn): boolean {
-    return this.#bound.has(client.address);
+    return this.#bound.size > 0 && this.#bound.has(client.address);
   }
 
   #rejectLoop({ boundAddress }: Socks5Conn, client: ClientConn): void {
@@ -55,10 +56,16 @@ export class Connector {
       throw new LoopDetected("The target leads back to this port");
     }
     this.#bound.add(bound);
-    client.closed.then(() => this.#bound.delete(bound));
+    client.closed().then(() => this.#bound.delete(bound));
   }
 
   #isOwn(hostname: string): boolean {
     return isLoopback(hostname) || hostname === this.#hostname || hostname === "0.0.0.0" || hostname === "::";
   }
+}
+
+/** A signal that aborts when the client is gone, until it is `done`. */
+function untilGone(client: ClientConn): { signal: AbortSignal; done(): void } {
+  const controller = new AbortController();
+  return { signal: controller.signal, done: client.onGone(() => controller.abort()) };
 }

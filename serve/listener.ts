@@ -5,7 +5,8 @@ import type { ClientLike } from "../src/client_of.ts";
 import { ClientConn, ClientTimeout } from "./client_conn.ts";
 import { LoopDetected } from "./error_mapping.ts";
 import { HttpServer } from "./http/http_server.ts";
-import { BufferedReader, Malformed, sourceOf } from "./buffered_reader.ts";
+import { BufferedReader, Malformed } from "./buffered_reader.ts";
+import type { Socks5Conn } from "../src/tunnel/socks5_conn.ts";
 import type { ServeConfig } from "./options.ts";
 import { tunnel } from "./tunnel.ts";
 import { Connector } from "./connector.ts";
@@ -50,7 +51,7 @@ export async function listen(upstream: ClientLike, config: ServeConfig): Promise
       config.report(new Error(`There are ${open.size} clients, which is maxClients: further ones are refused`));
     }
     wasFull = true;
-    const idle = [...open.keys()].find((it) => it.idle && !it.gone.aborted);
+    const idle = [...open.keys()].find((it) => it.idle && !it.isGone);
     idle?.close();
     return idle !== undefined;
   }
@@ -110,30 +111,34 @@ async function serve(
 ): Promise<void> {
   try {
     const reader = new BufferedReader(client);
-    if (config.target !== undefined) return await forward(client, reader, connector, config);
-    const first = await client.withTimeout(config.headTimeout, reader.peek());
-    if (first === null) return;
-    client.idle = false;
-    if (first === 0x05) await serveSocks(client, reader, connector, config);
-    else await new HttpServer(client, reader, connector, config, isClosing).serve();
+    const conn = await granted(client, reader, connector, config, isClosing);
+    if (conn !== undefined) await tunnel(client, reader, conn);
   } catch (error) {
     if (error instanceof LoopDetected) config.report(error); // with a fixed target nobody else is told
-    if (!client.gone.aborted && !(error instanceof ClientTimeout || error instanceof Malformed)) client.reset();
+    if (!client.isGone && !(error instanceof ClientTimeout || error instanceof Malformed)) client.reset();
   } finally {
     client.close();
-    await client.closed;
+    await client.closed();
   }
 }
 
-/** A fixed port: the target may speak first, so nothing is awaited. */
-async function forward(
+/** The connection for the tunnel that a client wants; `undefined` if it has been served otherwise, or is gone. */
+async function granted(
   client: ClientConn,
   reader: BufferedReader,
   connector: Connector,
-  { auth, target }: ServeConfig,
-): Promise<void> {
+  config: ServeConfig,
+  isClosing: () => boolean,
+): Promise<Socks5Conn | undefined> {
+  const { auth, target, headTimeout } = config;
+  if (target !== undefined) { // it may speak first, so nothing is awaited
+    client.idle = false;
+    client.halfOpen = true;
+    return await connector.connect(target, auth.authenticate(null)!, client);
+  }
+  const first = await client.withTimeout(headTimeout, reader.peek());
+  if (first === null) return undefined;
   client.idle = false;
-  client.halfOpen = true;
-  const conn = await connector.connect(target!, auth.authenticate(null)!, client);
-  await tunnel(client, reader, conn, sourceOf(conn));
+  if (first === 0x05) return await serveSocks(client, reader, connector, config);
+  return await new HttpServer(client, reader, connector, config, isClosing).serve();
 }

@@ -2,30 +2,31 @@ import { type Address, ATYP, decodeHost, parseTarget } from "../src/protocol/add
 import type { ClientConn } from "./client_conn.ts";
 import { mapError } from "./error_mapping.ts";
 import { type ClientIdentity, decodeUtf8, WRONG_PASSWORD_DELAY } from "./auth.ts";
-import { type BufferedReader, sourceOf } from "./buffered_reader.ts";
+import type { BufferedReader } from "./buffered_reader.ts";
 import type { ServeConfig } from "./options.ts";
-import { tunnel } from "./tunnel.ts";
+import type { Socks5Conn } from "../src/tunnel/socks5_conn.ts";
 import type { Connector } from "./connector.ts";
 
 const REP = { SUCCEEDED: 0x00, FAILED: 0x01, NOT_ALLOWED: 0x02, BAD_COMMAND: 0x07, BAD_ADDRESS_TYPE: 0x08 } as const;
 
-/** Speaks SOCKS5 with a client: no password or that of RFC 1929, and CONNECT alone. */
+/** Speaks SOCKS5 with a client: no password or that of RFC 1929, and CONNECT alone. Gives the connection for a tunnel. */
 export async function serveSocks(
   client: ClientConn,
   reader: BufferedReader,
   connector: Connector,
   config: ServeConfig,
-): Promise<void> {
+): Promise<Socks5Conn | undefined> {
   const asked = await client.withTimeout(config.headTimeout, negotiated(client, reader, config));
-  if (asked === null) return await client.linger();
+  if (asked === null) return void await client.linger();
   const { target, identity } = asked;
   const conn = await connector.connect(target, identity, client).catch((error) => mapError(error).rep);
-  if (typeof conn === "number") return await refuse(client, conn);
+  if (typeof conn === "number") return void await refuse(client, conn);
   try {
     await client.write(reply(REP.SUCCEEDED));
-    await tunnel(client, reader, conn, sourceOf(conn));
-  } finally {
+    return conn;
+  } catch (error) {
     conn.close();
+    throw error;
   }
 }
 

@@ -8,18 +8,27 @@ export interface Sink {
   write(bytes: Uint8Array): Promise<unknown>;
 }
 
-/** Carries a body from one framing to another, chunk by chunk, with its trailers where both are chunked. */
-export async function carryBody(
+const JOINED = 8_192;
+
+/**
+ * Carries a body from one framing to another behind its head, chunk by chunk, with its trailers where both are chunked.
+ * What is here already of a body with a length goes with the head: two writes cost as much as all the rest.
+ */
+export async function carryMessage(
+  head: Uint8Array,
   from: BufferedReader,
   framing: Framing,
   to: Sink,
   as: Framing,
   maxTrailers: number,
 ): Promise<void> {
+  const isHere = typeof framing === "number" && framing > 0 && !from.isEmpty;
+  const first = isHere ? await from.next(Math.min(framing, JOINED)) : null;
+  await to.write(first === null ? head : Buffer.concat([head, first]));
   const write = (bytes: Uint8Array) => to.write(as === "chunked" ? chunkOf(bytes) : bytes);
   const trailers = framing === "chunked"
     ? await carryChunks(from, write, maxTrailers)
-    : await carryBytes(from, framing === "close" ? Infinity : framing, write);
+    : await carryBytes(from, framing === "close" ? Infinity : framing - (first?.length ?? 0), write);
   if (as === "chunked") await to.write(text(`0\r\n${lines(trailers)}\r\n`));
 }
 

@@ -1,5 +1,5 @@
 import { type ClientConn, ClientTimeout } from "../client_conn.ts";
-import { carryBody, lines, text } from "./body.ts";
+import { carryMessage, lines, text } from "./body.ts";
 import { persists, requestFields, responseFields, upgrades } from "./hop_by_hop.ts";
 import { type Framing, parseResponse, type RequestHead, type ResponseHead } from "./head.ts";
 import { type BufferedReader, Malformed } from "../buffered_reader.ts";
@@ -25,7 +25,7 @@ export async function forward(
 ): Promise<Outcome> {
   const { conn, responses } = upstream;
   const hangUp = () => upstream.close();
-  client.gone.addEventListener("abort", hangUp);
+  const forget = client.onGone(hangUp);
   let sent = false;
   let fault: Malformed | ClientTimeout | undefined;
   let begun = false;
@@ -35,7 +35,7 @@ export async function forward(
     hangUp();
   });
   try {
-    if (!await upstream.responds() && fault === undefined) return client.gone.aborted ? "over" : "hung up";
+    if (!await upstream.responds() && fault === undefined) return client.isGone ? "over" : "hung up";
     const response = await readResponseHead(client, responses, request, maxHead);
     begun = true;
     if (response.status === 101) {
@@ -45,13 +45,12 @@ export async function forward(
     }
     const as = framingFor(response, request);
     const kept = keeps() && sent && as !== "close";
-    await client.write(headOf(response, as, kept));
-    await carryBody(responses, response.body, client, as, maxHead);
+    await carryMessage(headOf(response, as, kept), responses, response.body, client, as, maxHead);
     if (kept && response.body !== "close" && persists(response) && responses.isEmpty) upstream.markIdle();
     return kept ? "kept" : "over";
   } catch (error) {
     if (begun) client.reset(); // or it would take what it has for the whole
-    client.gone.throwIfAborted();
+    client.throwIfGone();
     if (fault instanceof ClientTimeout) return errorResponseOf(fault);
     if (fault !== undefined) return { status: 400, text: `Bad request: ${fault.message}` };
     return {
@@ -59,7 +58,7 @@ export async function forward(
       text: `Bad response: ${error instanceof Malformed ? error.message : "the connection broke"}`,
     };
   } finally {
-    client.gone.removeEventListener("abort", hangUp);
+    forget();
     if (!upstream.idle) upstream.close();
   }
 }
@@ -72,8 +71,8 @@ async function sendRequest(
   keeps: boolean,
 ): Promise<void> {
   const { method, path, body } = request;
-  await conn.write(text(`${method} ${path} HTTP/1.1\r\n${lines(requestFields(request, keeps))}\r\n`));
-  if (body !== 0) await carryBody(reader, body, conn, body, maxHead);
+  const head = text(`${method} ${path} HTTP/1.1\r\n${lines(requestFields(request, keeps))}\r\n`);
+  await carryMessage(head, reader, body, conn, body, maxHead);
 }
 
 /** Passes on interim responses (100, 103) to a client that understands them, and gives the final one. */

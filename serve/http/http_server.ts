@@ -5,14 +5,17 @@ import { mapError } from "../error_mapping.ts";
 import { persists } from "./hop_by_hop.ts";
 import { type ClientIdentity, parseBasic, WRONG_PASSWORD_DELAY } from "../auth.ts";
 import { parseRequest, type RequestHead, valuesOf } from "./head.ts";
-import { type BufferedReader, Malformed, sourceOf } from "../buffered_reader.ts";
+import { type BufferedReader, Malformed } from "../buffered_reader.ts";
 import type { ServeConfig } from "../options.ts";
 import { AUTH_REQUIRED, encodeErrorResponse, type ErrorResponse, errorResponseOf } from "./error_response.ts";
-import { tunnel } from "../tunnel.ts";
+import type { Socks5Conn } from "../../src/tunnel/socks5_conn.ts";
 import type { Connector } from "../connector.ts";
 import { Upstream } from "./upstream.ts";
 
 const CR = 0x0d;
+
+/** A CONNECT that was granted. */
+type Granted = { readonly conn: Socks5Conn };
 
 /** Speaks HTTP/1.1 with a client as its proxy: CONNECT, and requests for whole URLs, one after another. */
 export class HttpServer {
@@ -37,21 +40,25 @@ export class HttpServer {
     this.#isClosing = isClosing;
   }
 
-  /** Serves requests until the last one. */
-  async serve(): Promise<void> {
+  /** Serves requests until the last one; gives the connection for a tunnel if that is a CONNECT. */
+  async serve(): Promise<Socks5Conn | undefined> {
     const client = this.#client;
     client.readTimeout = this.#config.idleTimeout;
     try {
       for (;;) {
         const request = await client.withTimeout(this.#config.headTimeout, this.#readRequest()).catch(errorResponseOf);
-        if (request === null) return;
+        if (request === null) return undefined;
         const outcome = "text" in request ? request : await this.#respond(request);
+        if (typeof outcome === "object" && "conn" in outcome) return outcome.conn;
         if (typeof outcome === "object") {
           await client.write(encodeErrorResponse(outcome, "method" in request ? request.method : ""));
         }
-        if (outcome !== "kept") return await client.linger();
+        if (outcome !== "kept") {
+          await client.linger();
+          return undefined;
+        }
         client.idle = true;
-        if (this.#isClosing() || await this.#reader.peek() === null) return;
+        if (this.#isClosing() || await this.#reader.peek() === null) return undefined;
         client.idle = false;
       }
     } finally {
@@ -70,7 +77,7 @@ export class HttpServer {
   }
 
   /** Serves one request; an error response is still to be sent. */
-  async #respond(request: RequestHead): Promise<"kept" | "over" | ErrorResponse> {
+  async #respond(request: RequestHead): Promise<"kept" | "over" | ErrorResponse | Granted> {
     const authorizations = valuesOf(request.fields, "proxy-authorization");
     const given = authorizations.length === 1 ? parseBasic(authorizations[0]) : null;
     const identity = this.#config.auth.authenticate(given);
@@ -78,24 +85,24 @@ export class HttpServer {
     if (identity === null) return AUTH_REQUIRED;
     try {
       return request.method === "CONNECT"
-        ? await this.#tunnel(request, identity)
+        ? await this.#grant(request, identity)
         : await this.#forward(request, identity);
     } catch (error) {
-      this.#client.gone.throwIfAborted();
+      this.#client.throwIfGone();
       const { status, type, text, auth } = mapError(error);
       if (auth && identity.credentials !== undefined) return AUTH_REQUIRED;
       return { status, text, type, target: request.target.name };
     }
   }
 
-  async #tunnel({ target }: RequestHead, identity: ClientIdentity): Promise<"over"> {
+  async #grant({ target }: RequestHead, identity: ClientIdentity): Promise<Granted> {
     const conn = await this.#connector.connect(target, identity, this.#client);
     try {
       await this.#client.write(text("HTTP/1.1 200 Connection established\r\n\r\n"));
-      await tunnel(this.#client, this.#reader, conn, sourceOf(conn));
-      return "over";
-    } finally {
+      return { conn };
+    } catch (error) {
       conn.close();
+      throw error;
     }
   }
 

@@ -1,6 +1,9 @@
 import { assertEquals, assertMatch } from "@std/assert";
+import type { Conn, Socks5Conn } from "../../mod.ts";
+import { serve } from "../../serve/mod.ts";
 import { bytes, text } from "../support/contract.ts";
 import { characters, readHead, scripted, withLocalProxy } from "../support/serve_stage.ts";
+import { connectRaw } from "../support/raw_client.ts";
 import { withTarget } from "../support/stage.ts";
 import { startEcho, startSilent, startTarget } from "../support/targets.ts";
 import { test } from "../support/test.ts";
@@ -398,3 +401,32 @@ test("an echo is no answer", () =>
         /^HTTP\/1.1 502 Bad Gateway\r\n[^]*\r\n\r\nBad response: the status line is malformed\n$/,
       );
     })));
+
+test("plain HTTP: a head and the body that came with it go to the target in one write", async () => {
+  const written: string[] = [];
+  const [asked, closed] = [Promise.withResolvers<void>(), Promise.withResolvers<null>()];
+  let reads = 0;
+  const target: Conn = {
+    async read(p) {
+      await asked.promise;
+      if (++reads > 1) return await closed.promise;
+      p.set(bytes(OK));
+      return OK.length;
+    },
+    write(p) {
+      written.push(text(p));
+      asked.resolve();
+      return Promise.resolve(p.length);
+    },
+    closeWrite: () => Promise.resolve(),
+    close: () => closed.resolve(null),
+  };
+  const localProxy = await serve({ connect: () => Promise.resolve(target as Socks5Conn) });
+  const raw = await connectRaw({ hostname: localProxy.hostname, port: localProxy.port });
+  await raw.write(bytes(`${GET.replace("GET", "POST").trimEnd()}\r\nContent-Length: 3\r\n\r\nabc`));
+  assertEquals(text(await raw.read(OK.length)), OK);
+  assertEquals(written, [`${GET_SENT.replace("GET", "POST").trimEnd()}\r\nContent-Length: 3\r\n\r\nabc`]);
+  raw.close();
+  await raw.finish();
+  await localProxy.close();
+});
