@@ -69,7 +69,9 @@ export class NodePipe extends CallbackReader<Socket> implements UnreadableConn {
   }
 
   override lend(): Lent | undefined {
-    return this.whyBusy() ? undefined : { socket: this.handOver("lent"), broke: (cause) => cause };
+    return versions.bun || versions.deno || this.whyBusy()
+      ? undefined
+      : { socket: this.handOver("lent"), broke: (cause) => cause };
   }
 
   protected serve(reading: Reading): void {

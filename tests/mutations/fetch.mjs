@@ -68,7 +68,7 @@ export const fetch = [
   },
   {
     promise: "a socket that undici has counts until it closes",
-    file: "fetch/undici_socket.ts",
+    file: "fetch/lent_socket.ts",
     find: "      conn.close();\n",
     replace: "",
     tests: "tests/fetch/connector_test.ts",
