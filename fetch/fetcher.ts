@@ -1,4 +1,5 @@
-import { setImmediate } from "node:timers";
+import type { ClientRequest } from "node:http";
+import { clearImmediate, setImmediate } from "node:timers";
 import { socks5Error } from "../src/errors.ts";
 import { FetchAgent } from "./agent.ts";
 import { Call } from "./call.ts";
@@ -13,7 +14,8 @@ import { checkHttp, type FetchRequest } from "./request.ts";
 import { cancelBody, readAhead } from "./request_body.ts";
 import { requestFields } from "./request_fields.ts";
 import { fieldsOf, hasNoBody, responseOf } from "./response.ts";
-import { type ByteStream, streamOf, streamOfBytes } from "./response_body.ts";
+import { type ByteStream, streamOf } from "./response_body.ts";
+import { bodyResponseOf, WholeBody } from "./whole_response.ts";
 
 const MAX_REDIRECTS = 20;
 
@@ -93,8 +95,8 @@ export class Fetcher {
       call.done();
     }
     call.throwIfOver();
-    if (integrity === "") return responseOf(body, fieldsOf(message), facts);
-    const bytes = body && new Uint8Array(await new Response(body).arrayBuffer());
+    if (integrity === "") return bodyResponseOf(body, fieldsOf(message), facts);
+    const bytes = body && new Uint8Array(await new Response(body.stream).arrayBuffer());
     if (bytes === null || !matches(bytes, integrity)) {
       throw new TypeError("Cannot fetch: the body does not match init.integrity");
     }
@@ -103,15 +105,16 @@ export class Fetcher {
 }
 
 /** The body of an answer, decoded. The call lasts until its end. */
-async function bodyOf(answer: Answer, call: Call): Promise<ReadableStream<Uint8Array>> {
+async function bodyOf(answer: Answer, call: Call): Promise<ByteStream> {
   const whole = await wholeOf(answer);
   const stop = call.stop!;
-  const { stream, fail } = whole === undefined ? decodedBody(answer, call) : streamOfBytes(whole, () => call.done());
+  const body = whole === undefined ? decodedBody(answer, call) : new WholeBody(whole, () => call.done());
+  const { fail } = body; // which holds no stream
   call.stop = (reason) => {
     fail(reason);
     stop(reason);
   };
-  return stream;
+  return body;
 }
 
 function decodedBody({ message, request }: Answer, call: Call): ByteStream {
@@ -131,9 +134,19 @@ async function wholeOf({ message, request }: Answer): Promise<Uint8Array<ArrayBu
   if (headers["content-length"] !== String(readableLength)) return undefined;
   const chunk = message.read() as Uint8Array | null;
   message.resume(); // to its end
-  // until the next request of the caller can have the connection; a turn at most, since it may be closed already
-  await Promise.race([new Promise((resolve) => request.once("close", resolve)), turn()]);
+  await closed(request); // then the next request of the caller can have the connection
   return new Uint8Array(chunk ?? []);
+}
+
+/** Waits until a request is over, and a turn at most, since it may be over already. */
+function closed(request: ClientRequest): Promise<void> {
+  return new Promise((resolve) => {
+    const late = setImmediate(resolve);
+    request.once("close", () => {
+      clearImmediate(late);
+      resolve();
+    });
+  });
 }
 
 function turn(): Promise<"late"> {

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import type { Bytes } from "../src/transport.ts";
 
 /** What a response is besides its body and its fields. */
 export interface ResponseFacts {
@@ -8,7 +9,8 @@ export interface ResponseFacts {
   readonly statusText: string;
 }
 
-type Fields = [name: string, value: string][];
+/** Names and values. */
+export type Fields = [name: string, value: string][];
 
 const NULL_BODY = [101, 103, 204, 205, 304];
 const REASON_PHRASE = /^[\t\x20-\x7e\x80-\xff]*$/;
@@ -35,13 +37,21 @@ export function responseOf(body: BodyInit | null, fields: Fields, facts: Respons
 /** `Response` without the members that are given in another way here. */
 interface PlainResponse {
   readonly headers: Headers;
-  clone(): Response;
+  readonly body: ReadableStream<Bytes> | null;
+  readonly bodyUsed: boolean;
+  arrayBuffer(): Promise<ArrayBuffer>;
   blob(): Promise<Blob>;
+  bytes(): Promise<Bytes>;
+  clone(): Response;
+  formData(): Promise<FormData>;
+  json(): Promise<unknown>;
+  text(): Promise<string>;
 }
 
 const PlainResponse = Response as unknown as new (body: BodyInit | null, init: ResponseInit) => PlainResponse;
 
-class FetchResponse extends PlainResponse {
+/** What {@linkcode responseOf} gives. */
+export class FetchResponse extends PlainResponse {
   readonly #facts: ResponseFacts;
 
   constructor(body: BodyInit | null, fields: Fields, facts: ResponseFacts) {
@@ -67,8 +77,12 @@ class FetchResponse extends PlainResponse {
   }
 
   override clone(): Response {
-    const { body, headers } = super.clone();
-    return responseOf(body, [...headers], this.#facts);
+    return this.copyOf(super.clone());
+  }
+
+  /** A response like this one with the body of another. */
+  protected copyOf({ body }: Response): Response {
+    return responseOf(body, [...this.headers], this.#facts);
   }
 
   override blob(): Promise<Blob> {

@@ -48,6 +48,11 @@ export interface ByteStream {
   fail(error: unknown): void;
 }
 
+/** Calls `over` when nobody holds an object any more. */
+export function whenDropped(object: object, over: () => void): void {
+  dropped.register(object, over);
+}
+
 const dropped = new FinalizationRegistry((over: () => void) => over());
 
 /** `over` is called when it is canceled, and when nobody holds it any more. */
@@ -65,7 +70,7 @@ function byteStream(
     cancel: over,
   };
   const stream = new ReadableStream(source, { highWaterMark: 0 });
-  dropped.register(stream, over);
+  whenDropped(stream, over);
   return { stream, fail: (error) => controller.deref()?.error(error) };
 }
 

@@ -100,6 +100,49 @@ test("an abort in the middle of a body closes the connection", async () => {
   });
 });
 
+const reads: [how: string, read: (response: Response) => Promise<unknown>][] = [
+  ["text()", (response) => response.text()],
+  ["json()", (response) => response.json()],
+  ["bytes()", (response) => response.bytes()],
+  ["arrayBuffer()", (response) => response.arrayBuffer()],
+  ["blob()", (response) => response.blob()],
+  ["body", (response) => response.body!.getReader().read()],
+  ["clone()", (response) => response.clone().text()],
+];
+
+for (const [how, read] of reads) {
+  test(`an abort before ${how} makes a body fail that came with its head, and one after it does not`, async () => {
+    await withFetch((_, response) => response.end('"hello"'), {}, async ({ fetch }) => {
+      const ask = (signal?: AbortSignal) => fetch("http://a.test/", { signal: signal ?? null });
+      const abort = new AbortController();
+      const [early, touched] = [await ask(abort.signal), await ask(abort.signal)];
+      const { body } = touched;
+      const reading = read(await ask(abort.signal));
+      await reading;
+      abort.abort(reason);
+      assertEquals(await read(early).catch((error) => error), reason);
+      assertEquals(await body!.getReader().read().catch((error) => error), reason);
+      const [, other] = [await reading, await ask()];
+      assertEquals(other.bodyUsed, false);
+      await read(other);
+      assertEquals(other.bodyUsed, how !== "clone()");
+      if (how === "clone()") assertEquals(await other.text(), '"hello"');
+      else await assertRejects(() => other.text(), TypeError);
+    });
+  });
+}
+
+test("a response is passed on with its body, whether or not somebody has looked at it", async () => {
+  await withFetch(hello, {}, async ({ fetch }) => {
+    for (const look of [false, true]) {
+      const response = await fetch("http://a.test/");
+      if (look) assertEquals(response.body!.locked, false);
+      assertEquals(await new Response(response.body, response).text(), "hello");
+      assertEquals(response.bodyUsed, true);
+    }
+  });
+});
+
 test("an abort in the middle of what is sent closes the connection", async () => {
   await withFetch(() => {}, {}, async ({ fetch, proxy, web }) => {
     const abort = new AbortController();

@@ -13,7 +13,7 @@ export const fetch = [
   {
     promise: "a body that came whole is given once its connection is free",
     file: "fetch/fetcher.ts",
-    find: 'await Promise.race([new Promise((resolve) => request.once("close", resolve)), turn()]);',
+    find: "await closed(request);",
     replace: "",
     tests: "tests/fetch/connections_test.ts",
     name: " on a kept connection that the target closes just then is sent ",
