@@ -19,6 +19,14 @@ export const serve = [
     name: ": a client that ends behind early bytes while the connect waits is gone",
   },
   {
+    promise: "a tunnel that waits holds a small buffer again after little came",
+    file: "serve/buffered_reader.ts",
+    find: "this.#size = Math.max(length / 4, SMALLEST);",
+    replace: "this.#size = length;",
+    tests: "tests/serve/tunnel_test.ts",
+    name: "a tunnel that waits holds 1 KiB before the first byte,",
+  },
+  {
     promise: "the end of a client is carried through a tunnel",
     file: "serve/client_conn.ts",
     find: "else if (!this.halfOpen) this.close();",
