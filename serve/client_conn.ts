@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import { clearTimeout, setTimeout } from "node:timers";
+import { quietly } from "../src/guarded_conn.ts";
 import { formatHostPort } from "../src/protocol/address.ts";
 
 /** A client did not send the head of a request, or the next bytes, in time. */
@@ -213,7 +214,7 @@ export class ClientConn {
   /** Aborts what is done for the client; gives the error that says so. */
   #markGone(): unknown {
     this.isGone = true;
-    for (const call of this.#onGone) call();
+    for (const call of this.#onGone) void quietly(call);
     this.#onGone.clear();
     this.#takePending()?.reject(GONE);
     return GONE;

@@ -318,3 +318,25 @@ test("a tunnel that waits holds 1 KiB before the first byte, more while much com
   conn.close();
   await localProxy.close();
 });
+
+test("a connection of somebody else's whose close() throws disturbs nobody", async () => {
+  const closed = Promise.withResolvers<null>();
+  let closes = 0;
+  const target: Conn = {
+    read: () => closed.promise,
+    write: (p) => Promise.resolve(p.length),
+    closeWrite: () => Promise.resolve(),
+    close() {
+      closes++;
+      closed.resolve(null);
+      throw new Error("close() must not throw");
+    },
+  };
+  const localProxy = await serve({ connect: () => Promise.resolve(target as Socks5Conn) });
+  const raw = await connectRaw({ hostname: localProxy.hostname, port: localProxy.port });
+  await raw.write(ways.CONNECT!("web.test:80").said);
+  await raw.read(39);
+  raw.reset();
+  await until(() => closes > 0);
+  await localProxy.close();
+});
