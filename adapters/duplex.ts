@@ -5,6 +5,7 @@ import { Duplex as NodeDuplex } from "node:stream";
 import { setImmediate } from "node:timers";
 import { IdleTimer } from "./idle_timer.ts";
 import { socketError } from "./socket_error.ts";
+import { SoundConn } from "../src/guarded_conn.ts";
 import type { Conn } from "../src/transport.ts";
 
 /** The options of a stream over a connection. */
@@ -39,7 +40,7 @@ export class ConnDuplex extends Duplex {
   readonly #abort = new AbortController();
   readonly #idle = new IdleTimer(() => this.emit("timeout"));
   readonly #got = (n: number | null): void => this.#received(n);
-  readonly #fail = (error: unknown): void => void this.destroy(this.#errorOf(error) as Error);
+  readonly #fail = (error: unknown): void => void (this.destroyed || this.destroy(this.#errorOf(error) as Error));
   readonly #errorOf: (error: unknown) => unknown;
   #opening: Promise<Conn> | undefined;
   #conn: Conn | undefined;
@@ -221,7 +222,7 @@ export class ConnDuplex extends Duplex {
     this.connecting = false;
     this.#idle.set(0);
     if (this.#conn === undefined) this.#abort.abort(error ?? undefined);
-    else this.#conn.close();
+    else SoundConn.discard(this.#conn);
     done(error);
   }
 

@@ -42,6 +42,10 @@ export abstract class CallbackReader<S> extends SoundConn {
     this.destroy();
   }
 
+  override forget(): void {
+    this.takePending();
+  }
+
   read(p: Uint8Array): Promise<number | null> {
     if (this.reading) return Promise.reject(new TypeError("Cannot read: another read is pending"));
     if (this.gone) return Promise.reject(this.failure());

@@ -14,6 +14,23 @@ export abstract class SoundConn {
     return #isSound in conn ? conn.lend() : undefined;
   }
 
+  /** Closes a connection whose pending read nobody waits for any more. */
+  static discard(conn: Conn): void {
+    SoundConn.forget(conn);
+    conn.close();
+  }
+
+  /** {@linkcode SoundConn.prototype.forget} of a connection of this package. */
+  static forget(conn: Conn): void {
+    if (#isSound in conn) conn.forget();
+  }
+
+  /**
+   * Says before a `close()` that nobody waits for the pending read any more: then it need not settle, which saves an
+   * error at each step, with its stack.
+   */
+  forget(): void {}
+
   /** Lends the socket; `undefined` if there is none to lend, and then nothing has changed. */
   lend(): Lent | undefined {
     return undefined;

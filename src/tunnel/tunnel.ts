@@ -20,6 +20,7 @@ export class Tunnel<S> extends SoundConn implements Socks5Conn<S> {
   readonly #writeSide = new WriteSide();
   #endedBy: EndedBy | undefined;
   #reading = false;
+  #isForgotten = false;
   #read: { done(n: number | null): number | null; failed(error: unknown): never } | undefined;
   #write: { done(n: number): number; failed(error: unknown): never } | undefined;
   #ended = false; // the peer's FIN was read
@@ -135,6 +136,11 @@ export class Tunnel<S> extends SoundConn implements Socks5Conn<S> {
     return detached;
   }
 
+  override forget(): void {
+    this.#isForgotten = true;
+    SoundConn.forget(this.#conn.conn);
+  }
+
   override lend(): Lent | undefined {
     const isAtRest = this.#endedBy === undefined && !this.#busy && !this.#ending && this.#conn.closedBy === undefined;
     const lent = isAtRest ? this.#conn.lend() : undefined;
@@ -204,6 +210,7 @@ export class Tunnel<S> extends SoundConn implements Socks5Conn<S> {
 
   #notReceived(error: unknown): never {
     this.#reading = false;
+    if (this.#isForgotten) throw error;
     const failure = this.#failed("read from", error);
     this.#broken = !(failure instanceof TypeError);
     this.#destroyIfEnded();
