@@ -1,20 +1,26 @@
 import type { Proxy } from "../config/proxy_url.ts";
+import type { RequestArgs } from "../config/request_args.ts";
 import { ProtocolError } from "../errors.ts";
 import { type Address, ATYP } from "../protocol/address.ts";
 import { CMD, command, type Reply } from "../protocol/messages.ts";
 import type { Steps } from "../protocol/steps.ts";
+import type { Rounds } from "../proxies/rounds.ts";
 import type { AttemptScope, Scope } from "../scope.ts";
 import { settle } from "../settle.ts";
 import type { TlsOptions } from "../transport.ts";
 import { ProxyConn } from "../tunnel/proxy_conn.ts";
 import { upgradeTls } from "../tunnel/upgrade_tls.ts";
 import { converse, withoutWrites } from "./converse.ts";
-import { dial, type Dialer, negotiateAndAuthenticate, openProxyConn } from "./handshake.ts";
-import { type Identity, withOneMethod } from "./handshake.ts";
+import {
+  dial,
+  type Dialer,
+  type Identity,
+  negotiateAndAuthenticate,
+  openProxyConn,
+  withOneMethod,
+} from "./handshake.ts";
 import { allMessages, patience, type Pipelining } from "./pipelining.ts";
 import { type NumberedAddress, TargetAddresses } from "./target_addresses.ts";
-import type { RequestArgs } from "../config/request_args.ts";
-import type { Rounds } from "../proxies/rounds.ts";
 
 /** What the attempts of one request have in common. */
 export class Call<S> {

@@ -149,6 +149,8 @@ export class Race<S> implements Timed {
   #vacate(seat: Seat<S>): void {
     if (!seat.scope.isOver) seat.scope.end(new DOMException("The attempt was given up", "AbortError"));
     this.#seats.delete(seat);
+    // what time runs out for from now on is another attempt
+    if (this.#attempts.newest?.seat === seat) this.#attempts.newest = newestOf(this.#seats);
     seat.lease.destroy("client");
   }
 
@@ -166,4 +168,11 @@ export class Race<S> implements Timed {
     this.deadline = Infinity;
     this.#attempts.core.timer.delete(this);
   }
+}
+
+/** The attempt that began last in one of the seats. */
+function newestOf<S>(seats: Iterable<Seat<S>>): RunningAttempt<S> | undefined {
+  let newest: RunningAttempt<S> | undefined;
+  for (const { newest: it } of seats) if (it !== undefined && it.number > (newest?.number ?? 0)) newest = it;
+  return newest;
 }

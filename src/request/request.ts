@@ -39,13 +39,14 @@ export async function request<S, T>(
   try {
     for (;;) {
       if (seat === undefined) {
+        scope.throwIfEnded(); // before anything is closed to make room for it
         lease = core.pool.acquire(attempts) ?? await core.pool.wait(attempts, scope.attempt.signal, isFirst);
         isFirst = true;
         const idle = lease.conn?.isTunnel ? lease.conn : undefined;
-        if (idle === undefined) call.warm = lease.takeConn();
+        if (idle === undefined) call.warm = takeWarm(lease);
         scope.throwIfEnded();
         if (idle !== undefined) {
-          const isUsable = await useIdle(attempts, idle);
+          const isUsable = await useIdle(attempts, lease, idle);
           scope.throwIfEnded();
           if (isUsable) return grant(makeCallers(attempts, { conn: idle, lease, reused: true }, rounds.begun));
           lease.destroy("peer");
@@ -94,8 +95,19 @@ export async function request<S, T>(
   }
 }
 
+/** Takes a warm connection out of a lease, if there is one: how it ends is no matter of the warmer from now on. */
+function takeWarm<S>(lease: Lease<ProxyConn<S>>): ProxyConn<S> | undefined {
+  const warm = lease.takeConn();
+  if (warm !== undefined) warm.onClosed = undefined;
+  return warm;
+}
+
 /** Whether a tunnel that was released is still quiet; it gets the first bytes of the caller, if there are some. */
-async function useIdle<S>({ call, core, scope }: Attempts<S>, tunnel: ProxyConn<S>): Promise<boolean> {
+async function useIdle<S>(
+  { call, core, scope }: Attempts<S>,
+  lease: Lease<ProxyConn<S>>,
+  tunnel: ProxyConn<S>,
+): Promise<boolean> {
   await scope.run(settle());
   scope.throwIfEnded();
   if (tunnel.readable) return false;
@@ -108,6 +120,7 @@ async function useIdle<S>({ call, core, scope }: Attempts<S>, tunnel: ProxyConn<
     scope.throwIfEnded();
     return true;
   } catch (cause) {
+    lease.destroy("peer");
     scope.throwIfEnded();
     throw explain(cause, "transfer", tunnel.proxy, identify(tunnel.proxy, credentials, core.settings), call);
   }

@@ -507,6 +507,8 @@ test("data that breaks off on a released tunnel is final", () =>
     assertInstanceOf(error.cause, Error);
     assertEquals([dials.length, transport.open, client.stats().inUse, client.stats().idle], [1, 0, 0, 0]);
     assertEquals([client.stats().failures, events.some(({ type }) => type === "attempt")], [1, false]);
+    const ends = events.flatMap((event) => event.type === "closed" ? [event.reason] : []);
+    assertEquals(ends, ["peer"], "what the request before is told of its tunnel");
   }));
 
 test("data that a released tunnel does not take in time ends with the timeout, and the tunnel with it", () =>

@@ -385,3 +385,20 @@ for (const [what, program, prints] of PROGRAMS) {
     assertEquals(await run(program), prints);
   }, { skip: quick });
 }
+
+test("a connect whose time is over before it begins takes nothing: no idle tunnel makes room, no warm connection goes", () =>
+  withClock(async (clock) => {
+    for (const pool of [{ maxOpen: 1 }, { warm: 1, maxOpen: 2 }]) {
+      const transport = new FakeTransport(socks5());
+      const client = new Socks5Client("socks5h://proxy", { transport, pool });
+      const conn = await clock.settle(client.connect(TARGET, { reuse: true }));
+      if ("warm" in pool) await clock.tick(1_000);
+      conn.release();
+      const { idle, warm } = client.stats();
+      const outcome = client.connect("other.test:80", { timeout: 0 }).then(() => "opened", ({ code }) => code);
+      assertEquals(await clock.settle(outcome), "SOCKS5_TIMEOUT");
+      const after = client.stats();
+      assertEquals([after.idle, after.warm, idle], [idle, warm, 1]);
+      await clock.settle(client.close());
+    }
+  }));

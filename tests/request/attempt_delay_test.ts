@@ -551,6 +551,22 @@ test("an abort in whatever moment an attempt beside others fails is told of no a
     }
   }));
 
+test("when timeout ends a request, the error names an attempt that was still under way", () =>
+  withClock(async (clock) => {
+    const late: Manner = {
+      script: (conn, written) => written.length < 5 ? void setTimeout(() => conn.push(5, 0), 150) : undefined,
+    };
+    const scenes: [Manner[], string, string][] = [
+      [[late, SILENT], "a:1080", "request"],
+      [[SILENT, { script: (conn) => conn.end() }], "a:1080", "dial"],
+    ];
+    for (const [manners, proxy, phase] of scenes) {
+      const { client } = setUpProxies(manners, { timeout: 450, attemptDelay: 50, retry: 0 });
+      const error = await clock.settle(client.connect(TARGET).catch((error) => error));
+      assertEquals([error.code, error.proxy, error.phase], ["SOCKS5_TIMEOUT", proxy, phase]);
+    }
+  }));
+
 async function later(turns: number): Promise<void> {
   for (let i = 0; i < turns; i++) await undefined;
 }

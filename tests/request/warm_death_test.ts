@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertGreaterOrEqual } from "@std/assert";
 import { Socks5Client } from "../../mod.ts";
 import { withClock } from "../support/clock.ts";
-import type { FakeConn } from "../support/fake.ts";
+import { type FakeConn, FakeTransport, socks5 } from "../support/fake.ts";
 import { fakeProxies, stream } from "../support/fake_stream.ts";
 import { failure } from "../support/stage.ts";
 import { test } from "../support/test.ts";
@@ -169,4 +169,23 @@ test("a session that a connect got in the moment of its abort, in place of a dea
     assertEquals(transport.open, client.stats().warm, "a session of nobody is left");
     await client.close();
     assertEquals(transport.open, 0);
+  }));
+
+test("the end of a tunnel over a warm connection says nothing about warm connections, whoever listens to events", () =>
+  withClock(async (clock) => {
+    const transport = new FakeTransport(socks5());
+    const client = new Socks5Client("socks5h://proxy", { transport, pool: { warm: 1 } });
+    (await clock.settle(client.connect(TARGET))).close();
+    await clock.tick(1_000);
+    for (let i = 0; i < 3; i++) {
+      assertEquals(client.stats().warm, 1);
+      const conn = await clock.settle(client.connect(TARGET));
+      transport.conns.find((it) => !it.closed)!.reset();
+      await clock.settle(conn.read(new Uint8Array(1)).catch(() => {}));
+      await clock.tick(100);
+    }
+    const dials = transport.conns.length;
+    await clock.tick(5_000);
+    assertEquals([client.stats().warm, transport.conns.length], [1, dials]);
+    await clock.settle(client.close());
   }));
