@@ -35,7 +35,9 @@ export async function startWeb(answer: Answer, tls?: ServerOptions): Promise<Web
     seen.push({ method, url, headers, connection: connections.indexOf(remotePort) });
     request.on("error", () => {});
     response.on("error", () => {});
-    answer(request, response);
+    void (async () => await answer(request, response))().catch((error: { code?: unknown } | null) => {
+      if (error?.code !== "ECONNRESET") throw error; // a client that leaves in the middle of a request is no failure
+    });
   };
   const server = tls === undefined ? createServer(handle) : createSecureServer(tls, handle);
   server.on("clientError", (_, socket) => socket.destroy()); // a client that leaves is no failure of the server
