@@ -5,8 +5,8 @@ import { type Source, sourceOf } from "./buffered_reader.ts";
 type Sink = { write(bytes: Uint8Array): Promise<unknown> };
 
 /**
- * Carries bytes, ends and resets both ways until both have ended, and closes both. It holds one chunk for each way, and none while it waits. `up` is
- * what the client sends, `down` what the target sends.
+ * Carries bytes, ends and resets both ways until both have ended, and closes both. It holds one chunk for each way, and
+ * none while it waits. `up` is what the client sends, `down` what the target sends.
  */
 export async function tunnel(client: ClientConn, up: Source, conn: Conn, down: Source = sourceOf(conn)): Promise<void> {
   client.halfOpen = true;

@@ -59,7 +59,10 @@ export class DenoPipe extends SoundConn implements UnreadableConn {
   }
 
   unread(bytes: Uint8Array): void {
-    this.#unread = bytes;
+    const after = this.takeHead();
+    this.#unread = new Uint8Array(bytes.length + after.length);
+    this.#unread.set(bytes);
+    this.#unread.set(after, bytes.length);
   }
 
   write(p: Uint8Array): Promise<number> {

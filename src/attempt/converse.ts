@@ -12,13 +12,14 @@ export type Wire = Pick<Conn, "read" | "write"> & Partial<Pick<UnreadableConn, "
 const USUAL = 22;
 
 /**
- * Has a conversation over a connection: each message leaves in one write, and nothing is read that is not of an answer; a
- * connection that takes back what was read too far is read in larger pieces, which saves a read a dial, and its writes are
- * not waited for. Steps that are asynchronous are somebody else's: they are given what was read, in an array of their own.
- * Our own are given the buffer, whose first `have` bytes count, for three arrays less a dial (3 % of its CPU).
+ * Has a conversation over a connection. Each message leaves in one write, and no byte is taken that is not part of an
+ * answer. A connection that takes back what was read too far is read in larger pieces, which saves a read per dial, and
+ * its writes are not waited for. The steps of a custom method are asynchronous: they are given exactly what was read, in
+ * an array that stays theirs. Our own steps are given the buffer, of which the first `have` bytes count; that saves three
+ * arrays per dial (3 % of its CPU).
  *
- * @param secrets With them the error of an answer that is not of SOCKS5 shows what has arrived of it, unless one of them
- * is in it; the connection is of no use then.
+ * @param secrets If given, the error of an answer that is not SOCKS5 shows what has arrived of it, unless one of them is
+ * in it. The connection is of no use then.
  */
 export async function converse<T>(
   wire: Wire,

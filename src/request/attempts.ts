@@ -1,6 +1,5 @@
-import { Call } from "../attempt/open_tunnel.ts";
 import { identify } from "../attempt/handshake.ts";
-import { type Attempt, openTunnel } from "../attempt/open_tunnel.ts";
+import { type Attempt, Call, openTunnel } from "../attempt/open_tunnel.ts";
 import type { Proxy } from "../config/proxy_url.ts";
 import type { RequestArgs } from "../config/request_args.ts";
 import { type Phase, type Socks5Error, timedOut } from "../errors.ts";
