@@ -50,6 +50,7 @@ export type {
 } from "./src/config/options.ts";
 
 export type { Credentials, ProxySpec } from "./src/config/proxy_url.ts";
+export { parseProxyList } from "./src/config/proxy_list.ts";
 export { Socks5Client } from "./src/socks5_client.ts";
 export type {
   Bytes,

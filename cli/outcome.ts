@@ -59,7 +59,8 @@ export function onOneLine(message: string): string {
 
 /** What is wrong with an argument, without what the library says in the place of a value that it does not show. */
 export function ofArgument(message: string): string {
-  return message.replace(/: current value is (a string|an object|\(redacted\))$/, "");
+  return message.replace(/: current value is (a string|an object|\(redacted\))$/, "")
+    .replace("parseProxyList()", "--proxies FILE");
 }
 
 const HELPS: Partial<Record<Socks5Error["code"], string>> = {

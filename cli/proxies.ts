@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import { createReadStream } from "node:fs";
 import { proxyFromEnv } from "../env/mod.ts";
+import { listedProxies } from "../src/config/proxy_list.ts";
 import { parseProxy } from "../src/config/proxy_url.ts";
 import type { CliIo } from "./io.ts";
 import { ofArgument, UsageError } from "./outcome.ts";
@@ -42,14 +43,18 @@ export function redactArgs(args: readonly string[]): string {
 }
 
 function ofEnv(env: CliIo["env"], command: string): FoundProxy {
-  if (env.SOCKS5_PROXY) return { url: checked(env.SOCKS5_PROXY, "SOCKS5_PROXY"), from: "SOCKS5_PROXY" };
+  const { SOCKS5_PROXY: url } = env;
+  if (url) {
+    naming(() => "SOCKS5_PROXY", () => parseProxy(url));
+    return { url, from: "SOCKS5_PROXY" };
+  }
   const found = proxyFromEnv(env);
   if (found !== null) return { url: found.proxy, from: found.variable };
   const ways = "add socks5h://host:port or --proxies FILE, or set SOCKS5_PROXY or ALL_PROXY";
   throw new UsageError(`no proxy is given: ${ways}`, command);
 }
 
-/** The proxies of a file, one a line; `#` begins a comment. */
+/** The proxies of a file, as providers hand them out. */
 async function readList(file: string, stdin: CliIo["stdin"], command: string): Promise<FoundProxy[]> {
   const wrong = (why: string) => new UsageError(why, command);
   if (file === "" || file.includes("://")) throw wrong("--proxies takes a file, or - for standard input");
@@ -59,12 +64,9 @@ async function readList(file: string, stdin: CliIo["stdin"], command: string): P
   const text = await readText(file === "-" ? stdin : file).catch((error) => {
     throw wrong(`cannot read ${name}: ${reasonOf(error)}`);
   });
-  const proxies = text.split(/\r\n?|\n/).flatMap((line, i) => {
-    const url = line.replace(/(^|\s)#.*/, "").trim();
-    return url === "" ? [] : { url: checked(url, `line ${i + 1} of ${name}`), from: `${name}, line ${i + 1}` };
-  });
+  const proxies = naming((what) => `${what} of ${name}`, () => listedProxies(text));
   if (proxies.length === 0) throw wrong(`no proxy is in ${name}: give one a line, as socks5h://host:port`);
-  return proxies;
+  return proxies.map(({ url, line }) => ({ url, from: `${name}, line ${line}` }));
 }
 
 const MAX_TEXT = 16 << 20; // bytes
@@ -99,11 +101,12 @@ const REASONS: Readonly<Record<string, string>> = {
   NotCapable: "Deno needs --allow-read for that",
 };
 
-function checked(proxy: string, source: string): string {
+/** Has a message about a proxy say where that was found. */
+function naming<T>(source: (what: string) => string, parse: () => T): T {
   try {
-    parseProxy(proxy);
-    return proxy;
+    return parse();
   } catch (error) {
-    throw new UsageError(ofArgument((error as Error).message).replace(/^Cannot use \w+/, `Cannot use ${source}`));
+    const message = ofArgument((error as Error).message);
+    throw new UsageError(message.replace(/(?<=^Cannot use )(line \d+|\w+)/, source));
   }
 }

@@ -1,4 +1,12 @@
-import { formatHostPort, isPort, parseHost, PROXY_FORM, PROXY_LIKE, splitHostPort } from "../protocol/address.ts";
+import {
+  formatHostPort,
+  isPort,
+  parseHost,
+  PROXY_FORM,
+  PROXY_FORMS,
+  PROXY_LIKE,
+  splitHostPort,
+} from "../protocol/address.ts";
 import { checkOptions, type Known, nearest, own, ownOptions, unknownOption } from "../arguments.ts";
 import { isA, printable } from "../errors.ts";
 import type { UserPass } from "../protocol/messages.ts";
@@ -103,7 +111,7 @@ function checkCredentials(credentials: Credentials, wrong: (reason: string) => s
 function parseUrl(url: string): Proxy {
   const [, scheme, rest] = /^([a-z][a-z\d+.-]*):\/\/(.*)$/is.exec(url) ?? [];
   if (scheme === undefined) {
-    throw bad(`the scheme is missing (${PROXY_LIKE.test(url) ? PROXY_FORM : "socks5h://host:port"})`);
+    throw bad(`the scheme is missing (${PROXY_LIKE.test(url) ? PROXY_FORMS : "socks5h://host:port"})`);
   }
   const [known, tls] = /^socks(?:5h?(\+tls)?)?$/i.exec(scheme) ?? [];
   if (known === undefined) throw bad("the scheme must be socks5h, socks5 or socks, or socks5h+tls or socks5+tls");

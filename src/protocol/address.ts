@@ -48,6 +48,9 @@ export const PROXY_LIKE: RegExp = /@|^(\[[^\]]*\]|(?!\[|[\da-f]*:)[^:]*):\d+:/i;
 /** How a proxy is written, for whoever wrote it in another way. */
 export const PROXY_FORM: string = "socks5h://user:password@host:1080";
 
+/** The same, for whoever has proxies as they are sold. */
+export const PROXY_FORMS: string = `${PROXY_FORM}; parseProxyList() reads host:port:user:password`;
+
 /**
  * Checks and encodes a target; throws a `TypeError` or a `RangeError`, which show a target only if it is one but for its
  * port. `least`: the lowest port, 0 for a request that leaves it open.
@@ -76,7 +79,7 @@ type Parts = { hostname?: unknown; port?: unknown; wrong?: string };
 
 function textParts(text: string): Parts {
   if (text.includes("://")) return { wrong: "which is no URL" };
-  if (PROXY_LIKE.test(text)) return { wrong: `a proxy is written ${PROXY_FORM}` };
+  if (PROXY_LIKE.test(text)) return { wrong: `a proxy is written ${PROXY_FORMS}` };
   return splitHostPort(text);
 }
 

@@ -78,6 +78,8 @@ test("what is wrong with the arguments is one line that names it, and 2", async 
   }
 });
 
+const FORM = "socks5h://user:password@host:1080";
+
 const refused: [args: string[], message: string, env?: Record<string, string>][] = [
   [["check", "http://alice:sesame@a.test:1"], "Cannot use proxy as SOCKS5 proxy, the scheme must be"],
   [["connect", "socks5h://alice:sesame@a.test:99999", "b.test:1"], "Cannot use proxy as SOCKS5 proxy, the port must"],
@@ -86,7 +88,15 @@ const refused: [args: string[], message: string, env?: Record<string, string>][]
   [["serve"], "Cannot use all_proxy as SOCKS5 proxy, the port is malformed", { all_proxy: "socks5://a:sesame" }],
   [["check", DOWN, "a.test"], 'Cannot parse target as "host:port", the port is missing'],
   [["check", DOWN, "alice:sesame@a.test:0"], 'Cannot parse target as "host:port"'],
-  [["check", DOWN, "a.test:1080:alice:sesame"], 'Cannot parse target as "host:port", a proxy is written socks5h://'],
+  [
+    ["check", DOWN, "a.test:1080:alice:sesame"],
+    `Cannot parse target as "host:port", a proxy is written ${FORM}; --proxies FILE reads host:port:user:password\n`,
+  ],
+  [
+    ["check"],
+    `Cannot use SOCKS5_PROXY as SOCKS5 proxy, the scheme is missing (${FORM}; --proxies FILE reads host:port:user:`,
+    { SOCKS5_PROXY: "a.test:1080:alice:sesame" },
+  ],
   [["connect", DOWN, "a.test:1080:alice:sesame"], 'Cannot parse target as "host:port", a proxy is written socks5h://'],
   [["forward", DOWN, "a.test:1080:alice:sesame"], "cannot read as [BIND:]PORT:HOST:PORT"],
   [["connect", DOWN, "a.test", "0"], 'Cannot parse target as "host:port"'],
@@ -127,13 +137,14 @@ const lists: [what: string, text: string, lines: number[]][] = [
   ["CRLF", "URL\r\n# URL\r\nURL\r\n", [1, 3]],
   ["a byte order mark", "\uFEFFURL\n", [1]],
   ["a byte order mark before a comment", "\uFEFF# URL\r\nURL", [2]],
+  ["as they are sold", "HOST:alice:sesame\nalice:sesame@HOST # mine", [1, 2]],
 ];
 
 test("--proxies reads proxies from a file and from standard input, and tells which line each is", () =>
   withFile((file) =>
     withProxy({ credentials: ALICE }, async (proxy) => {
       for (const [what, text, lines] of lists) {
-        const list = text.replaceAll("URL", proxy.url);
+        const list = text.replaceAll("URL", proxy.url).replaceAll("HOST", `127.0.0.1:${proxy.port}`);
         writeFileSync(file, list);
         const of = async (source: string, name: string) => {
           const args = ["check", "--proxies", source];
@@ -168,8 +179,12 @@ test("--proxies is for every command, and stands beside arguments", () =>
   ));
 
 const badLists: [what: string, text: string | Uint8Array, message: string][] = [
-  ["no scheme", "# mine\r\n\r\nalice:sesame@a.test:1080\r\n", "Cannot use line 3 of FILE as SOCKS5 proxy, the scheme"],
-  ["as it is sold", `${DOWN}\na.test:1080:alice:sesame`, "Cannot use line 2 of FILE as SOCKS5 proxy, the scheme"],
+  [
+    "no port",
+    "# mine\r\n\r\nalice:sesame@a.test\r\n",
+    "Cannot use line 3 of FILE as SOCKS5 proxy, a line is host:port,",
+  ],
+  ["two ways", `${DOWN}\nalice:1:a.test:1080`, "Cannot use line 2 of FILE as SOCKS5 proxy, it can be read in two"],
   ["another scheme", "http://alice:sesame@a.test", "Cannot use line 1 of FILE as SOCKS5 proxy, the scheme must be"],
   ["two on a line", `${DOWN} ${DOWN}`, "Cannot use line 1 of FILE as SOCKS5 proxy, "],
   ["nothing but comments", `# ${DOWN}\n\n`, "no proxy is in FILE: give one a line, as socks5h://host:port (try"],

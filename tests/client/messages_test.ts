@@ -7,6 +7,7 @@ import {
   type AuthMethod,
   type CheckOptions,
   type ConnectOptions,
+  parseProxyList,
   type ProxySpec,
   Socks5Client,
   type Socks5Conn,
@@ -458,6 +459,8 @@ async function args(clock: Clock): Promise<void> {
     { hostname: "h", tls: { serverName: "a b" } },
   ];
   for (const proxy of proxies) throws(() => new Socks5Client(wrong<ProxySpec>(proxy)));
+  const lists = [5, "\nh", "h:1 x", "::1", "u:p:h.test:1", "h:1:2:3", "http://h:1", "h:1::p"];
+  for (const list of lists) throws(() => parseProxyList(wrong<string>(list)));
   const options: object[] = [
     ...[
       "noDelay",

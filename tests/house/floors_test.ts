@@ -14,7 +14,7 @@ const rooms: { name: string; files: RegExp; imports: string }[] = [
   { name: "serve", files: /^serve\//, imports: "client config protocol base node: tunnel*" },
   { name: "env", files: /^env\//, imports: "config protocol base node:" },
   { name: "testing", files: /^testing\//, imports: "config base node:" },
-  { name: "mod", files: /^mod\.ts$/, imports: "client base request* udp* tunnel* config* protocol*" },
+  { name: "mod", files: /^mod\.ts$/, imports: "client config base request* udp* tunnel* protocol*" },
   {
     name: "client",
     files: /^src\/(client_of|socks5_client|commands|check|proxy_probe)\.ts$/,

@@ -53,10 +53,18 @@ export const cli = [
   {
     promise: "nothing of a list of proxies is shown",
     file: "cli/proxies.ts",
-    find: "`Cannot use ${source}`)",
-    replace: "`Cannot use ${source} ${proxy}`)",
+    find: "`${what} of ${name}`",
+    replace: "`${what} (${text}) of ${name}`",
     tests: "tests/cli/usage_test.ts",
     name: "what is wrong in a list of proxies is told by file and line,",
+  },
+  {
+    promise: "no password of a list goes to the wrong host",
+    file: "src/config/proxy_list.ts",
+    find: "isReversible || HOST_LAST.test(entry)",
+    replace: "isReversible",
+    tests: "tests/config/proxy_list_test.ts",
+    name: "a line that is none of the forms,",
   },
   {
     promise: "a password in an argument is not in the list of processes",
