@@ -26,9 +26,10 @@ export class Call {
     this.stop?.(reason);
   }
 
-  /** Throws the reason if it was ended from outside. */
+  /** Throws the reason if it was ended from outside, or if its signal aborted after that. */
   throwIfOver(): void {
     if (this.over !== undefined) throw this.over.reason;
+    if (this.#signal?.aborted) throw this.#signal.reason;
   }
 
   /** Says that nothing of it is left. */

@@ -1,6 +1,7 @@
 import type { ClientRequest } from "node:http";
 import { clearImmediate, setImmediate } from "node:timers";
 import { socks5Error } from "../src/errors.ts";
+import type { Bytes } from "../src/transport.ts";
 import { FetchAgent } from "./agent.ts";
 import { Call } from "./call.ts";
 import { decoded } from "./content_coding.ts";
@@ -15,7 +16,7 @@ import { cancelBody, readAhead } from "./request_body.ts";
 import { requestFields } from "./request_fields.ts";
 import { fieldsOf, hasNoBody, responseOf } from "./response.ts";
 import { type ByteStream, streamOf } from "./response_body.ts";
-import { bodyResponseOf, WholeBody } from "./whole_response.ts";
+import { wholeResponseOf } from "./whole_response.ts";
 
 const MAX_REDIRECTS = 20;
 
@@ -89,34 +90,28 @@ export class Fetcher {
     const { message } = answer;
     const status = message.statusCode!;
     const facts = { url: withoutFragment(hop.url), redirected, status, statusText: message.statusMessage ?? "" };
-    const body = hasNoBody(hop.method, status) ? null : await bodyOf(answer, call);
-    if (body === null) {
-      await drain(answer);
-      call.done();
-    }
+    const body = hasNoBody(hop.method, status) ? null : await wholeOf(answer) ?? decodedBody(answer, call);
+    if (body === null) await drain(answer);
     call.throwIfOver();
-    if (integrity === "") return bodyResponseOf(body, fieldsOf(message), facts);
-    const bytes = body && new Uint8Array(await new Response(body.stream).arrayBuffer());
-    if (bytes === null || !matches(bytes, integrity)) {
-      throw new TypeError("Cannot fetch: the body does not match init.integrity");
-    }
-    return responseOf(bytes, fieldsOf(message), facts);
+    const whole = integrity === "" ? body : await checked(body, integrity);
+    if (whole !== null && "stream" in whole) return responseOf(whole.stream, fieldsOf(message), facts);
+    call.done();
+    return whole === null
+      ? responseOf(null, fieldsOf(message), facts)
+      : wholeResponseOf(whole, call, fieldsOf(message), facts);
   }
 }
 
-/** The body of an answer, decoded. The call lasts until its end. */
-async function bodyOf(answer: Answer, call: Call): Promise<ByteStream> {
-  const whole = await wholeOf(answer);
-  const stop = call.stop!;
-  const body = whole === undefined ? decodedBody(answer, call) : new WholeBody(whole, () => call.done());
-  const { fail } = body; // which holds no stream
-  call.stop = (reason) => {
-    fail(reason);
-    stop(reason);
-  };
-  return body;
+/** The bytes of a body that matches `integrity`. */
+async function checked(body: Bytes | ByteStream | null, integrity: string): Promise<Bytes> {
+  const bytes = body !== null && "stream" in body
+    ? new Uint8Array(await new Response(body.stream).arrayBuffer())
+    : body;
+  if (bytes !== null && matches(bytes, integrity)) return bytes;
+  throw new TypeError("Cannot fetch: the body does not match init.integrity");
 }
 
+/** The body of an answer, decoded. The call lasts until its end. */
 function decodedBody({ message, request }: Answer, call: Call): ByteStream {
   const source = decoded(message, message.headers["content-encoding"]);
   message.once("close", () => call.done());
@@ -124,7 +119,13 @@ function decodedBody({ message, request }: Answer, call: Call): ByteStream {
     if (!message.complete) source.destroy(new Error("The connection was closed within the body"));
     else if (!request.writableEnded) request.destroy(); // what is still to be sent is for nobody
   });
-  return streamOf(source, (error) => call.failure("terminated", error));
+  const stop = call.stop!;
+  const { stream, fail } = streamOf(source, (error) => call.failure("terminated", error));
+  call.stop = (reason) => { // which holds no stream
+    fail(reason);
+    stop(reason);
+  };
+  return { stream, fail };
 }
 
 /** The whole body, if it came together with the head and is not encoded: then its connection is free at once. */
@@ -134,14 +135,18 @@ async function wholeOf({ message, request }: Answer): Promise<Uint8Array<ArrayBu
   if (headers["content-length"] !== String(readableLength)) return undefined;
   const chunk = message.read() as Uint8Array | null;
   message.resume(); // to its end
-  await closed(request); // then the next request of the caller can have the connection
+  await freed(request); // then the next request of the caller can have the connection
   return new Uint8Array(chunk ?? []);
 }
 
-/** Waits until a request is over, and a turn at most, since it may be over already. */
-function closed(request: ClientRequest): Promise<void> {
+// Its turns are long, and it gives what came in one of them together
+const CLOSES_FIRST = "Deno" in globalThis;
+
+/** Waits for a turn: requests that follow answers of one turn leave together, which wakes the other side once. */
+function freed(request: ClientRequest): Promise<void> {
   return new Promise((resolve) => {
     const late = setImmediate(resolve);
+    if (!CLOSES_FIRST) return;
     request.once("close", () => {
       clearImmediate(late);
       resolve();

@@ -30,27 +30,23 @@ export function streamOf(source: Readable, failure: (error: unknown) => unknown)
   return { stream, fail };
 }
 
-/**
- * A byte stream of bytes that are here. `over` is called when they were read, canceled, or nobody holds the stream any
- * more.
- */
-export function streamOfBytes(bytes: Uint8Array<ArrayBuffer>, over: () => void): ByteStream {
-  return byteStream((controller) => {
-    over();
-    if (bytes.length > 0) controller.enqueue(bytes);
-    end(controller);
-  }, over);
+/** A byte stream of bytes that are here; `check` may throw when they are read. */
+export function streamOfBytes(bytes: Uint8Array<ArrayBuffer>, check: () => void): ReadableStream<Uint8Array> {
+  const source: UnderlyingByteSource = {
+    type: "bytes",
+    pull(controller) {
+      check();
+      if (bytes.length > 0) controller.enqueue(bytes);
+      end(controller);
+    },
+  };
+  return new ReadableStream(source, { highWaterMark: 0 });
 }
 
 /** A byte stream, and what makes it one that failed, at once: what was not read then is lost. */
 export interface ByteStream {
   readonly stream: ReadableStream<Uint8Array>;
   fail(error: unknown): void;
-}
-
-/** Calls `over` when nobody holds an object any more. */
-export function whenDropped(object: object, over: () => void): void {
-  dropped.register(object, over);
 }
 
 const dropped = new FinalizationRegistry((over: () => void) => over());
@@ -70,7 +66,7 @@ function byteStream(
     cancel: over,
   };
   const stream = new ReadableStream(source, { highWaterMark: 0 });
-  whenDropped(stream, over);
+  dropped.register(stream, over);
   return { stream, fail: (error) => controller.deref()?.error(error) };
 }
 

@@ -1,113 +1,87 @@
 import type { Bytes } from "../src/transport.ts";
-import { FetchResponse, type Fields, type ResponseFacts, responseOf } from "./response.ts";
-import { type ByteStream, streamOfBytes, whenDropped } from "./response_body.ts";
+import type { Call } from "./call.ts";
+import { FetchResponse, type Fields, type ResponseFacts } from "./response.ts";
+import { streamOfBytes } from "./response_body.ts";
 
-/** A body that came whole. Until it is read, it can be made to fail as a stream can. */
-export class WholeBody implements ByteStream {
-  readonly bytes: Bytes;
-  /** To be called when it is read. */
-  readonly over: () => void;
-  #failed: { readonly reason: unknown } | undefined;
-  #failStream: ((reason: unknown) => void) | undefined;
-
-  constructor(bytes: Bytes, over: () => void) {
-    this.bytes = bytes;
-    this.over = over;
-  }
-
-  get hasFailed(): boolean {
-    return this.#failed !== undefined;
-  }
-
-  readonly fail = (reason: unknown): void => {
-    this.#failed = { reason };
-    this.#failStream?.(reason);
-  };
-
-  /** A stream of it, once. Like every stream of a body, it is held by who reads it and nobody else. */
-  get stream(): ReadableStream<Uint8Array> {
-    const { stream, fail } = streamOfBytes(this.bytes, this.over);
-    this.#failStream = fail;
-    if (this.#failed !== undefined) fail(this.#failed.reason);
-    return stream;
-  }
-
-  /** Nobody holds the response any more; if it has made a stream, that may still be read. */
-  dropped(): void {
-    if (this.#failStream === undefined) this.over();
-  }
+/** A response whose body came whole; it cannot be read once its call was ended from outside. */
+export function wholeResponseOf(bytes: Bytes, call: Call, fields: Fields, facts: ResponseFacts): Response {
+  return new WholeResponse(bytes, call, fields, facts) as unknown as Response;
 }
 
-// Node makes a stream of them anyway
-const READS_BYTES = "Deno" in globalThis || "Bun" in globalThis;
+// The servers of Deno and Bun send what a Response has inside, whatever its members say
+const IS_SERVED = "Deno" in globalThis || "Bun" in globalThis;
+const utf8 = new TextDecoder();
 
-/** A response with a body that may have come whole. */
-export function bodyResponseOf(body: ByteStream | null, fields: Fields, facts: ResponseFacts): Response {
-  if (READS_BYTES && body instanceof WholeBody) return new WholeResponse(body, fields, facts) as unknown as Response;
-  return responseOf(body?.stream ?? null, fields, facts);
-}
-
-/**
- * A response whose body came whole. Deno and Bun read bytes for a fraction of what a stream costs: it has a stream only
- * once somebody asks for one, or once the body has failed.
- */
+/** Bytes are read for a fraction of what a stream costs: there is a stream only once somebody asks for one. */
 class WholeResponse extends FetchResponse {
-  readonly #whole: WholeBody;
+  readonly #bytes: Bytes;
+  readonly #call: Call;
+  #isRead = false;
   #streamed: Response | undefined;
 
-  constructor(whole: WholeBody, fields: Fields, facts: ResponseFacts) {
-    super(whole.bytes, fields, facts);
-    this.#whole = whole;
-    whenDropped(this, () => whole.dropped());
+  constructor(bytes: Bytes, call: Call, fields: Fields, facts: ResponseFacts) {
+    super(IS_SERVED ? bytes : null, fields, facts);
+    this.#bytes = bytes;
+    this.#call = call;
   }
 
   override get body(): ReadableStream<Bytes> | null {
-    return this.#isRead ? super.body : this.#asStream().body;
+    return this.#asStream().body;
   }
 
   override get bodyUsed(): boolean {
-    return this.#streamed?.bodyUsed ?? super.bodyUsed;
+    return this.#streamed?.bodyUsed ?? this.#isRead;
   }
 
   override clone(): Response {
-    return this.#isRead ? super.clone() : this.copyOf(this.#asStream().clone());
+    return this.copyOf(this.#asStream().clone());
   }
 
-  override arrayBuffer(): Promise<ArrayBuffer> {
-    return this.#read()?.arrayBuffer() ?? super.arrayBuffer();
+  override async arrayBuffer(): Promise<ArrayBuffer> {
+    return this.#read()?.buffer ?? await this.#asStream().arrayBuffer();
   }
 
-  override blob(): Promise<Blob> {
-    return this.#read()?.blob() ?? super.blob();
+  override async blob(): Promise<Blob> {
+    return await this.#again().blob();
   }
 
-  override bytes(): Promise<Bytes> {
-    return this.#read()?.bytes() ?? super.bytes();
+  override async bytes(): Promise<Bytes> {
+    return this.#read() ?? new Uint8Array(await this.#asStream().arrayBuffer());
   }
 
-  override formData(): Promise<FormData> {
-    return this.#read()?.formData() ?? super.formData();
+  override async formData(): Promise<FormData> {
+    return await this.#again().formData();
   }
 
-  override json(): Promise<unknown> {
-    return this.#read()?.json() ?? super.json();
+  override async json(): Promise<unknown> {
+    return JSON.parse(await this.text());
   }
 
-  override text(): Promise<string> {
-    return this.#read()?.text() ?? super.text();
+  override async text(): Promise<string> {
+    const bytes = this.#read();
+    return bytes ? utf8.decode(bytes) : await this.#asStream().text();
   }
 
-  get #isRead(): boolean {
-    return this.#streamed === undefined && super.bodyUsed;
+  /** The bytes, once; `undefined` if it is a stream that has them, or had. */
+  #read(): Bytes | undefined {
+    if (this.#streamed !== undefined || this.#isRead) return undefined;
+    this.#isRead = true;
+    this.#call.throwIfOver();
+    return this.#bytes;
   }
 
-  /** Begins to read; gives who has the body if it is not this. */
-  #read(): Response | undefined {
-    if (this.#streamed === undefined && !this.#whole.hasFailed) return void this.#whole.over();
-    return this.#isRead ? undefined : this.#asStream();
+  /** For what depends on the type, too. */
+  #again(): Response {
+    const bytes = this.#read();
+    return bytes ? new Response(bytes, { headers: this.headers }) : this.#asStream();
   }
 
+  /** One of a stream, which was read if this was. */
   #asStream(): Response {
-    return this.#streamed ??= new Response(this.#whole.stream, { headers: this.headers });
+    if (this.#streamed !== undefined) return this.#streamed;
+    const stream = streamOfBytes(this.#bytes, () => this.#call.throwIfOver());
+    this.#streamed = new Response(stream, { headers: this.headers });
+    if (this.#isRead) this.#streamed.arrayBuffer().catch(() => {});
+    return this.#streamed;
   }
 }

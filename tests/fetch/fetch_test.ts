@@ -14,6 +14,40 @@ const MIB = 2 ** 20;
 
 const hello: Answer = (_, response) => response.end("hello");
 
+interface Servers {
+  Deno?: {
+    serve(
+      options: { port: number; onListen(): void },
+      answer: () => Promise<Response>,
+    ): { addr: { port: number }; shutdown(): Promise<void> };
+  };
+  Bun?: { serve(options: { port: number; fetch: () => Promise<Response> }): { port: number; stop(): Promise<void> } };
+}
+
+/** Starts the runtime's own server; `undefined` on Node, whose server takes no responses. */
+function startServer(answer: () => Promise<Response>): { port: number; stop(): Promise<void> } | undefined {
+  const { Deno, Bun } = globalThis as Servers;
+  if (Bun !== undefined) return Bun.serve({ port: 0, fetch: answer });
+  const server = Deno?.serve({ port: 0, onListen() {} }, answer);
+  return server && { port: server.addr.port, stop: () => server.shutdown() };
+}
+
+test("a server of the runtime sends a response on, whether or not somebody has looked at its body", async () => {
+  await withFetch(hello, {}, async ({ fetch: ours }) => {
+    let looks = false;
+    const server = startServer(async () => {
+      const response = await ours("http://www.example.test/");
+      if (looks) assertEquals(response.body!.locked, false);
+      return response;
+    })!;
+    for (looks of [false, true]) {
+      const response = await fetch(`http://127.0.0.1:${server.port}/`);
+      assertEquals([response.status, await response.text()], [200, "hello"]);
+    }
+    await server.stop();
+  });
+}, { skip: !("Deno" in globalThis || "Bun" in globalThis) && "the server of Node takes no responses" });
+
 test("fetch() goes through the proxy, which resolves the name", async () => {
   await withFetch(hello, {}, async ({ fetch, proxy, web }) => {
     const response = await fetch("http://www.example.test/path?query", { headers: { "x-own": "value" } });

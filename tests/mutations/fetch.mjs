@@ -13,7 +13,7 @@ export const fetch = [
   {
     promise: "a body that came whole is given once its connection is free",
     file: "fetch/fetcher.ts",
-    find: "await closed(request);",
+    find: "await freed(request);",
     replace: "",
     tests: "tests/fetch/connections_test.ts",
     name: " on a kept connection that the target closes just then is sent ",
@@ -36,9 +36,9 @@ export const fetch = [
   },
   {
     promise: "an abort fails a body that is here and was not read",
-    file: "fetch/response_body.ts",
-    find: "fail: (error) => controller.deref()?.error(error)",
-    replace: "fail: (error) => void error",
+    file: "fetch/whole_response.ts",
+    find: "streamOfBytes(this.#bytes, () => this.#call.throwIfOver())",
+    replace: "streamOfBytes(this.#bytes, () => {})",
     tests: "tests/fetch/connections_test.ts",
     name: "small one, which is here",
   },
