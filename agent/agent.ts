@@ -113,9 +113,10 @@ export class Socks5Agent extends Agent {
     const port = Number(options.port) === NO_PORT ? usual : Number(options.port);
     if (port === Number(options.port) && port === usual) withoutPort(request, options, `:${port}`);
     limitHandshake(request);
-    Object.assign(request, { _retrying: true }); // Deno would send again what was cut off, a POST too
+    (request as { _retrying?: boolean })._retrying = true; // Deno would send again what was cut off, a POST too
+    Object.assign(options, { protocol, port });
     const base = Agent.prototype as unknown as { addRequest(request: ClientRequest, options: ClientRequestArgs): void };
-    base.addRequest.call(this, request, { ...options, protocol, port });
+    base.addRequest.call(this, request, options);
   }
 
   /** For `node:http`: the name of those connections that may serve each other's requests. */

@@ -61,7 +61,7 @@ class Attempt {
       agent,
       protocol,
       hostname: hostname.replace(/^\[|\]$/g, ""),
-      port: port || (secure ? 443 : 80),
+      ...(port !== "" && { port }),
       path: pathname + (search || (/\?(#|$)/.test(href) ? "?" : "")),
       method: hop.method,
       headers,

@@ -55,18 +55,22 @@ export type Socks5Fetch = typeof fetch & {
  */
 export function createFetch(proxy: ClientOrProxy, options: FetchOptions = {}): Socks5Fetch {
   const { client, close: closeClient, tls } = parseArguments("createFetch()", proxy, options);
-  let fetcher: Promise<Fetcher> | undefined;
+  let fetcher: Fetcher | undefined;
+  let loading: Promise<Fetcher> | undefined;
   let closing: Promise<void> | undefined;
 
   async function fetch(input: RequestInfo | URL, init: RequestInit | null = null): Promise<Response> {
     const request = requestOf(input, init);
-    fetcher ??= makeFetcher(client, tls);
-    return await (await fetcher).fetch(request);
+    fetcher ??= await load();
+    return await fetcher.fetch(request);
+  }
+
+  function load(): Promise<Fetcher> {
+    return loading ??= makeFetcher(client, tls);
   }
 
   async function end(): Promise<void> {
-    fetcher ??= makeFetcher(client, tls);
-    await (await fetcher).close();
+    await (await load()).close();
     await closeClient();
   }
 

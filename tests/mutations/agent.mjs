@@ -5,8 +5,8 @@ export const agent = [
   {
     promise: "Deno does not send a request again that was cut off",
     file: "agent/agent.ts",
-    find: "_retrying: true",
-    replace: "_retrying: false",
+    find: "_retrying?: boolean })._retrying = true",
+    replace: "_retrying?: boolean })._retrying = false",
     tests: "tests/agent/agent_test.ts",
     name: ": a POST is sent once, although its connection ends that was kept",
     on: "deno",
