@@ -51,6 +51,7 @@ export type {
 
 export type { Credentials, ProxySpec } from "./src/config/proxy_url.ts";
 export { parseProxyList } from "./src/config/proxy_list.ts";
+export type { FleetChanges, FleetLease, FleetStore, FleetSuspension } from "./src/proxies/fleet_store.ts";
 export { Socks5Client } from "./src/socks5_client.ts";
 export type {
   Bytes,

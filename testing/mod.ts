@@ -8,8 +8,10 @@ import type { TestProxyOptions } from "./options.ts";
 import { parseOptions } from "./parse_options.ts";
 import { LoopbackProxy, type TestProxy } from "./proxy.ts";
 
+export type { FleetChanges, FleetLease, FleetStore, FleetSuspension } from "../src/proxies/fleet_store.ts";
 export type { Bytes, Endpoint } from "../src/transport.ts";
 export type { TestEnding, TestFault, TestStep, TestSteps } from "./faults.ts";
+export { createTestFleet, type TestFleet, type TestFleetFault } from "./fleet.ts";
 export { createGate, type TestGate } from "./gate.ts";
 export type { TestConnection, TestCredentials, TestRequest } from "./log.ts";
 export type { TestDatagram, TestFaults, TestProxyOptions, TestRule, TestUdp } from "./options.ts";

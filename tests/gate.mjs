@@ -133,7 +133,18 @@ async function nextProject(tgz) {
 async function types(tgz) {
   const cwd = consumer("types");
   const { devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
-  const libraries = ["axios", "got", "ioredis", "node-fetch", "nodemailer", "pg", "playwright-core", "ssh2", "ws"];
+  const libraries = [
+    "axios",
+    "got",
+    "ioredis",
+    "node-fetch",
+    "nodemailer",
+    "pg",
+    "playwright-core",
+    "redis",
+    "ssh2",
+    "ws",
+  ];
   const packages = [
     ...["20", "22", "24", "26"].map((version) => `node${version}@npm:@types/node@${version}`),
     ...["typescript@latest", "typescript-5.3@npm:typescript@5.3.3"],

@@ -13,8 +13,9 @@ const rooms: { name: string; files: RegExp; imports: string }[] = [
   { name: "agent", files: /^agent\//, imports: "client adapters base node: config*" },
   { name: "serve", files: /^serve\//, imports: "client config protocol base node: tunnel*" },
   { name: "env", files: /^env\//, imports: "config protocol base node:" },
-  { name: "testing", files: /^testing\//, imports: "config base node:" },
-  { name: "mod", files: /^mod\.ts$/, imports: "client config base request* udp* tunnel* protocol*" },
+  { name: "testing", files: /^testing\//, imports: "config base node: proxies*" },
+  { name: "redis", files: /^redis\//, imports: "base proxies*" },
+  { name: "mod", files: /^mod\.ts$/, imports: "client config base request* udp* tunnel* proxies* protocol*" },
   {
     name: "client",
     files: /^src\/(client_of|socks5_client|commands|check|proxy_probe)\.ts$/,

@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { userInfo } from "node:os";
 import { join } from "node:path";
-import { answers, findProgram, listens } from "./real_process.ts";
+import { answers, findProgram, freePort, listens } from "./real_process.ts";
 import { program, type RealProgram } from "./real_program.ts";
 import { greets, startSshd } from "./sshd.ts";
 
@@ -22,6 +22,31 @@ export const redis: RealProgram = program({
       ...["--bind", "127.0.0.1", "--port", `${port}`, "--dir", directory, "--requirepass", account.password],
       ...["--save", "", "--appendonly", "no"],
     ),
+});
+
+/** redis-server as a cluster of one, without a password. */
+export const redisCluster: RealProgram = program({
+  name: "redis-server as a cluster",
+  programs: ["redis-server", "redis-cli"],
+  isReady: listens,
+  async launch({ directory, port, start, run }) {
+    const files = ["--dir", directory, "--save", "", "--appendonly", "no"];
+    const cluster = [
+      "--cluster-enabled",
+      "yes",
+      "--cluster-announce-ip",
+      "127.0.0.1",
+      "--cluster-port",
+      `${await freePort()}`,
+    ];
+    const running = start("redis-server", "--bind", "127.0.0.1", "--port", `${port}`, ...cluster, ...files);
+    const at = { hostname: "127.0.0.1", port };
+    await running.until(() => listens(at));
+    await run("redis-cli", "-p", `${port}`, "CLUSTER", "ADDSLOTSRANGE", "0", "16383");
+    const question = new TextEncoder().encode("EXISTS a\r\n");
+    await running.until(() => answers(at, question, new TextEncoder().encode(":0")));
+    return running;
+  },
 });
 
 /** vsftpd with an anonymous user, in active mode alone, and `hello.txt`. */
