@@ -193,7 +193,7 @@ export class SharedFleet {
     if (leases.length > 0) await within(PATIENCE, deadlines, () => this.#store.renew(leases, TTL));
     if (this.#isLost || !this.#isToldLost) return;
     this.#isToldLost = false;
-    this.#hooks.tell({ type: "shared", state: "back" });
+    void quietly(() => this.#hooks.tell({ type: "shared", state: "back" }));
     this.#linger();
   }
 
@@ -203,7 +203,7 @@ export class SharedFleet {
     for (const [key, { change }] of this.#changes) if (change.reason === "failure") this.#changes.delete(key);
     if (this.#isToldLost) return;
     this.#isToldLost = true;
-    this.#hooks.tell({ type: "shared", state: "lost", error });
+    void quietly(() => this.#hooks.tell({ type: "shared", state: "lost", error }));
   }
 
   #hold(place: Place): FleetPlace {

@@ -9,6 +9,7 @@ import { env } from "./env.mjs";
 import { fetch } from "./fetch.mjs";
 import { pool } from "./pool.mjs";
 import { protocol } from "./protocol.mjs";
+import { redis } from "./redis.mjs";
 import { request } from "./request.mjs";
 import { serve } from "./serve.mjs";
 import { testing } from "./testing.mjs";
@@ -42,6 +43,7 @@ export const mutations = [
   ...fetch,
   ...serve,
   ...env,
+  ...redis,
   ...cli,
   ...testing,
 ];

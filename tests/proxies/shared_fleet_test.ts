@@ -3,7 +3,8 @@ import type { FleetLease, FleetStore, FleetSuspension } from "../../mod.ts";
 import { type FleetEvent, SharedFleet } from "../../src/proxies/shared_fleet.ts";
 import { createGate, createTestFleet, type TestFleet } from "../../testing/mod.ts";
 import { type Clock, withClock } from "../support/clock.ts";
-import { test } from "../support/test.ts";
+import { startModule } from "../support/child.ts";
+import { quick, test } from "../support/test.ts";
 
 const DEAD: FleetSuspension = { proxy: "de-1", reason: "failure", ms: 30_000 };
 const BANNED: FleetSuspension = { proxy: "de-1", reason: "application", hostname: "shop.example", ms: 60_000 };
@@ -379,6 +380,26 @@ test("close() waits no longer than usual for a store that does not answer", () =
     assertLessOrEqual(clock.now - begun, 300);
     assertEquals(clock.next(), false);
   }));
+
+for (const fault of [undefined, "lost", "silence"]) {
+  test(
+    `a process ends by itself that shares what it knows and closes nothing, with a store that has ${fault}`,
+    async () => {
+      const { code, written } = await startModule(`
+      import { SharedFleet } from ${JSON.stringify(new URL("../../src/proxies/shared_fleet.ts", import.meta.url).href)};
+      import { createTestFleet } from ${JSON.stringify(new URL("../../testing/fleet.ts", import.meta.url).href)};
+      const store = createTestFleet();
+      store.fault = ${JSON.stringify(fault)};
+      const fleet = new SharedFleet(store, { apply() {}, tell() {} });
+      (await fleet.acquire("de-1", 5)).release();
+      await fleet.acquire("de-1", 5);
+      fleet.suspended({ proxy: "de-1", reason: "application", ms: 60_000 });
+    `).ended;
+      assertEquals([code, written], [0, ""]);
+    },
+    { skip: quick },
+  );
+}
 
 function methodsOf(store: TestFleet): FleetStore {
   return {
