@@ -4,7 +4,7 @@ import { redisStore } from "../../redis/mod.ts";
 import { type FleetEvent, SharedFleet } from "../../src/proxies/shared_fleet.ts";
 import type { RealProxy } from "../support/real_program.ts";
 import { redis as server } from "../support/real_servers.ts";
-import { redisLibraries } from "../support/redis_clients.ts";
+import { type RedisClient, redisLibraries } from "../support/redis_clients.ts";
 import { test } from "../support/test.ts";
 import { until } from "../support/wait.ts";
 
@@ -14,12 +14,12 @@ for (const library of redisLibraries) {
   const skip = library.missing || server.missing;
 
   /** Runs `use` with what two processes do with a running server. */
-  const withProcesses = async (use: (running: RealProxy, a: Process, b: Process) => Promise<void>) => {
+  const withProcesses = async (use: Use) => {
     await using running = await server.start();
     const clients = [await library.connect(running), await library.connect(running)];
     const [a, b] = clients.map(({ redis }) => startProcess(redisStore(redis)));
     try {
-      await use(running, a!, b!);
+      await use(running, a!, b!, clients[0]!.send);
     } finally {
       await Promise.all([a!.fleet.close(), b!.fleet.close()]);
       for (const it of clients) it.close();
@@ -66,6 +66,8 @@ for (const library of redisLibraries) {
     { skip },
   );
 }
+
+type Use = (running: RealProxy, a: Process, b: Process, send: RedisClient["send"]) => Promise<void>;
 
 interface Process {
   fleet: SharedFleet;
