@@ -24,8 +24,10 @@ the environment: put a password into SOCKS5_PROXY, or into a file that only you
 can read. (On Deno and Node, a password in an argument is removed from the list
 at the start.)
 
-  --proxies FILE    more proxies, for every command: one on each line, # begins
-                    a comment; - is standard input (not for connect)
+  --proxies FILE    more proxies, for every command: one on each line, as a URL,
+                    host:port, host:port:user:password or
+                    user:password@host:port; # begins a comment; - is standard
+                    input (not for connect)
   -h, --help        this text, or that of a command: socks5 check --help
   -V, --version     the version
 
@@ -47,26 +49,37 @@ Exit codes:
   check: `Usage: socks5 check [PROXY...] [HOST:PORT] [OPTION...]
 
 Tests dial, negotiation, authentication and, with a target, the request and the
-first byte from the target, and prints duration and result of each step. Several
-proxies are checked one after another. The exit code is that of the first
-verdict that is not ok (see socks5 --help).
+first byte from the target. Of one proxy it prints duration and result of each
+step; of several, a line for each in the order of the list and a summary, and a
+terminal shows the progress. On SIGINT it prints what is known so far.
+
+The exit code is that of the first verdict that is not ok (see socks5 --help);
+of several proxies, 0 if at least one is ok.
 
 Some proxies report that the target is connected before they connect to it, so
 the target must prove it: on ports 443 and 8443 by a TLS handshake with its
 certificate, on ports 80 and 8080 by the response to an HTTP request, on others
-by sending a byte within a second, unless one of these options is given.
+by sending a byte within a second, or else by the response to an HTTP request.
 
-  --tls             by a TLS handshake
-  --probe TEXT      by an answer to TEXT, with \\r \\n \\t \\0 and \\\\; "" is nothing
+  --proxies FILE    proxies, one on each line: host:port, a URL,
+                    host:port:user:password or user:password@host:port; # begins
+                    a comment; - is standard input
+  --concurrency N   how many proxies are checked at a time (default: 32)
+  --good FILE       writes the proxies that are ok to a file, as they were given
+  --all             exits with 0 only if all proxies are ok
+  --json            prints a line of JSON for each check
   --repeat N        checks N times; prints minimum, median and maximum of steps
   --timeout MS      milliseconds for a whole check (default: 30000, of which
                     10000 for the steps before the request)
-  --json            prints a line of JSON for each check
-  --proxies FILE    proxies, one on each line; - is standard input
+  --tls             the target proves itself by a TLS handshake
+  --probe TEXT      by an answer to TEXT, with \\r \\n \\t \\0 and \\\\; "" is nothing
+  --exit URL        gets an http: or https: URL, and prints the first IP address
+                    in the response: that of the proxy, as the target sees it
+  --udp             tests UDP: a DNS query to HOST:PORT (default: 1.1.1.1:53)
 
   socks5 check socks5h://127.0.0.1:9050 example.com:443
   SOCKS5_PROXY=socks5h://user:password@proxy.example socks5 check --repeat 20
-  pass show proxy | socks5 check --proxies -
+  socks5 check --proxies list.txt --good good.txt --json > report.ndjson
 `,
   serve: `Usage: socks5 serve [PROXY...] [OPTION...]
 

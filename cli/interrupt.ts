@@ -17,6 +17,25 @@ export async function interruptible<T>(
   }
 }
 
+/** Runs what has so many milliseconds; gives `undefined` if it fails after them. */
+export async function within<T>(
+  ms: number,
+  signal: AbortSignal,
+  run: (signal: AbortSignal) => Promise<T>,
+): Promise<T | undefined> {
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), ms);
+  try {
+    return await run(AbortSignal.any([signal, late.signal]));
+  } catch (error) {
+    if (signal.aborted) throw signal.reason;
+    if (late.signal.aborted) return undefined;
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** Runs what waits for signals, one after another. */
 export async function signalled<T>(
   io: Pick<CliIo, "onSignal">,

@@ -44,7 +44,13 @@ export async function main(args: readonly string[], io: CliIo = processIo()): Pr
 type Command = { options: OptionKinds; run(given: Given, io: CliIo): Promise<number> };
 
 const COMMANDS: Readonly<Record<string, Command>> = {
-  check: { options: { json: "flag", repeat: "value", probe: "value", tls: "flag", timeout: "value" }, run: check },
+  check: {
+    options: {
+      ...{ json: "flag", all: "flag", good: "value", concurrency: "value", repeat: "value", timeout: "value" },
+      ...{ tls: "flag", probe: "value", udp: "flag", exit: "value" },
+    },
+    run: check,
+  },
   serve: { options: { port: "value", "max-clients": "value", verbose: "flag" }, run: serve },
   forward: { options: { "max-clients": "value", verbose: "flag" }, run: forward },
   connect: { options: { timeout: "value" }, run: connect },

@@ -36,6 +36,9 @@ export class Interrupted extends Error {
   }
 }
 
+/** What a check finds out without an error: nothing came that proves the path. */
+export class Unproven extends Error {}
+
 /** What the process ends with after an error, and the line that is shown of it, if there is one to show. */
 export function outcomeOf(error: unknown): { code: number; line: string | null } {
   const { message = String(error), code } = (error ?? {}) as { message?: string; code?: unknown };
@@ -49,7 +52,7 @@ export function outcomeOf(error: unknown): { code: number; line: string | null }
   // what the library says of its arguments was given here as arguments
   if (error instanceof TypeError || error instanceof RangeError) return { code: EXIT.usage, line: ofArgument(line) };
   if (!(error instanceof Socks5Error)) return { code: EXIT.failed, line };
-  return { code: EXIT[kindOf(error)], line: `${line}${HELPS[error.code] ?? ""}` };
+  return { code: EXIT[verdictOf(error)], line: `${line}${HELPS[error.code] ?? ""}` };
 }
 
 /** A message as one line, with nothing that a terminal would obey. */
@@ -70,13 +73,14 @@ const HELPS: Partial<Record<Socks5Error["code"], string>> = {
   SOCKS5_AUTH_REFUSED: "; check user name and password",
 };
 
-function kindOf(error: Socks5Error): keyof typeof EXIT {
+/** The verdict of a check that ends with an error, or `"local-failed"` for what is of none. */
+export function verdictOf(error: Socks5Error): CheckReport["verdict"] {
   const { code, phase } = error;
   if (error instanceof AuthError) return "auth-refused";
   if (error instanceof TargetError) return "target-refused";
   if (error instanceof TimeoutError && phase === "request") return "unanswered";
-  if (error instanceof LocalError) return "failed";
+  if (error instanceof LocalError) return "local-failed";
   if (phase === "dial" || code === "SOCKS5_PROXY_HUNG_UP") return "proxy-down";
   if (error instanceof ProxyError) return "not-socks5";
-  return error instanceof TimeoutError ? "proxy-down" : "failed";
+  return error instanceof TimeoutError ? "proxy-down" : "local-failed";
 }

@@ -1,5 +1,5 @@
 import { styleText } from "node:util";
-import type { CliIo } from "./io.ts";
+import type { CliIo, CliOutput } from "./io.ts";
 
 /** How a text is painted. */
 export type Style = "bold" | "dim" | "red" | "green" | "yellow" | "cyan";
@@ -8,15 +8,21 @@ export type Style = "bold" | "dim" | "red" | "green" | "yellow" | "cyan";
 export type Paint = (style: Style, text: string) => string;
 
 /** Colors for a terminal, unless NO_COLOR is set; FORCE_COLOR has them elsewhere too. */
-export function painter({ env, stdout }: Pick<CliIo, "env" | "stdout">): Paint {
+export function painter({ env }: Pick<CliIo, "env">, output: CliOutput): Paint {
   const forced = env.FORCE_COLOR !== undefined && env.FORCE_COLOR !== "" && env.FORCE_COLOR !== "0";
-  const colors = !env.NO_COLOR && (forced || (stdout.columns !== null && env.TERM !== "dumb"));
+  const colors = !env.NO_COLOR && (forced || (output.columns !== null && env.TERM !== "dumb"));
   return (style, text) => colors && text !== "" ? styleText(style, text, { validateStream: false }) : text;
 }
 
 /** `"61.2 ms"`, in seconds from ten on. */
 export function duration(ms: number): string {
   return ms < 9_999.5 ? `${ms.toFixed(ms < 999.5 ? 1 : 0)} ms` : `${(ms / 1000).toFixed(1)} s`;
+}
+
+/** The middle one of sorted figures, or the mean of both. */
+export function median(sorted: readonly number[]): number {
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
 /** Breaks a text into lines of at most so many columns, at spaces where it can. */

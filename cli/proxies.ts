@@ -1,8 +1,9 @@
 import { Buffer } from "node:buffer";
 import { createReadStream } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { proxyFromEnv } from "../env/mod.ts";
 import { listedProxies } from "../src/config/proxy_list.ts";
-import { parseProxy } from "../src/config/proxy_url.ts";
+import { labelOf, parseProxy } from "../src/config/proxy_url.ts";
 import type { CliIo } from "./io.ts";
 import { ofArgument, UsageError } from "./outcome.ts";
 import type { Given } from "./usage.ts";
@@ -13,10 +14,15 @@ export interface Proxies {
   readonly rest: readonly string[];
 }
 
-/** A proxy and where it was found: a variable, a line of a file, or `null` for an argument. */
+/** A proxy and where it was found. */
 export interface FoundProxy {
   readonly url: string;
+  /** A variable, a line of a file, or `null` for an argument. */
   readonly from: string | null;
+  /** The number of the line. */
+  readonly line?: number;
+  /** The form in which it was given, with the comment of its line. */
+  readonly text: string;
 }
 
 /**
@@ -28,10 +34,21 @@ export async function proxiesOf(given: Given, io: Pick<CliIo, "env" | "stdin">):
   const file = given.value("proxies");
   const rest = positionals.filter((it) => !it.includes("://"));
   const proxies = [
-    ...positionals.filter((it) => it.includes("://")).map((url) => ({ url, from: null })),
+    ...positionals.filter((it) => it.includes("://")).map((url) => ({ url, from: null, text: url })),
     ...(file === undefined ? [] : await readList(file, io.stdin, command)),
   ];
   return { proxies: proxies.length > 0 ? proxies : [ofEnv(io.env, command)], rest };
+}
+
+/** What each proxy is called: its name, with a hash of the user name where others have the same name and another user. */
+export function titlesOf(proxies: readonly FoundProxy[]): string[] {
+  const named = proxies.map(({ url }) => {
+    const { name, credentials } = parseProxy(url);
+    return { name, label: labelOf(name, credentials) };
+  });
+  const labels = new Map<string, Set<string>>();
+  for (const { name, label } of named) labels.set(name, (labels.get(name) ?? new Set()).add(label));
+  return named.map(({ name, label }) => labels.get(name)!.size > 1 ? label : name);
 }
 
 /** `host:port:user:password`, as lists have it: no `BIND:PORT:HOST:PORT`. */
@@ -46,10 +63,10 @@ function ofEnv(env: CliIo["env"], command: string): FoundProxy {
   const { SOCKS5_PROXY: url } = env;
   if (url) {
     naming(() => "SOCKS5_PROXY", () => parseProxy(url));
-    return { url, from: "SOCKS5_PROXY" };
+    return { url, from: "SOCKS5_PROXY", text: url };
   }
   const found = proxyFromEnv(env);
-  if (found !== null) return { url: found.proxy, from: found.variable };
+  if (found !== null) return { url: found.proxy, from: found.variable, text: found.proxy };
   const ways = "add socks5h://host:port or --proxies FILE, or set SOCKS5_PROXY or ALL_PROXY";
   throw new UsageError(`no proxy is given: ${ways}`, command);
 }
@@ -59,14 +76,37 @@ async function readList(file: string, stdin: CliIo["stdin"], command: string): P
   const wrong = (why: string) => new UsageError(why, command);
   if (file === "" || file.includes("://")) throw wrong("--proxies takes a file, or - for standard input");
   if (file === "-" && command === "connect") throw wrong("--proxies takes a file: standard input is for the target");
-  // what may be a proxy in the place of a file is not shown
-  const name = file === "-" ? "standard input" : /[:@\p{C}]/u.test(file) ? "the file of --proxies" : file;
+  const name = file === "-" ? "standard input" : nameOf(file, "--proxies");
   const text = await readText(file === "-" ? stdin : file).catch((error) => {
-    throw wrong(`cannot read ${name}: ${reasonOf(error)}`);
+    throw wrong(`cannot read ${name}: ${reasonOf(error, "--allow-read")}`);
   });
   const proxies = naming((what) => `${what} of ${name}`, () => listedProxies(text));
   if (proxies.length === 0) throw wrong(`no proxy is in ${name}: give one a line, as socks5h://host:port`);
-  return proxies.map(({ url, line }) => ({ url, from: `${name}, line ${line}` }));
+  return proxies.map((it) => ({ ...it, from: `${name}, line ${it.line}` }));
+}
+
+/** Throws a `UsageError` if a list cannot be written to a file; changes nothing in it. */
+export async function canWriteList(file: string, command: string): Promise<void> {
+  if (file === "" || file === "-" || file.includes("://")) throw new UsageError("--good takes a file", command);
+  await write(file, "", "a", command);
+}
+
+/** Writes proxies in the form in which they were given, one a line, to a file that others cannot read if it is new. */
+export async function writeList(file: string, proxies: readonly FoundProxy[], command: string): Promise<void> {
+  await write(file, proxies.map(({ text }) => `${text}\n`).join(""), "w", command);
+}
+
+async function write(file: string, text: string, flag: "a" | "w", command: string): Promise<void> {
+  try {
+    await writeFile(file, text, { flag, mode: 0o600 }); // passwords may be in it
+  } catch (error) {
+    throw new UsageError(`cannot write ${nameOf(file, "--good")}: ${reasonOf(error, "--allow-write")}`, command);
+  }
+}
+
+/** What may be a proxy in the place of a file is not shown. */
+function nameOf(file: string, option: string): string {
+  return /[:@\p{C}]/u.test(file) ? `the file of ${option}` : file;
 }
 
 const MAX_TEXT = 16 << 20; // bytes
@@ -87,10 +127,11 @@ async function readText(source: string | AsyncIterable<Uint8Array>): Promise<str
 }
 
 /** Not in the words of the runtime, which may show the name of the file. */
-function reasonOf(error: unknown): string {
+function reasonOf(error: unknown, permission: string): string {
   if (error instanceof RangeError) return error.message;
   const { code, name } = error as { code?: string; name: string };
   const reason = code ?? name;
+  if (reason === "NotCapable") return `Deno needs ${permission} for that`;
   return Object.hasOwn(REASONS, reason) ? REASONS[reason]! : reason;
 }
 
@@ -98,7 +139,6 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOENT: "there is no such file",
   EACCES: "permission denied",
   EISDIR: "it is a directory",
-  NotCapable: "Deno needs --allow-read for that",
 };
 
 /** Has a message about a proxy say where that was found. */

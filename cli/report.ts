@@ -1,5 +1,6 @@
 import type { CheckReport } from "../mod.ts";
-import { bar, duration, type Paint, type Style, wrap } from "./paint.ts";
+import type { Outcome, Report } from "./examine.ts";
+import { bar, duration, median, type Paint, type Style, wrap } from "./paint.ts";
 
 /** What is known of the checks of one proxy. */
 export interface View {
@@ -9,7 +10,7 @@ export interface View {
   /** How many checks there will be. */
   readonly rounds: number;
   /** Those that are done. */
-  readonly reports: readonly CheckReport[];
+  readonly reports: readonly Report[];
   /** The steps of the one that runs, with the time at which each began; empty if none runs. */
   readonly running: readonly { phase: string; at: number }[];
 }
@@ -34,8 +35,20 @@ export function draw(view: View, drawing: Drawing): string[] {
   ];
 }
 
+/** What checks of one proxy come to. */
+export function outcomeOf(reports: readonly Report[]): Outcome {
+  const last = reports.find(({ verdict }) => verdict !== "ok") ?? reports.at(-1)!;
+  const failed = last.steps.find(({ status }) => status === "failed");
+  return {
+    verdict: last.verdict,
+    ms: median(reports.map(({ ms }) => ms).sort((a, b) => a - b)),
+    ...(failed && { why: why(last, failed.message) }),
+    ...(last.exit && { exit: last.exit }),
+  };
+}
+
 /** What a verdict means, and what helps. */
-const VERDICTS: Readonly<Record<CheckReport["verdict"], string>> = {
+export const VERDICTS: Readonly<Record<CheckReport["verdict"], string>> = {
   "ok": "it works",
   "unproven": "the proxy says that the target is connected, and the target has not proven it: see --tls and --probe",
   "proxy-down": "the proxy does not answer: does it run, and are host and port right?",
@@ -51,7 +64,8 @@ const VERDICTS: Readonly<Record<CheckReport["verdict"], string>> = {
 /** The longest name of a row, in columns. */
 const NAME = Math.max(...Object.keys(VERDICTS).map(({ length }) => length));
 
-type Row = { mark: Mark; name: string; figures: string[]; bar?: string; text: string };
+/** A line of a table; `title` is what it is about, if that is not its name. */
+export type Row = { mark: Mark; name: string; figures: string[]; bar?: string; title?: string; text: string };
 type Mark = keyof typeof MARKS;
 
 const MARKS = { ok: "✓", failed: "✗", skipped: "·", waiting: " ", running: "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏" } as const;
@@ -62,17 +76,16 @@ const STYLES: Readonly<Record<Mark, Style>> = {
   waiting: "dim",
   running: "cyan",
 };
-const BAR = 16; // columns
 
 function stepRows({ reports: [report], running, phases }: View, { now, columns }: Drawing): Row[] {
   if (report === undefined) return phases.map((phase) => runningRow(phase, phases, running, now));
-  const wide = columns >= 100; // else the bars leave no room for the sentences
-  const beside = (bar: string) => wide ? { bar: bar.padEnd(BAR) } : {};
+  const width = columns >= 100 ? 16 : 10;
+  const beside = (bar: string) => columns >= 72 ? { bar: bar.padEnd(width) } : {}; // else no sentence fits beside it
   let at = 0;
   const rows = report.steps.map(({ phase, status, ms, message }): Row => {
     const row = { mark: status, name: phase, text: why(report, message) };
     if (status === "skipped") return { ...row, figures: [""], ...beside("") };
-    const part = bar(at / report.ms, (at + ms) / report.ms, BAR);
+    const part = bar(at / report.ms, (at + ms) / report.ms, width);
     at += ms;
     return { ...row, figures: [duration(ms)], ...beside(part) };
   });
@@ -99,9 +112,7 @@ function figureRows({ reports, rounds, phases }: View): Row[] {
     const text = failed ? why(failed, failed.steps[i]!.message) : times.length > 0 ? "" : steps.at(-1)?.message ?? "";
     const mark = failed ? "failed" : times.length > 0 ? "ok" : reports.length > 0 ? "skipped" : "waiting";
     if (times.length === 0) return { mark, name: phase, figures: ["", "", ""], text };
-    const middle = times.length >> 1;
-    const median = times.length % 2 === 1 ? times[middle]! : (times[middle - 1]! + times[middle]!) / 2;
-    return { mark, name: phase, figures: [times[0]!, median, times.at(-1)!].map(duration), text };
+    return { mark, name: phase, figures: [times[0]!, median(times), times.at(-1)!].map(duration), text };
   });
   const verdicts = [...new Set(reports.map(({ verdict }) => verdict))].map((verdict): Row => {
     const count = reports.filter((report) => report.verdict === verdict).length;
@@ -110,32 +121,43 @@ function figureRows({ reports, rounds, phases }: View): Row[] {
   return [head, ...rows, ...verdicts];
 }
 
-function verdictRow(verdict: CheckReport["verdict"]): Omit<Row, "figures"> {
+/** The row of a verdict, but for its figures. */
+export function verdictRow(verdict: CheckReport["verdict"]): Omit<Row, "figures"> {
   const mark = verdict === "ok" ? "ok" : "failed";
   return { mark, name: verdict, text: VERDICTS[verdict] };
 }
 
 /** A message without what the title says. */
-function why({ proxy, target }: CheckReport, message: string): string {
-  const told = target === null ? `Cannot use the proxy ${proxy}: ` : `Cannot connect to ${target} through ${proxy}: `;
-  return message.startsWith(told) ? message.slice(told.length) : message;
+function why({ proxy, target }: Report, message: string): string {
+  const told = [
+    `Cannot use the proxy ${proxy}: `,
+    `Cannot connect to ${target} through ${proxy}: `,
+    `Cannot associate through ${proxy}: `,
+  ].find((it) => message.startsWith(it));
+  return message.slice(told?.length ?? 0);
 }
 
-function lay({ mark, name, figures, bar, text }: Row, { paint, columns, now }: Drawing): string[] {
+/** The lines of a row: figures and text stand beside its name where there is room, else below it. */
+export function lay({ mark, name, figures, bar, title, text }: Row, { paint, columns, now }: Drawing): string[] {
   const signs = MARKS[mark];
   const sign = signs[Math.floor(now / 80) % signs.length]!;
-  const cells = figures.map((figure) => figure.padStart(10)).join("");
   const isVerdict = name in VERDICTS;
-  const left = `  ${paint(STYLES[mark], sign)} ${paint(isVerdict ? STYLES[mark] : "cyan", name)}${
-    " ".repeat(NAME - name.length)
-  }${cells}`;
+  const left = `  ${paint(STYLES[mark], sign)} ${paint(isVerdict ? STYLES[mark] : "cyan", name)}`;
+  const cells = figures.map((figure) => figure.padStart(columns < 60 ? 9 : 10)).join("");
   const drawn = bar === undefined ? "" : `  ${paint("green", bar)}`;
-  const indent = 4 + NAME + 10 * figures.length + (bar === undefined ? 0 : 2 + BAR) + 2;
+  const end = 4 + NAME + cells.length + (bar === undefined ? 0 : 2 + bar.length);
+  const beside = `${" ".repeat(NAME - name.length)}${cells}${drawn}`;
+  const [head, indent] = end < columns ? [`${left}${beside}`, end + 2] : [left, 4];
+  const below = end < columns || cells.trim() === "" ? [] : [`    ${cells.trimEnd()}`];
   const shade: Style | undefined = mark === "failed" ? "red" : "dim";
-  const room = columns - 1 - indent;
-  const [first, ...more] = room >= 20 ? wrap(text, room) : ["", ...wrap(text, columns - 1 - 4)];
+  const isBeside = indent > 4 && columns - 1 - indent >= 25;
+  const room = columns - 1 - (isBeside ? indent : 4);
+  const told = wrap(title === undefined || text === "" ? title ?? text : `${title}: ${text}`, room)
+    .map((line) => title === undefined ? paint(shade, line) : line);
+  const [first, ...more] = isBeside ? told : ["", ...told];
   return [
-    `${left}${drawn}  ${paint(shade, first!)}`.trimEnd(),
-    ...more.filter((line) => line !== "").map((line) => `${" ".repeat(room >= 20 ? indent : 4)}${paint(shade, line)}`),
+    `${head}  ${first}`.trimEnd(),
+    ...below,
+    ...more.filter((line) => line !== "").map((line) => `${" ".repeat(isBeside ? indent : 4)}${line}`),
   ];
 }

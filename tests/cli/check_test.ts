@@ -182,11 +182,11 @@ test("each verdict after each phase is drawn with its figures in their columns",
   }
 });
 
-test("the title of a table tells two users at one gateway apart, and names neither", () =>
+test("the line of a proxy tells two users at one gateway apart, and names neither", () =>
   withProxy({ credentials: ALICE }, async (proxy) => {
     const bob = proxy.url.replace("alice", "bob");
     const { out } = await cli(["check", proxy.url, bob, "socks5h://127.0.0.1:1"]);
-    const titles = out.split("\n").filter((line) => line.startsWith("127.0.0.1"));
+    const titles = out.match(/127\.0\.0\.1:[\d#a-f]+/g)!;
     const { out: json } = await cli(["check", "--json", proxy.url, bob]);
     const labels = json.trimEnd().split("\n").map((line) => (JSON.parse(line) as CheckReport).label);
     assertEquals(titles, [...labels, "127.0.0.1:1"]);
@@ -199,12 +199,14 @@ test("socks5 check --json prints a report a line, as soon as it is there", () =>
     const chunks: string[] = [];
     const onWrite = (chunk: Uint8Array) => void chunks.push(new TextDecoder().decode(chunk));
     await withProxy({ faults: { fault: "wait", at: "negotiate", for: gate.pass } }, async (late) => {
-      const running = cli(["check", "--json", proxy.url, `socks5h://127.0.0.1:${late.port}`], { onWrite });
+      const io = fakeIo({ onWrite });
+      const running = main(["check", "--json", proxy.url, `socks5h://127.0.0.1:${late.port}`], io);
       await gate.reached;
+      await io.until(() => io.out !== "");
       assertEquals(chunks.map((chunk) => JSON.parse(chunk).verdict), ["ok"]);
       gate.open();
-      const { code, out } = await running;
-      assertEquals(code, 0);
+      assertEquals(await running, 0);
+      const { out } = io;
       const reports = out.trimEnd().split("\n").map((line) => JSON.parse(line) as CheckReport);
       assertEquals(reports.map((it) => it.proxy), [proxy, late].map(({ port }) => `127.0.0.1:${port}`));
       assert(!out.includes("sesame") && !out.includes("alice"), out);
@@ -221,14 +223,6 @@ test("a line of JSON says when, tells two users at one gateway apart without nam
     assertMatch(alice!.time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
     assert(!/\d\.\d\d/.test(out.replaceAll("127.0.0.1", "").replace(/"time":"[^"]*"/g, "")), out);
     assert(!/alice|bob|sesame/.test(out), out);
-  }));
-
-test("socks5 check of several proxies ends with the first verdict that is not ok", () =>
-  withProxy({ credentials: ALICE }, async (proxy) => {
-    const bob = proxy.url.replace("alice", "bob");
-    assertEquals((await cli(["check", proxy.url, bob, "socks5h://127.0.0.1:1"])).code, 5);
-    assertEquals((await cli(["check", proxy.url, "socks5h://127.0.0.1:1", bob])).code, 3);
-    assertEquals((await cli(["check", proxy.url, proxy.url])).code, 0);
   }));
 
 test("on a terminal the table fills while the check runs, and is drawn over itself", () =>
@@ -256,14 +250,25 @@ test("on a terminal the table fills while the check runs, and is drawn over itse
   }));
 
 test("a long message is broken within the columns of the terminal, so that it can be drawn over", async () => {
-  const { out } = await cli(["check", "socks5h://127.0.0.1:1"], { columns: 70 });
-  const frames = framesOf(out);
-  for (const { text, back } of frames) {
-    const lines = stripVTControlCharacters(text).split("\n");
-    for (const line of lines) assert(line.length < 70, line);
-    if (back !== null) assertEquals(back, lines.length - 1);
+  for (const columns of [40, 70, 80]) {
+    const gate = testing.createGate();
+    await withProxy({ faults: { fault: "wait", at: "negotiate", for: gate.pass } }, async (proxy) => {
+      const io = fakeIo({ columns });
+      const running = main(["check", `socks5h://127.0.0.1:${proxy.port}`, "other.test:1"], io);
+      await gate.reached;
+      await io.until(() => framesOf(io.out).length > 1);
+      gate.open();
+      assertEquals(await running, 6);
+      for (const { text, back } of framesOf(io.out)) {
+        const lines = stripVTControlCharacters(text).split("\n");
+        for (const line of lines) assert(line.length < columns, line);
+        if (back !== null) assertEquals(back, lines.length - 1);
+      }
+      const told = stripVTControlCharacters(framesOf(io.out).at(-1)!.text).replace(/\s+/g, " ");
+      assert(told.includes("the proxy works, and does not bring you to this target"), told);
+      assertEquals(/[█▌▐]/.test(told), columns >= 80);
+    });
   }
-  assert(frames.length > 1);
 });
 
 /** What was drawn each time, and how many lines the cursor then went back. */
@@ -332,7 +337,7 @@ test("TLS is tried with its ports, or on demand: bytes of the target that are no
       }),
   ));
 
-test('--probe "" sends nothing, and neither does a port that is not known', () =>
+test('--probe "" sends nothing; a port that is not known is sent a request after a second of silence', () =>
   withTarget(
     startSilent(),
     (silent) =>
@@ -341,9 +346,18 @@ test('--probe "" sends nothing, and neither does a port that is not known', () =
         const codes = await Promise.all(
           [["a.test:80", "--probe", ""], ["a.test:81"]].map(async (args) => (await cli(["check", url, ...args])).code),
         );
-        assertEquals([codes, proxy.connections.map(({ sent }) => sent)], [[7, 7], [0, 0]]);
+        const request = "HEAD / HTTP/1.0\r\nHost: a.test\r\n\r\n".length;
+        assertEquals([codes, proxy.connections.map(({ sent }) => sent)], [[7, 7], [0, 0, request]]);
       }),
   ));
+
+test("a target that speaks HTTP proves itself on any port, and then at once", () =>
+  withTarget(startEcho(), (echo) =>
+    withProxy({ rules: { "a.test:81": echo } }, async (proxy) => {
+      const { code, out } = await cli(["check", `socks5h://127.0.0.1:${proxy.port}`, "a.test:81", "--repeat", "3"]);
+      assertEquals([code, proxy.connections.map(({ sent }) => sent > 0)], [0, [false, true, true, true]]);
+      assertMatch(out, /✓ transfer .*\n {2}✓ ok +3 {6}of 3/);
+    })));
 
 test("--timeout bounds a check", () =>
   withProxy({ faults: { fault: "silence", at: "negotiate" } }, async (proxy) => {

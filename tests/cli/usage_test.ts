@@ -149,8 +149,9 @@ test("--proxies reads proxies from a file and from standard input, and tells whi
         const of = async (source: string, name: string) => {
           const args = ["check", "--proxies", source];
           const { code, out, err } = await cli(args, { env: { SOCKS5_PROXY: DOWN }, stdin: input(list) });
-          const titles = out.split("\n").filter((line) => line.startsWith("127.0.0.1"));
-          const all = lines.map((line) => `127.0.0.1:${proxy.port} (${name}, line ${line})`);
+          const titles = out.match(/127\.0\.0\.1:\d+.*line \d+\)/g);
+          const found = lines.length === 1 ? `${name}, ` : "";
+          const all = lines.map((line) => `127.0.0.1:${proxy.port} (${found}line ${line})`);
           assertEquals([code, titles, err], [0, all, ""], what);
         };
         await of(file, file);
@@ -264,7 +265,7 @@ test("--help tells of every command and option, of every exit code, and fits a t
     assertEquals(err, `socks5: unknown option --nonsense (try: socks5 ${name} --help)\n`);
   }
   const options = {
-    check: ["json", "repeat", "probe", "tls", "timeout", "proxies"],
+    check: ["proxies", "concurrency", "good", "all", "json", "repeat", "timeout", "tls", "probe", "exit", "udp"],
     connect: ["timeout", "proxies"],
     serve: ["port", "max-clients", "verbose", "proxies"],
     forward: ["max-clients", "verbose", "proxies"],

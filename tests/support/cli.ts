@@ -27,6 +27,8 @@ export interface FakeIo extends CliIo {
 /** How a stand-in differs from a process without a terminal, an input and an environment. */
 export interface FakeOptions {
   columns?: number;
+  /** The columns of the error output. Default: those of the output. */
+  errColumns?: number;
   env?: Record<string, string>;
   stdin?: AsyncIterable<Uint8Array>;
   /** Called with each chunk of output. */
@@ -36,13 +38,15 @@ export interface FakeOptions {
 }
 
 /** A stand-in for what a command reads and writes. */
-export function fakeIo({ columns, env = {}, stdin = none(), onWrite, canEnd = true }: FakeOptions = {}): FakeIo {
+export function fakeIo(
+  { columns, errColumns = columns, env = {}, stdin = none(), onWrite, canEnd = true }: FakeOptions = {},
+): FakeIo {
   const written = { out: "", err: "" };
   const listeners = new Set<(signal: "SIGINT" | "SIGTERM") => void>();
   const watch = new Changes();
   let ended = false;
   const output = (name: "out" | "err") => ({
-    columns: columns ?? null,
+    columns: (name === "out" ? columns : errColumns) ?? null,
     async write(chunk: string | Uint8Array) {
       if (name === "out" && ended) throw new Error("it was written to after its end");
       const bytes = typeof chunk === "string" ? new TextEncoder().encode(chunk) : chunk;
