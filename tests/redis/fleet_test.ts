@@ -47,6 +47,23 @@ for (const library of redisLibraries) {
   );
 
   test(
+    `by ${library.name}, a Redis that is too slow is lost, and back when it answers again`,
+    () =>
+      withProcesses(async (_running, a, b, send) => {
+        await Promise.all([a.fleet.start(), b.fleet.start()]);
+        await send("CLIENT", "PAUSE", "1500");
+        const place = await a.fleet.acquire("de-1", 1);
+        assertEquals(a.states, ["lost"]);
+        await until(() => a.states.length === 2);
+        assertEquals(a.states, ["lost", "back"]);
+        assertEquals(await b.fleet.acquire("de-1", 1), undefined);
+        place!.release();
+        await until(async () => await b.fleet.acquire("de-1", 1) !== undefined);
+      }),
+    { skip },
+  );
+
+  test(
     `by ${library.name}, a Redis that is killed and starts again empty is lost, and back with all places`,
     () =>
       withProcesses(async (running, a, b) => {
