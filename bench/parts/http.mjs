@@ -11,24 +11,28 @@ const large = 64 * 2 ** 20;
 
 /**
  * Every way to ask: over HTTP or HTTPS; each on a connection that is kept, each on its own, or 64 MiB on a kept one.
- * Those that are kept are opened before each step, since some libraries close them after four seconds.
+ * Those that are kept are opened before each step, since some libraries close them after four seconds. `count` requests
+ * make a slice, and `slices` a figure of a round: what costs little needs many, before its code is as fast as it gets.
  */
 const kinds = [false, true].flatMap((isSecure) =>
-  [["keep-alive", 200], ["a connection each", 64], ["64 MiB", 1]].map(([words, count]) => {
-    const [isLarge, keepAlive] = [words === "64 MiB", words !== "a connection each"];
-    const bytes = isLarge ? large : small;
-    const path = `${keepAlive ? "" : "/close"}/${bytes}`;
-    return {
-      name: `${isSecure ? "HTTPS" : "HTTP"}, ${words}`,
-      words,
-      isSecure,
-      isLarge,
-      keepAlive,
-      count,
-      bytes,
-      path,
-    };
-  })
+  [["keep-alive", 500, 4], ["a connection each", isSecure ? 32 : 64, 2], ["64 MiB", 1, 1]].map(
+    ([words, count, slices]) => {
+      const [isLarge, keepAlive] = [words === "64 MiB", words !== "a connection each"];
+      const bytes = isLarge ? large : small;
+      const path = `${keepAlive ? "" : "/close"}/${bytes}`;
+      return {
+        name: `${isSecure ? "HTTPS" : "HTTP"}, ${words}`,
+        words,
+        isSecure,
+        isLarge,
+        keepAlive,
+        count,
+        slices,
+        bytes,
+        path,
+      };
+    },
+  )
 );
 
 /** Of 64 MiB, for a look whether it works. */
@@ -94,19 +98,17 @@ export async function http({ runtimes, rounds, quick }) {
   };
 }
 
-/** What each round does, one after the other; `slices` says how many steps make a figure of the round. */
+/** What each round does, one after the other; the slices of a figure are spread over it. */
 function stepsOf(quick) {
-  const slices = quick ? 1 : 4;
-  const small = kinds.filter(({ isLarge }) => !isLarge).flatMap((kind) => {
-    const count = quick ? 16 : kind.count;
+  const all = kinds.flatMap((kind) => {
+    const { isLarge, count, slices } = { ...kind, ...(quick && { count: 16, slices: 1 }) };
+    if (isLarge) return [{ ...kind, ...(quick && sixteenth), concurrency: 1 }];
     return [
       { ...kind, slices, count, concurrency: 16 },
-      { ...kind, slices, count: Math.ceil(count / 4), concurrency: 1, isAlone: true },
+      { ...kind, slices, count: Math.ceil(count / 8), concurrency: 1, isAlone: true },
     ];
   });
-  const large = kinds.filter(({ isLarge }) => isLarge)
-    .map((kind) => ({ ...kind, slices: 1, ...(quick && sixteenth), concurrency: 1 }));
-  return [...Array(slices).fill(small).flat(), ...large];
+  return [0, 1, 2, 3].flatMap((slice) => all.filter(({ slices }) => slice < slices));
 }
 
 /** The steps that are done once before, so that all is compiled. */

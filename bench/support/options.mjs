@@ -7,7 +7,7 @@ const parts = ["dials", "trips", "bulk", "http", "memory", "growth", "import", "
 
 export const help = `deno task bench [OPTION]...   or   npm run bench -- [OPTION]...
 
-  --quick             does a little of everything in less than a minute: whether the benchmark works
+  --quick             does a little of everything in about a minute: whether the benchmark works
   --runtime RUNTIME   ${names.join(", ")}; may be given again (default: all)
   --part PART         ${parts.join(", ")}; may be given again (default: all)
   --rounds N          rounds of each part (default: 7; 1 with --quick)

@@ -31,8 +31,14 @@ export function targetsOf(results, runtimes) {
     "figure and its target",
     results.flatMap(({ targets }) => targets),
     runtimes,
-    (figure, most, digits) => `${show(figure, digits)} ${figure?.median > most ? ">" : "≤"} ${most}`,
+    besides,
   );
+}
+
+/** A figure beside its target, where there are both. */
+function besides(figure, most, digits) {
+  if (figure === undefined || most === undefined) return show(figure, digits);
+  return `${show(figure, digits)} ${figure.median > most ? ">" : "≤"} ${most}`;
 }
 
 /** The figures of README.md: the medians of three of those. */
