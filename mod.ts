@@ -17,7 +17,7 @@
 export type { Target } from "./src/protocol/address.ts";
 export type { Association, Datagram } from "./src/udp/association.ts";
 export type { CheckReport, CheckStep } from "./src/check.ts";
-export type { Socks5Stats } from "./src/request/core.ts";
+export type { ProxyStats, Socks5Stats } from "./src/request/core.ts";
 export type {
   AcceptedConn,
   AcceptOptions,
@@ -36,20 +36,29 @@ export {
   TlsError,
 } from "./src/errors.ts";
 export type { Phase, Socks5ErrorCode, Socks5ErrorContext } from "./src/errors.ts";
-export type { CloseReason, EventDetails, Socks5Event } from "./src/events.ts";
+export type {
+  CloseReason,
+  EventDetails,
+  FleetEvent,
+  FleetEventDetails,
+  RequestEvent,
+  Socks5Event,
+} from "./src/events.ts";
 export type { Step } from "./src/protocol/steps.ts";
 export type { AuthContext, AuthMethod, AuthSteps } from "./src/config/auth_method.ts";
 export type {
   AssociateOptions,
+  Balance,
   CheckOptions,
   CommandOptions,
   ConnectOptions,
   PoolOptions,
+  ProbeOptions,
   RetryOptions,
   Socks5Options,
 } from "./src/config/options.ts";
 
-export type { Credentials, ProxySpec } from "./src/config/proxy_url.ts";
+export type { Credentials, CredentialsContext, ProxyOptions, ProxySpec } from "./src/config/proxy_url.ts";
 export { parseProxyList } from "./src/config/proxy_list.ts";
 export type { FleetChanges, FleetLease, FleetStore, FleetSuspension } from "./src/proxies/fleet_store.ts";
 export { Socks5Client } from "./src/socks5_client.ts";

@@ -79,6 +79,7 @@ type Health = Socks5Stats["proxies"];
 function teller(log: (line: string) => void, verbose: boolean, health: () => Health): (event: Socks5Event) => void {
   const codes = new Map<string, string>(); // of proxies whose last attempt failed
   return (event) => {
+    if (event.id === undefined) return; // of a proxy, and no request
     const { target, proxy, ms } = event;
     if (event.type === "failed") {
       const { next, delay, error } = event;

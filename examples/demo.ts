@@ -156,6 +156,7 @@ async function showError(proxy: TestProxy): Promise<void> {
 
 /** Prints what a client does while it does it. */
 function tell(event: Socks5Event): void {
+  if (event.id === undefined) return; // a proxy that is out of service, or back
   const { type, proxy, target } = event;
   const ms = milliseconds(event.ms);
   if (type === "attempt") note(ms, `attempt ${event.attempt}`, `at ${proxy}`);

@@ -1,10 +1,10 @@
-import type { Identity } from "./attempt/handshake.ts";
+import { identify, type Identity } from "./attempt/handshake.ts";
 import { labelOf, type Proxy } from "./config/proxy_url.ts";
 import type { CheckArgs } from "./config/request_args.ts";
 import { type Phase, type Socks5Error, type Socks5ErrorCode, timedOut } from "./errors.ts";
 import { rounded } from "./events.ts";
 import { ATYP } from "./protocol/address.ts";
-import { FIRST_BYTE, ProxyProbe } from "./proxy_probe.ts";
+import { FIRST_BYTE, ProxyProbe } from "./request/proxy_probe.ts";
 import type { Core } from "./request/core.ts";
 import { Scope } from "./scope.ts";
 
@@ -63,18 +63,19 @@ export interface CheckStep {
 
 /** Tries each proxy; throws only what is the caller's: wrong arguments, the reason of the signal. */
 export async function check<S>(core: Core<S>, args: CheckArgs): Promise<CheckReport[]> {
-  const { health: { proxies }, settings } = core;
+  const { fleet: { proxies }, settings } = core;
   const tls = args.tls !== null || proxies.some((proxy) => proxy.tls !== null);
   await core.load?.({ lookup: settings.dns === "local", tls }).catch(() => {}); // the step that needs it tells
   return await Promise.all(proxies.map((proxy) => checkProxy(core, proxy, args)));
 }
 
 async function checkProxy<S>(core: Core<S>, proxy: Proxy, args: CheckArgs): Promise<CheckReport> {
+  const { session, target } = args;
+  const identity = identify(proxy, args.credentials, core.settings, { session, target: target ?? "" });
   const scope = scopeOf(core, proxy, args);
-  const { target } = args;
   const time = new Date().toISOString();
   const begun = performance.now();
-  const probe = new ProxyProbe(scope, core, proxy, args);
+  const probe = new ProxyProbe(scope, core, proxy, identity, args);
   const failure = await probe.run();
   const ended = performance.now();
   const between = (from: number, to: number) => rounded(rounded(to - begun) - rounded(from - begun));
@@ -95,8 +96,8 @@ async function checkProxy<S>(core: Core<S>, proxy: Proxy, args: CheckArgs): Prom
   );
   const verdict = failure === undefined ? "ok" : verdictOf(failure);
   return {
-    proxy: proxy.name,
-    label: labelOf(proxy.name, probe.identity.credentials),
+    proxy: proxy.address,
+    label: proxy.label ?? labelOf(proxy.address, identity.credentials),
     target,
     time,
     ms: between(begun, ended),

@@ -10,16 +10,42 @@ export type CloseReason = "holder" | "peer" | "idle" | "evicted" | "client" | "d
  * An event of `onEvent`. A connect that is aborted by its signal, or that makes no attempt, ends without a further
  * event.
  */
-export type Socks5Event = {
+export type Socks5Event = RequestEvent | FleetEvent;
+
+/** An event of a request. */
+export type RequestEvent = {
   /** Identifies the `connect()`, `bind()`, `resolve()`, `resolvePtr()` or `associate()`, within its client. */
   id: number;
-  /** `"host:port"` of the proxy. */
+  /** The label of the proxy: `"host:port"` if it was given none. */
   proxy: string;
   /** `"host:port"` of the target. */
   target: string;
   /** Milliseconds since the call, to a tenth. */
   ms: number;
 } & EventDetails;
+
+/** An event of the proxies, and of no request. */
+export type FleetEvent =
+  & { id?: undefined; target?: undefined; ms?: undefined; attempt?: undefined }
+  & FleetEventDetails;
+
+/** What happened: the members of an event of the proxies that depend on its `type`. */
+export type FleetEventDetails =
+  /**
+   * A proxy is out of service for `duration` milliseconds: it failed, `suspend()` says so, or another process does. With
+   * a `hostname` it is for the targets below that name.
+   */
+  | {
+    type: "suspended";
+    proxy: string;
+    reason: "failure" | "application" | "shared";
+    duration: number;
+    hostname?: string;
+  }
+  /** A proxy is back in service. It is told when the next request chooses a proxy. */
+  | { type: "resumed"; proxy: string; hostname?: string }
+  /** The store that processes share is out of reach, or is back. */
+  | { type: "shared"; proxy?: undefined; state: "lost" | "back"; error?: unknown };
 
 /** What happened: the members of an event that depend on its `type`. */
 export type EventDetails =
@@ -41,8 +67,14 @@ export type EventDetails =
     next: "address" | "retry" | "failover" | null;
     delay: number;
   }
-  /** The tunnel ended, or was detached. */
-  | { type: "closed"; reason: CloseReason };
+  /** The tunnel ended, or was detached; with the bytes that its holder has sent and received. */
+  | { type: "closed"; reason: CloseReason; sent: number; received: number };
+
+/** Bytes to and from a target. */
+export interface Traffic {
+  sent: number;
+  received: number;
+}
 
 /** Milliseconds as they are told: to a tenth. */
 export function rounded(ms: number): number {
@@ -73,7 +105,7 @@ export class Teller {
   }
 
   /** What tells that the tunnel through `proxy` has ended. */
-  closedListener(proxy: string): (reason: CloseReason) => void {
-    return (reason) => this.tell(proxy, { type: "closed", reason });
+  closedListener(proxy: string): (reason: CloseReason, traffic: Traffic) => void {
+    return (reason, { sent, received }) => this.tell(proxy, { type: "closed", reason, sent, received });
   }
 }

@@ -1,6 +1,7 @@
 import { loadRuntime, runtimeStartTls, runtimeTransport } from "../adapters/runtime.ts";
 import type { CheckReport } from "./check.ts";
-import { type ClientConfig, type Load, parseConfig } from "./config/client_config.ts";
+import { checkBoolean, checkOptions } from "./arguments.ts";
+import { type ClientConfig, type Load, parseConfig, parseList } from "./config/client_config.ts";
 import type {
   AssociateOptions,
   CheckOptions,
@@ -13,9 +14,11 @@ import {
   parseAssociate,
   parseBind,
   parseCheck,
-  parseClose,
   parseConnect,
+  parseDrain,
+  parseLabel,
   parseResolve,
+  parseSuspend,
 } from "./config/request_args.ts";
 import type { Target } from "./protocol/address.ts";
 import type { Core, Socks5Stats } from "./request/core.ts";
@@ -27,6 +30,31 @@ type Commands = typeof import("./commands.ts");
 
 /** What clients can do, loaded by the first of them: a program that only imports the package does not wait for it. */
 let commands: Commands | undefined;
+
+/** The counts of a client that was not used yet. */
+const NO_STATS = {
+  opening: 0,
+  inUse: 0,
+  idle: 0,
+  warm: 0,
+  waiting: 0,
+  connects: 0,
+  reused: 0,
+  failures: 0,
+  retries: 0,
+};
+const NO_PROXY_STATS = {
+  open: 0,
+  inUse: 0,
+  idle: 0,
+  connects: 0,
+  failures: 0,
+  ms: 0,
+  sent: 0,
+  received: 0,
+  cooldown: 0,
+  suspended: [],
+};
 
 /**
  * Connects to targets through a SOCKS5 proxy, or through the first of several that works. A client has no socket and no
@@ -50,6 +78,8 @@ export class Socks5Client<S = unknown> implements Transport<S> {
   readonly #config: ClientConfig<S>;
   #core: Core<S> | undefined;
   #loading: Promise<void> | undefined;
+  /** What was said of the proxies before there was a core. */
+  readonly #early: ((core: Pick<Core<unknown>, "suspend" | "resume">) => void)[] = [];
 
   /**
    * Checks all that it is given, and opens nothing.
@@ -206,11 +236,52 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    * conn.close();
    * ```
    */
-  stats(): Socks5Stats {
-    if (this.#core !== undefined) return this.#core.stats();
-    const proxies = this.#config.proxies.map(({ name }) => ({ proxy: name, failures: 0, cooldown: 0 }));
-    const now = { opening: 0, inUse: 0, idle: 0, warm: 0, waiting: 0 };
-    return { ...now, connects: 0, reused: 0, failures: 0, retries: 0, proxies };
+  stats(options?: { sessions?: boolean }): Socks5Stats {
+    const { sessions } = checkOptions("the options of stats()", options, { sessions: true });
+    checkBoolean("sessions", sessions);
+    if (this.#core !== undefined) return this.#core.stats({ sessions: sessions ?? false });
+    const proxies = this.#config.proxies.map(({ name, weight }) => ({ ...NO_PROXY_STATS, proxy: name, weight }));
+    return { ...NO_STATS, proxies, ...(sessions && { sessions: [] }) };
+  }
+
+  /**
+   * Replaces the list of proxies. Those that stay, by address and user name, keep their counts, their tunnels and what is
+   * known of their health. The others get no new connect, and their idle tunnels are closed.
+   *
+   * @param options `drain`: after how many milliseconds the tunnels in use of the proxies that left are closed; 0: now.
+   * Default: `Infinity`, not at all.
+   * @throws {TypeError} If `proxies` is no list, is empty, or one of it is malformed; the list stays as it was.
+   * @throws {RangeError} If a number is out of range.
+   */
+  setProxies(proxies: readonly ProxySpec[], options?: { drain?: number }): void {
+    const drain = parseDrain(options, "setProxies()", Infinity);
+    this.#config.proxies = parseList(this.#config, proxies);
+    this.#core?.setProxies(this.#config.proxies, drain);
+  }
+
+  /**
+   * Takes a proxy out of service for a while because the application says so: its exit is blocked, or has to wait. Its idle
+   * tunnels are closed; those in use stay open. A proxy that is suspended is used only if no other one is left.
+   *
+   * @param which The label of a proxy, as `conn.proxy` has it; or a session, which means the proxy that it has now.
+   * @param options `for`: milliseconds, or `Infinity`. `hostname`: only for targets with this name and those below it.
+   * @throws {TypeError} If no proxy of the list has that label, or an option is malformed.
+   * @throws {RangeError} If a number is out of range.
+   */
+  suspend(which: string | { session: string }, options: { for: number; hostname?: string }): void {
+    const { name, duration, hostname } = parseSuspend(this.#config.proxies, which, options);
+    this.#tell((core) => core.suspend(name, duration, hostname));
+  }
+
+  /**
+   * Puts a proxy back into service, whatever it was suspended for.
+   *
+   * @param proxy Its label.
+   * @throws {TypeError} If no proxy of the list has that label.
+   */
+  resume(proxy: string): void {
+    const name = parseLabel(this.#config.proxies, proxy);
+    this.#tell((core) => core.resume(name));
   }
 
   /**
@@ -221,12 +292,25 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    * @throws {RangeError} If `drain` is not a number of milliseconds from 0.
    */
   close(options?: { drain?: number }): Promise<void> {
-    return this.#ask(() => parseClose(options), (_, core, drain) => core.close(drain));
+    return this.#ask(() => parseDrain(options, "close()", 0), (_, core, drain) => core.close(drain));
   }
 
   /** `close()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** Does it now, or once there is a core. */
+  #tell(act: (core: Pick<Core<unknown>, "suspend" | "resume">) => void): void {
+    if (this.#core !== undefined) return act(this.#core);
+    this.#early.push(act);
+  }
+
+  #coreOf(it: Commands): Core<S> {
+    if (this.#core !== undefined) return this.#core;
+    this.#core = new it.Core(this.#config);
+    for (const act of this.#early.splice(0)) act(this.#core);
+    return this.#core;
   }
 
   #resolve(name: string, what: "name" | "address", options?: CommandOptions): Promise<string> {
@@ -240,8 +324,8 @@ export class Socks5Client<S = unknown> implements Transport<S> {
   #ask<A, T>(parse: () => A, ask: (it: Commands, core: Core<S>, args: A) => Promise<T>): Promise<T> {
     try {
       const args = parse();
-      if (commands !== undefined) return ask(commands, this.#core ??= new commands.Core(this.#config), args);
-      return this.#load().then(() => ask(commands!, this.#core ??= new commands!.Core(this.#config), args));
+      if (commands !== undefined) return ask(commands, this.#coreOf(commands), args);
+      return this.#load().then(() => ask(commands!, this.#coreOf(commands!), args));
     } catch (error) {
       return Promise.reject(error);
     }

@@ -1,5 +1,5 @@
 import type { AuthMethod } from "../config/auth_method.ts";
-import type { Proxy } from "../config/proxy_url.ts";
+import { type CredentialsContext, credentialsOf, type Proxy } from "../config/proxy_url.ts";
 import type { Settings } from "../config/settings.ts";
 import { guard } from "../guarded_conn.ts";
 import { greeting, METHOD, select, type UserPass, userPass } from "../protocol/messages.ts";
@@ -73,13 +73,17 @@ export function* negotiateAndAuthenticate(
   return method;
 }
 
-/** Credentials of one connect are always required, so that they are never dropped silently. */
+/**
+ * Credentials of one connect are always required, so that they are never dropped silently. Throws a `TypeError` or a
+ * `RangeError` if those that a function gives are wrong.
+ */
 export function identify(
   proxy: Proxy,
   own: UserPass | null | undefined,
   { auth, methods: custom }: Pick<Settings, "auth" | "methods">,
+  context: CredentialsContext = { session: undefined, target: "" },
 ): Identity {
-  const credentials = own === undefined ? proxy.credentials : own;
+  const credentials = own === undefined ? credentialsOf(proxy, context) : own;
   const secrets = [proxy.credentials, credentials];
   if (own !== undefined) return { credentials, methods: own === null ? NONE : PASSWORD, custom: NO_CUSTOM, secrets };
   const isRequired = auth === "required";
@@ -88,6 +92,9 @@ export function identify(
   const rest = isRequired && credentials === null ? [] : usual;
   return { credentials, methods: [...custom.map(({ method }) => method), ...rest], custom, secrets };
 }
+
+/** Nobody: for messages about what goes through a tunnel that is open. */
+export const NOBODY: Identity = { credentials: null, methods: [], custom: [], secrets: [] };
 
 const NO_CUSTOM: readonly AuthMethod[] = [];
 

@@ -9,7 +9,7 @@ const REMEMBERED = 600_000;
 
 /** Which proxies take all messages of the handshake in one write: some drop what comes after the first. */
 export class Pipelining {
-  readonly #verdicts = new Map<Proxy, { works: boolean; until: number }>();
+  readonly #verdicts = new WeakMap<Proxy, { works: boolean; until: number }>();
 
   /** Whether it works with the proxy, as far as that is known. */
   verdict(proxy: Proxy): boolean | undefined {

@@ -4,9 +4,10 @@ import type { Socks5Event } from "../events.ts";
 import { Targets } from "../protocol/address.ts";
 import type { StartTls, Transport } from "../transport.ts";
 import { Isolation } from "./isolation.ts";
-import type { Socks5Options } from "./options.ts";
-import { parseProxy, type Proxy, type ProxySpec } from "./proxy_url.ts";
-import { type Settings, settings } from "./settings.ts";
+import type { ProbeOptions, Socks5Options } from "./options.ts";
+import { hasCredentials, parseProxies, type Proxy, type ProxySpec } from "./proxy_url.ts";
+import { type CheckArgs, parseCheck, type Terms } from "./request_args.ts";
+import { milliseconds, type Settings, settings } from "./settings.ts";
 
 /** Loads code for connections, lookups and TLS before their times are taken. */
 export type Load = (needs: { lookup: boolean; tls: boolean }) => Promise<void>;
@@ -20,9 +21,8 @@ export interface Runtime<S> {
 
 /** What a client is made of, checked. */
 export interface ClientConfig<S> {
-  readonly proxies: readonly Proxy[];
-  /** The first of them that is a unix socket, which carries no datagrams. */
-  readonly unixProxy: Proxy | undefined;
+  /** As they were given last. */
+  proxies: readonly Proxy[];
   readonly transport: Transport<S>;
   /** For a connection whose transport has no TLS. */
   readonly startTls: StartTls;
@@ -32,6 +32,14 @@ export interface ClientConfig<S> {
   readonly isolation: Isolation;
   readonly targets: Targets;
   readonly onEvent: ((event: Socks5Event) => void) | undefined;
+  /** How proxies that failed are checked in the background, if they are. */
+  readonly probe: ProbeArgs | undefined;
+}
+
+/** A check in the background, and how many milliseconds after a failure it is made; `undefined`: after the cooldown. */
+export interface ProbeArgs {
+  readonly args: CheckArgs;
+  readonly interval: number | undefined;
 }
 
 const CLIENT: Known<Socks5Options> = {
@@ -44,7 +52,11 @@ const CLIENT: Known<Socks5Options> = {
   attemptTimeout: true,
   attemptDelay: true,
   retry: true,
+  balance: true,
   cooldown: true,
+  maxCooldown: true,
+  probe: true,
+  trackSessions: true,
   noDelay: true,
   keepAlive: true,
   isolate: true,
@@ -60,8 +72,7 @@ export function parseConfig<S>(
 ): ClientConfig<S> {
   const options = checkOptions("the options of Socks5Client", given, CLIENT);
   const { transport = runtime.transport, onEvent } = options;
-  const proxies = (Array.isArray(proxy) ? proxy : [proxy]).map(parseProxy);
-  if (proxies.length === 0) throw new TypeError(cannot("proxy", "a list of proxies", proxy));
+  const proxies = parseProxies(proxy);
   if (typeof transport?.connect !== "function") {
     throw new TypeError(
       cannot("transport", "an object with connect(), as the Socks5Client of another proxy", transport),
@@ -69,25 +80,48 @@ export function parseConfig<S>(
   }
   checkFunction("onEvent", onEvent);
   const checked = settings(options);
+  checkAuth(checked, proxies);
   const isolation = new Isolation(options.isolate, proxies);
-  if (
-    checked.auth === "required" && checked.methods.length === 0 &&
-    proxies.some(({ credentials }) => credentials === null)
-  ) {
-    throw new TypeError('Cannot use auth as "required": a proxy has no credentials');
-  }
+  const targets = new Targets();
   if (checked.dns === "local" && typeof transport.lookup !== "function") {
     throw new TypeError('Cannot use dns as "local": the transport has no lookup()');
   }
   return {
     proxies,
-    unixProxy: proxies.find(({ endpoint }) => "path" in endpoint),
     transport,
     startTls: runtime.startTls,
     load: runtime.load?.(transport),
     settings: checked,
     isolation,
-    targets: new Targets(),
+    targets,
     onEvent,
+    probe: parseProbe({ settings: checked, isolation, targets }, options.probe),
   };
+}
+
+const PROBE: Known<ProbeOptions> = { target: true, interval: true, timeout: true, tls: true, probe: true };
+
+function parseProbe(terms: Terms, given: ProbeOptions | undefined): ProbeArgs | undefined {
+  if (given === undefined) return undefined;
+  const { target, interval, timeout, tls, probe } = checkOptions("probe", given, PROBE);
+  const ms = milliseconds("probe.timeout", timeout, terms.settings.attemptTimeout);
+  const args = parseCheck(terms, target, { tls, probe, timeout: ms, isolate: false });
+  return { args, interval: interval === undefined ? undefined : milliseconds("probe.interval", interval, 0) };
+}
+
+/** Checks another list for a client; throws a `TypeError` or a `RangeError`. */
+export function parseList(
+  { settings, isolation }: Pick<ClientConfig<unknown>, "settings" | "isolation">,
+  given: readonly ProxySpec[],
+): Proxy[] {
+  if (!Array.isArray(given)) throw new TypeError(cannot("proxies", "a list of proxies", given));
+  const proxies = parseProxies(given);
+  checkAuth(settings, proxies);
+  isolation.setProxies(proxies);
+  return proxies;
+}
+
+function checkAuth({ auth, methods }: Settings, proxies: readonly Proxy[]): void {
+  if (auth === "optional" || methods.length > 0 || proxies.every(hasCredentials)) return;
+  throw new TypeError('Cannot use auth as "required": a proxy has no credentials');
 }

@@ -1,6 +1,6 @@
 import { cannot } from "../errors.ts";
 import type { UserPass } from "../protocol/messages.ts";
-import { encodeCredentials, type Proxy } from "./proxy_url.ts";
+import { encodeCredentials, hasCredentials, type Proxy } from "./proxy_url.ts";
 
 /**
  * Keeps streams apart by their credentials, as tor does (IsolateSOCKSAuth): the user name is a secret of the client, the
@@ -8,13 +8,25 @@ import { encodeCredentials, type Proxy } from "./proxy_url.ts";
  */
 export class Isolation {
   readonly #usual: boolean | string;
-  readonly #hasCredentials: boolean;
+  #hasCredentials: boolean;
   #secret: string | undefined;
 
   /** `usual`: that of requests that say nothing; throws a `TypeError` or a `RangeError`. */
   constructor(usual: boolean | string | undefined, proxies: readonly Proxy[]) {
-    this.#hasCredentials = proxies.some(({ credentials }) => credentials !== null);
+    this.#hasCredentials = proxies.some(hasCredentials);
     this.#usual = this.#checked(usual ?? false);
+  }
+
+  /** The list is another one; throws a `TypeError` if its proxies have credentials and streams are to be kept apart. */
+  setProxies(proxies: readonly Proxy[]): void {
+    const before = this.#hasCredentials;
+    this.#hasCredentials = proxies.some(hasCredentials);
+    try {
+      this.#checked(this.#usual);
+    } catch (error) {
+      this.#hasCredentials = before;
+      throw error;
+    }
   }
 
   /** That of one request; with credentials of its own there is none. */

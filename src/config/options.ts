@@ -1,4 +1,5 @@
 import type { Phase, Socks5Error } from "../errors.ts";
+import type { Target } from "../protocol/address.ts";
 import type { Socks5Event } from "../events.ts";
 import type { AuthMethod } from "./auth_method.ts";
 import type { Credentials } from "./proxy_url.ts";
@@ -55,8 +56,37 @@ export interface Socks5Options<S = unknown> {
   attemptDelay?: number | undefined;
   /** How a connect is retried after a temporary failure; a number is `retries`, 0 for none. Default: 3. */
   retry?: number | RetryOptions | undefined;
-  /** How long the client passes over a proxy that failed, while another one is left. Default: 30 000. */
+  /**
+   * Which proxy of the list a connect takes, among those in service and with room (`maxOpen` of the proxy). Default:
+   * `"first"`.
+   *
+   * - `"first"`: the first one, in the order of the list.
+   * - `"round-robin"`: each in turn, as often as its `weight` says.
+   * - `"random"`: any, as often as its `weight` says.
+   * - `"least-open"`: of two random ones, that with fewer connections for its weight.
+   * - `"fastest"`: of two random ones, that with the shorter time to a tunnel, a moving average, multiplied by one more
+   *   than its connections for its weight.
+   *
+   * A connect with a `session` takes the proxy of the session.
+   */
+  balance?: Balance | undefined;
+  /**
+   * How long the client passes over a proxy that failed, while another one is left; up to a tenth is added at random.
+   * Doubled for each further failure in a row. Default: 30 000.
+   */
   cooldown?: number | undefined;
+  /** The longest of those times, at least `cooldown`. Default: ten times `cooldown`. */
+  maxCooldown?: number | undefined;
+  /**
+   * Checks proxies that failed in the background, so that no connect is the first to try one again: a proxy is back in
+   * service once a check succeeds. Default: none; then one connect at a time tries a proxy whose cooldown is over.
+   */
+  probe?: ProbeOptions | undefined;
+  /**
+   * For how many sessions `stats({ sessions: true })` counts bytes, the last used ones. A whole number from 0, or
+   * `Infinity`. Default: 0.
+   */
+  trackSessions?: number | undefined;
   /** TCP_NODELAY. Default: `true`. */
   noDelay?: boolean | undefined;
   /** TCP keep-alive; a number is the initial delay in milliseconds, where the runtime supports it. Default: `true`. */
@@ -67,6 +97,19 @@ export interface Socks5Options<S = unknown> {
   pool?: PoolOptions | undefined;
   /** Called synchronously with each event. What it throws is ignored, and a promise that it returns is not awaited. */
   onEvent?: ((event: Socks5Event) => void) | undefined;
+}
+
+/** Which proxy a connect takes: see the option `balance`. */
+export type Balance = "first" | "round-robin" | "random" | "least-open" | "fastest";
+
+/** How proxies that failed are checked in the background. Times are in milliseconds. */
+export interface ProbeOptions extends Pick<CheckOptions, "probe" | "tls"> {
+  /** The target that a check connects to. Default: none, just the handshake with the proxy. */
+  target?: Target | undefined;
+  /** How long after a failure, and after each check that failed, a proxy is checked. Default: its cooldown. */
+  interval?: number | undefined;
+  /** Limit for one check. Default: `attemptTimeout`. */
+  timeout?: number | undefined;
 }
 
 /** When a failed connect is retried. Times are in milliseconds. */
@@ -137,6 +180,13 @@ export interface ConnectOptions {
    */
   isolate?: boolean | string | undefined;
   /**
+   * An identity that keeps its exit, 1 to 255 bytes of UTF-8: connects with the same session take the same proxy as long
+   * as it is in service, in every process with the same list, and share no tunnels with other sessions. If the proxy is
+   * out of service, the session moves to the same other one in every process, and back. If the proxy has no room, the
+   * connect waits. Default: none.
+   */
+  session?: string | undefined;
+  /**
    * Whether the connect may return a released tunnel, and its tunnel may be released later. Default: `false`, a new
    * one.
    */
@@ -154,7 +204,7 @@ export interface ConnectOptions {
 }
 
 /** The options of a bind and of a resolve. */
-export type CommandOptions = Pick<ConnectOptions, "signal" | "timeout" | "credentials" | "isolate">;
+export type CommandOptions = Pick<ConnectOptions, "signal" | "timeout" | "credentials" | "isolate" | "session">;
 
 /** The options of an association. `signal` and `timeout` apply to its setup only. */
 export interface AssociateOptions extends CommandOptions {

@@ -1,15 +1,15 @@
 import { checkBoolean, checkFunction, checkOptions, isBytes, type Known } from "../arguments.ts";
-import { cannot, kindOf } from "../errors.ts";
+import { cannot, kindOf, printable } from "../errors.ts";
 import { type Address, ATYP, type Host, parseHost, parseTarget, type Target } from "../protocol/address.ts";
 import type { UserPass } from "../protocol/messages.ts";
 import type { DialOptions, TlsOptions } from "../transport.ts";
 import type { ClientConfig } from "./client_config.ts";
 import type { AssociateOptions, CheckOptions, CommandOptions, ConnectOptions } from "./options.ts";
-import { type Credentials, encodeCredentials } from "./proxy_url.ts";
+import { type Credentials, encodeCredentials, type Proxy } from "./proxy_url.ts";
 import { firstBytes, milliseconds } from "./settings.ts";
 import { parseTls } from "./tls_options.ts";
 
-const COMMAND: Known<CommandOptions> = { signal: true, timeout: true, credentials: true, isolate: true };
+const COMMAND: Known<CommandOptions> = { signal: true, timeout: true, credentials: true, isolate: true, session: true };
 
 // as a transport a client is given options of the dial, too
 const CONNECT: Known<ConnectOptions & DialOptions> = {
@@ -31,6 +31,8 @@ export interface RequestArgs {
   readonly address: Address;
   /** Instead of those of the proxy; `null`: none. */
   readonly credentials: UserPass | null | undefined;
+  /** The identity that keeps its proxy. */
+  readonly session: string | undefined;
   readonly signal: AbortSignal | undefined;
   readonly timeout: number;
   /** The first bytes for the target, which leave with the request. */
@@ -41,7 +43,7 @@ export interface RequestArgs {
 }
 
 /** What the arguments of a request are checked with. */
-type Terms = Pick<ClientConfig<unknown>, "settings" | "isolation" | "targets">;
+export type Terms = Pick<ClientConfig<unknown>, "settings" | "isolation" | "targets">;
 
 /** Checks what a connect was given; throws a `TypeError` or a `RangeError`. */
 export function parseConnect(terms: Terms, target: Target, given?: ConnectOptions): RequestArgs {
@@ -57,6 +59,7 @@ export function parseConnect(terms: Terms, target: Target, given?: ConnectOption
     data: firstBytes(data),
     reuse: reuse && isolate !== true,
     tls: parseTls("tls", tls, address.hostname, terms),
+    session: parseSession(options.session),
     signal,
     timeout: milliseconds("timeout", timeout, terms.settings.timeout),
   };
@@ -89,11 +92,12 @@ export function parseResolve(
 function commandArgs(
   terms: Terms,
   address: Address,
-  { credentials, isolate, signal, timeout }: CommandOptions,
+  { credentials, isolate, session, signal, timeout }: CommandOptions,
 ): RequestArgs {
   return {
     address,
     credentials: credentialsOf(terms, terms.isolation.of(isolate, credentials), credentials),
+    session: parseSession(session),
     signal,
     timeout: milliseconds("timeout", timeout, terms.settings.timeout),
     data: undefined,
@@ -109,6 +113,17 @@ function credentialsOf(
 ): UserPass | null | undefined {
   if (credentials === undefined) return isolation.credentials(isolate);
   return credentials === null ? null : encodeCredentials(credentials);
+}
+
+/** Checks a session; throws a `TypeError` or a `RangeError`. */
+export function parseSession(session: unknown): string | undefined {
+  if (session === undefined) return undefined;
+  const want = "a text of 1 to 255 bytes";
+  if (typeof session !== "string") throw new TypeError(cannot("session", want, session));
+  if (session === "" || new TextEncoder().encode(session).length > 255) {
+    throw new RangeError(cannot("session", want, session));
+  }
+  return session;
 }
 
 /** A check with its arguments checked. */
@@ -141,6 +156,7 @@ export function parseCheck(
     timeout: milliseconds("timeout", options.timeout, terms.settings.timeout),
     tls: address === null ? null : parseTls("tls", tls, address.hostname, terms),
     probe: probe && new Uint8Array(probe),
+    session: parseSession(options.session),
     signal,
     onStep,
   };
@@ -162,7 +178,7 @@ export function parseAssociate<S>(config: ClientConfig<S>, given?: AssociateOpti
   if (typeof config.transport.openDatagrams !== "function") {
     throw new TypeError("Cannot associate: the transport has no openDatagrams() (no Socks5Client has it)");
   }
-  const { unixProxy } = config;
+  const unixProxy = config.proxies.find(({ endpoint }) => "path" in endpoint);
   if (unixProxy !== undefined) throw new TypeError(`Cannot associate: the proxy ${unixProxy.name} is a unix socket`);
   checkBoolean("allowPrivateRelay", allowPrivateRelay);
   const host = from === undefined ? null : parseHost(from);
@@ -172,8 +188,39 @@ export function parseAssociate<S>(config: ClientConfig<S>, given?: AssociateOpti
   return { ...commandArgs(config, parseTarget(ANY, 0), options), from: host, allowPrivate: allowPrivateRelay };
 }
 
-/** Checks what a close was given: how many milliseconds what is in use has; throws a `TypeError` or a `RangeError`. */
-export function parseClose(options?: { drain?: number }): number {
-  const { drain } = checkOptions("the options of close()", options, { drain: true });
-  return milliseconds("drain", drain, 0);
+/** Checks how many milliseconds what is in use has; throws a `TypeError` or a `RangeError`. */
+export function parseDrain(options: { drain?: number } | undefined, call: string, fallback: number): number {
+  const { drain } = checkOptions(`the options of ${call}`, options, { drain: true });
+  return milliseconds("drain", drain, fallback);
+}
+
+/** Checks what is to be suspended; throws a `TypeError` or a `RangeError`. */
+export function parseSuspend(
+  proxies: readonly Proxy[],
+  which: string | { session: string },
+  given: { for: number; hostname?: string },
+): { name: string | { session: string }; duration: number; hostname: string | undefined } {
+  const options = checkOptions("the options of suspend()", given, { for: true, hostname: true });
+  const { for: duration, hostname } = options;
+  if (duration === undefined) throw new TypeError(cannot("for", "milliseconds", duration));
+  const host = hostname === undefined ? undefined : parseHost(hostname);
+  if (typeof host === "string") throw new TypeError(cannot("hostname", "a host name", hostname));
+  return {
+    name: typeof which === "string" ? parseLabel(proxies, which) : { session: sessionOf(which) },
+    duration: milliseconds("for", duration, 0),
+    hostname: host?.hostname.replace(/\.$/, ""),
+  };
+}
+
+function sessionOf(which: { session: string }): string {
+  const { session } = checkOptions("the proxy of suspend()", which, { session: true }, "a label or { session }");
+  if (session === undefined) throw new TypeError(cannot("session", "a text of 1 to 255 bytes", session));
+  return parseSession(session)!;
+}
+
+/** Checks the label of a proxy; throws a `TypeError`. */
+export function parseLabel(proxies: readonly Proxy[], label: string): string {
+  if (typeof label !== "string") throw new TypeError(cannot("proxy", "the label of a proxy", label));
+  if (proxies.some(({ name }) => name === label)) return label;
+  throw new TypeError(`Cannot find a proxy with the label ${JSON.stringify(printable(label))} in the list`);
 }

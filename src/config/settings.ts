@@ -1,7 +1,7 @@
 import { checkBoolean, checkFunction, checkOptions, choice, isBytes, type Known } from "../arguments.ts";
 import { cannot, type Socks5Error } from "../errors.ts";
 import { type AuthMethod, parseMethods } from "./auth_method.ts";
-import type { PoolOptions, RetryOptions, Socks5Options } from "./options.ts";
+import type { Balance, PoolOptions, RetryOptions, Socks5Options } from "./options.ts";
 
 /** Options with all defaults, checked. */
 export interface Settings {
@@ -19,7 +19,10 @@ export interface Settings {
   readonly minDelay: number;
   readonly maxDelay: number;
   readonly when: ((error: Socks5Error) => boolean) | undefined;
+  readonly balance: Balance;
   readonly cooldown: number;
+  readonly maxCooldown: number;
+  readonly trackSessions: number;
   readonly noDelay: boolean;
   readonly keepAlive: boolean | number;
   readonly maxOpen: number;
@@ -46,8 +49,9 @@ const POOL: Known<PoolOptions> = {
 };
 
 /** Checks the options; throws a `TypeError` or a `RangeError` that names the option. */
-export function settings(options: Omit<Socks5Options, "transport" | "onEvent">): Settings {
+export function settings(options: Omit<Socks5Options, "transport" | "onEvent" | "probe" | "shared">): Settings {
   const { auth = "optional", handshake = "sequential", dns = "proxy", noDelay = true, keepAlive = true } = options;
+  const { balance = "first" } = options;
   const { pool: givenPool, retry: givenRetry } = options;
   const pool: PoolOptions = checkOptions("pool", givenPool, POOL);
   const short = typeof givenRetry === "number" ? givenRetry : undefined;
@@ -61,6 +65,8 @@ export function settings(options: Omit<Socks5Options, "transport" | "onEvent">):
   const warm = count("pool.warm", pool.warm, 0);
   if (warm > maxOpen) throw new RangeError(cannot("pool.warm", `a number up to pool.maxOpen, ${maxOpen}`, warm));
   if (warm === Infinity) throw new RangeError(cannot("pool.warm", "a whole number from 0", warm));
+  const cooldown = milliseconds("cooldown", options.cooldown, 30_000);
+  const maxCooldown = milliseconds("maxCooldown", options.maxCooldown, Math.min(10 * cooldown, MAX_DELAY));
   const warmTimeout = milliseconds("pool.warmTimeout", pool.warmTimeout, 20_000);
   if (warmTimeout < 1_000) throw new RangeError(cannot("pool.warmTimeout", "milliseconds from 1000", warmTimeout));
   return {
@@ -82,7 +88,10 @@ export function settings(options: Omit<Socks5Options, "transport" | "onEvent">):
     minDelay: finite("retry.minDelay", milliseconds("retry.minDelay", retry.minDelay, 100)),
     maxDelay: milliseconds("retry.maxDelay", retry.maxDelay, 5_000),
     when,
-    cooldown: milliseconds("cooldown", options.cooldown, 30_000),
+    balance: choice("balance", balance, ["first", "round-robin", "random", "least-open", "fastest"]),
+    cooldown,
+    maxCooldown: Math.max(cooldown, maxCooldown),
+    trackSessions: count("trackSessions", options.trackSessions, 0),
     maxOpen,
     maxIdle: count("pool.maxIdle", pool.maxIdle, 10),
     idleTimeout: milliseconds("pool.idleTimeout", pool.idleTimeout, 90_000),

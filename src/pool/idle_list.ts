@@ -1,6 +1,6 @@
 import { DeadlineTimer, type Timed } from "../deadline_timer.ts";
 import type { Lease, Pooled } from "./lease.ts";
-import { type Link, LinkedList } from "./linked_list.ts";
+import { type Link, LinkedList } from "../linked_list.ts";
 import type { Pool } from "./pool.ts";
 
 /** An idle lease, until when it is, and where it stands: among all, and among those with its key. */
@@ -38,15 +38,17 @@ export class Idle<C extends Pooled> implements Timed {
  */
 export class IdleList<C extends Pooled> {
   readonly #all = new LinkedList<Lease<C>>();
-  readonly #byKey = new Map<string, LinkedList<Lease<C>>>();
+  readonly #byKey = new Map<unknown, LinkedList<Lease<C>>>();
   readonly #timer = new DeadlineTimer<Idle<C>>(false);
   readonly #limit: number;
   readonly #pool: Pool<C>;
+  readonly #foundBy: "key" | "proxy";
 
-  /** `limit`: how long one is kept at most, in milliseconds. */
-  constructor(pool: Pool<C>, limit: number) {
+  /** `limit`: how long one is kept at most, in milliseconds. `foundBy`: the key of a lease, or the proxy. */
+  constructor(pool: Pool<C>, limit: number, foundBy: "key" | "proxy") {
     this.#pool = pool;
     this.#limit = limit;
+    this.#foundBy = foundBy;
   }
 
   get size(): number {
@@ -65,8 +67,9 @@ export class IdleList<C extends Pooled> {
 
   put(lease: Lease<C>): void {
     lease.state = "idle";
-    let same = this.#byKey.get(lease.key);
-    if (same === undefined) this.#byKey.set(lease.key, same = new LinkedList<Lease<C>>());
+    const key = this.#keyOf(lease);
+    let same = this.#byKey.get(key);
+    if (same === undefined) this.#byKey.set(key, same = new LinkedList<Lease<C>>());
     lease.idle = new Idle(this.#pool, lease, this.#limit, this.#all, same);
     this.#timer.set(lease.idle);
     lease.conn!.watch(() => {
@@ -78,25 +81,46 @@ export class IdleList<C extends Pooled> {
 
   remove(lease: Lease<C>): void {
     const idle = lease.idle!;
-    const same = this.#byKey.get(lease.key)!;
+    const key = this.#keyOf(lease);
+    const same = this.#byKey.get(key)!;
     lease.idle = undefined;
     this.#timer.delete(idle);
     this.#all.remove(idle.inAll);
     same.remove(idle.inKey);
-    if (same.size === 0) this.#byKey.delete(lease.key);
+    if (same.size === 0) this.#byKey.delete(key);
   }
 
-  /** Takes out one with that key, the `"first"` or the `"last"` that came; those whose time is up end on the way. */
-  take(key: string, which: "first" | "last"): C | undefined {
-    for (let lease; (lease = this.#byKey.get(key)?.[which]?.value) !== undefined;) {
-      if (lease.idle!.deadline <= performance.now()) {
-        lease.idle!.expire();
-        continue;
+  /** Takes out the last one that came with that key and suits; those whose time is up end on the way. */
+  takeLast(key: unknown, suits: (conn: C) => boolean): C | undefined {
+    return this.#take(this.#byKey.get(key), "last", "before", suits);
+  }
+
+  /** Takes out the first one that suits, of all or of those with a key. */
+  takeFirst(key: unknown, suits: (conn: C) => boolean): C | undefined {
+    return this.#take(key === undefined ? this.#all : this.#byKey.get(key), "first", "after", suits);
+  }
+
+  #keyOf({ key, conn }: Lease<C>): unknown {
+    return this.#foundBy === "key" ? key : conn!.proxy;
+  }
+
+  #take(
+    list: LinkedList<Lease<C>> | undefined,
+    first: "first" | "last",
+    next: "before" | "after",
+    suits: (conn: C) => boolean,
+  ): C | undefined {
+    const now = performance.now();
+    for (let link = list?.[first]; link !== undefined; link = link[next]) {
+      const lease = link.value;
+      if (lease.idle!.deadline <= now) lease.idle!.expire();
+      else if (suits(lease.conn!)) {
+        this.remove(lease);
+        this.#pool.setUsed(lease);
+        lease.state = "done";
+        lease.conn!.unwatch();
+        return lease.conn;
       }
-      this.remove(lease);
-      lease.state = "done";
-      lease.conn!.unwatch();
-      return lease.conn;
     }
     return undefined;
   }

@@ -1,10 +1,12 @@
 import type { CloseReason } from "../events.ts";
 import type { Idle } from "./idle_list.ts";
-import type { Link } from "./linked_list.ts";
+import type { Link } from "../linked_list.ts";
 import type { Pool } from "./pool.ts";
 
 /** A connection that a pool keeps for later. */
 export interface Pooled {
+  /** The proxy that it is a connection to. */
+  readonly proxy: object;
   /** When it is too old to be handed out again, on the clock of `performance.now()`. */
   readonly expires: number;
   /** Watches it while it is idle; `onLost` is called if the peer speaks, ends or resets, or if what is below it is closed. */
@@ -40,6 +42,8 @@ export class Lease<C extends Pooled> {
   resting: Link<Lease<C>> | undefined;
   /** Where it stands while it is idle. */
   idle: Idle<C> | undefined;
+  /** Where it stands among the unused ones of its proxy. */
+  unused: Link<Lease<C>> | undefined;
   readonly #pool: Pool<C>;
   #conn: C | undefined;
 

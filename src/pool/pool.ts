@@ -2,7 +2,7 @@ import type { CloseReason } from "../events.ts";
 import { Members } from "../members.ts";
 import { IdleList } from "./idle_list.ts";
 import { Lease, type Pooled } from "./lease.ts";
-import { LinkedList } from "./linked_list.ts";
+import { LinkedList } from "../linked_list.ts";
 import { Queue, type Want } from "./queue.ts";
 
 /** The limits of a pool, as its options have them. */
@@ -23,6 +23,8 @@ const WARM = "warm"; // no key of a tunnel: those are JSON arrays
 export class Pool<C extends Pooled> {
   /** Called when a tunnel in use has ended. */
   onRelease: (() => void) | undefined;
+  /** Called when a tunnel is no longer in use, and gives way from then on. */
+  onIdle: ((proxy: object) => void) | undefined;
   readonly #limits: PoolLimits;
   readonly #held = new Members<Lease<C>>();
   #empty = 0; // of those that are held
@@ -30,7 +32,9 @@ export class Pool<C extends Pooled> {
   readonly #reserved = new Set<Lease<C>>();
   readonly #idle: IdleList<C>;
   readonly #warm: IdleList<C>;
-  readonly #queue = new Queue<Lease<C>>();
+  /** Those that give way, by their proxy, the longest unused first. */
+  readonly #unused = new Map<object, LinkedList<Lease<C>>>();
+  readonly #queue = new Queue<C, Lease<C>>();
   readonly #ended: { lease: Lease<C>; reason: CloseReason }[] = []; // to be closed
   #done = 0; // of those
   #closed: (() => Error) | undefined;
@@ -38,8 +42,8 @@ export class Pool<C extends Pooled> {
 
   constructor(limits: PoolLimits) {
     this.#limits = limits;
-    this.#idle = new IdleList(this, limits.idleTimeout);
-    this.#warm = new IdleList(this, Infinity);
+    this.#idle = new IdleList(this, limits.idleTimeout, "key");
+    this.#warm = new IdleList(this, Infinity, "proxy");
   }
 
   /** How many warm connections there are. */
@@ -64,7 +68,7 @@ export class Pool<C extends Pooled> {
   }
 
   /** A lease, or `undefined` if the caller has to wait for one; throws once the pool is closed. */
-  acquire(want: Want): Lease<C> | undefined {
+  acquire(want: Want<C>): Lease<C> | undefined {
     if (this.#closed !== undefined) throw this.#closed();
     const lease = this.#grant(want);
     this.closeEnded();
@@ -72,7 +76,7 @@ export class Pool<C extends Pooled> {
   }
 
   /** A lease when it is the caller's turn; `first` is for those who have had one and paused. */
-  wait(want: Want, signal: AbortSignal, first: boolean): Promise<Lease<C>> {
+  wait(want: Want<C>, signal: AbortSignal, first: boolean): Promise<Lease<C>> {
     return this.#queue.wait(want, signal, first);
   }
 
@@ -104,12 +108,22 @@ export class Pool<C extends Pooled> {
     lease.stop = undefined;
     lease.conn = conn;
     this.#warm.put(lease);
+    this.#setUnused(lease);
     this.closeEnded();
   }
 
-  /** Closes some of the warm connections. */
-  dropWarm(isMeant: (conn: C) => boolean): void {
-    for (const lease of this.#warm.leases) if (isMeant(lease.conn!)) this.end(lease, "evicted");
+  /** Closes the connection to a proxy that is unused for the longest time, if there is one. */
+  evictOne(proxy: object): void {
+    const lease = this.#unused.get(proxy)?.first?.value;
+    if (lease === undefined) return;
+    this.end(lease, "evicted");
+    this.closeEnded();
+  }
+
+  /** Closes the connections to a proxy that are unused, as far as they are meant. */
+  evictUnused(proxy: object, isMeant: (conn: C) => boolean): void {
+    for (const lease of [...this.#unused.get(proxy) ?? []]) if (isMeant(lease.conn!)) this.end(lease, "evicted");
+    this.#serveWaiters();
     this.closeEnded();
   }
 
@@ -119,9 +133,11 @@ export class Pool<C extends Pooled> {
     if (lease.conn!.expires <= performance.now()) return this.destroy(lease, "evicted");
     this.#unhold(lease);
     this.#idle.put(lease);
+    this.#setUnused(lease);
     this.#serveWaiters();
     while (this.#idle.size > this.#limits.maxIdle) this.end(this.#idle.longest!, "evicted");
     this.closeEnded();
+    this.onIdle?.(lease.conn!.proxy);
   }
 
   markIdle(lease: Lease<C>, evicted: () => void): void {
@@ -133,13 +149,16 @@ export class Pool<C extends Pooled> {
     lease.evicted = evicted;
     if (this.#closed !== undefined) this.end(lease, "client");
     else lease.conn!.markIdle(() => this.#lost(lease));
+    if (lease.conn !== undefined && this.#closed === undefined) this.#setUnused(lease);
     this.#serveWaiters();
     this.closeEnded();
+    if (lease.conn !== undefined) this.onIdle?.(lease.conn.proxy);
   }
 
   markInUse(lease: Lease<C>): boolean {
     if (lease.state !== "resting") return lease.state === "open";
     this.#resting.remove(lease.resting!);
+    this.setUsed(lease);
     this.#hold(lease);
     lease.state = "open";
     lease.evicted = undefined;
@@ -166,9 +185,11 @@ export class Pool<C extends Pooled> {
     this.closeEnded();
   }
 
-  /** Closes the tunnels in use. */
-  closeHeld(): void {
-    for (const lease of [...this.#held]) if (lease.conn !== undefined) this.destroy(lease, "client");
+  /** Closes the tunnels in use, or those among them that are meant. */
+  closeHeld(isMeant: (conn: C) => boolean = () => true): void {
+    for (const lease of [...this.#held]) {
+      if (lease.conn !== undefined && isMeant(lease.conn)) this.destroy(lease, "client");
+    }
   }
 
   /** Resolves when nothing is held any more. */
@@ -179,6 +200,24 @@ export class Pool<C extends Pooled> {
   /** The connection of a lease is another one from now on. */
   changed({ conn, state }: Lease<C>, next: C | undefined): void {
     if (state === "open") this.#empty += Number(next === undefined) - Number(conn === undefined);
+  }
+
+  #setUnused(lease: Lease<C>): void {
+    if (lease.state === "done") return; // its watch has told that it is lost
+    const { proxy } = lease.conn!;
+    let list = this.#unused.get(proxy);
+    if (list === undefined) this.#unused.set(proxy, list = new LinkedList<Lease<C>>());
+    lease.unused = list.push(lease);
+  }
+
+  /** It no longer gives way. */
+  setUsed(lease: Lease<C>): void {
+    if (lease.unused === undefined) return;
+    const { proxy } = lease.conn!;
+    const list = this.#unused.get(proxy)!;
+    list.remove(lease.unused);
+    lease.unused = undefined;
+    if (list.size === 0) this.#unused.delete(proxy);
   }
 
   #hold(lease: Lease<C>): void {
@@ -204,9 +243,11 @@ export class Pool<C extends Pooled> {
   }
 
   /** An idle tunnel, the last used; else a warm connection, the oldest; else an empty lease if there is room. */
-  #grant({ key, reuse, mayBeWarm }: Want): Lease<C> | undefined {
-    const conn = (reuse ? this.#idle.take(key, "last") : undefined) ??
-      (mayBeWarm && this.#warm.size > 0 ? this.#warm.take(WARM, "first") : undefined);
+  #grant(want: Want<C>): Lease<C> | undefined {
+    const { key, reuse, mayBeWarm, proxy } = want;
+    const suits = (conn: C) => want.suits(conn);
+    const conn = (reuse && this.#idle.size > 0 ? this.#idle.takeLast(key, suits) : undefined) ??
+      (mayBeWarm && this.#warm.size > 0 ? this.#warm.takeFirst(proxy, suits) : undefined);
     if (conn === undefined && !this.#makeRoom()) return undefined;
     const lease = new Lease(this, key, conn);
     this.#hold(lease);
@@ -240,6 +281,7 @@ export class Pool<C extends Pooled> {
   end(lease: Lease<C>, reason: CloseReason): void {
     const { state } = lease;
     if (state === "done") return;
+    this.setUsed(lease);
     if (state === "open") this.#unhold(lease);
     else if (state === "resting") this.#resting.remove(lease.resting!);
     else if (state === "reserved") this.#reserved.delete(lease);

@@ -1,25 +1,36 @@
-import { firstUpTo, type MinTree, Remainder } from "./min_tree.ts";
+import { Remainder, type Tree } from "./number_tree.ts";
+import type { ProxyState } from "./proxy_state.ts";
+
+/** A list of proxies by their numbers, as far as a request may try them. */
+export interface Listed {
+  /** The lower the better: see `Fleet`. */
+  readonly ranks: Tree;
+  /** What chooses among those in service, if the order of the list does not. */
+  readonly chances: Tree | undefined;
+  /** How many there are. */
+  readonly size: number;
+  /** Whether one is among them. */
+  has(index: number): boolean;
+}
 
 /**
- * The proxies that a request may still try, by their numbers in the list: those of the list in its order, then those that
- * were put at the end. It keeps what is taken out and not what is left, so that the length of the list costs O(log n).
+ * The proxies that a request may still try: those of the list, then those that were put at the end. It keeps what is taken
+ * out and not what is left, so that the length of the list costs O(log n).
  */
 export class Candidates {
-  readonly #ranks: MinTree;
-  readonly #length: number;
+  readonly #list: Listed;
   /** Those that are out for this round. */
-  readonly #out = new Set<number>();
+  readonly #out = new Set<ProxyState>();
   /** Those that are out for good. */
-  #dropped: Set<number> | undefined;
+  #dropped: Set<ProxyState> | undefined;
   /** Those at the end: as many as a request had under way at a time. */
-  #last: Set<number> | undefined;
-  /** The ranks of those that are neither, once it is asked for. */
-  #rest: Remainder | undefined;
+  #last: Set<ProxyState> | undefined;
+  /** What is left of the ranks and of the chances, once it is asked for. */
+  #ranks: Remainder | undefined;
+  #chances: Remainder | undefined;
 
-  /** `ranks`: the lower the better, for each of the list, as they are at any time. */
-  constructor(ranks: MinTree, length: number) {
-    this.#ranks = ranks;
-    this.#length = length;
+  constructor(list: Listed) {
+    this.#list = list;
   }
 
   get size(): number {
@@ -28,52 +39,82 @@ export class Candidates {
 
   /** How many are left when the next round begins. */
   get inNextRound(): number {
-    return this.#length - (this.#dropped?.size ?? 0);
+    return this.#list.size - (this.#dropped?.size ?? 0);
   }
 
-  /** The lowest rank, `Infinity` if nothing is left. */
-  get least(): number {
-    let least = this.#listed.at(1);
-    if (this.#last !== undefined) { for (const index of this.#last) least = Math.min(least, this.#ranks.get(index)); }
-    return least;
+  /** Those that are out, which the list has too. */
+  get out(): Iterable<ProxyState> {
+    return this.#dropped === undefined ? this.#out : [...this.#out, ...this.#dropped];
   }
 
-  /** The first with a rank of at most `most`. */
-  first(most: number): number | undefined {
-    const first = firstUpTo(most, this.#listed);
-    if (first !== undefined || this.#last === undefined) return first;
-    for (const index of this.#last) if (this.#ranks.get(index) <= most) return index;
-    return undefined;
+  /** Those at the end. */
+  get last(): Iterable<ProxyState> {
+    return this.#last ?? [];
+  }
+
+  /** Whether it may be tried, before those at the end. */
+  has(state: ProxyState): boolean {
+    return !this.#out.has(state) && !this.#dropped?.has(state) && this.#list.has(state.index);
+  }
+
+  get ranks(): Tree {
+    if (this.#isWhole) return this.#list.ranks;
+    return this.#ranks ??= this.#rest(this.#list.ranks);
+  }
+
+  get chances(): Tree | undefined {
+    const { chances } = this.#list;
+    if (chances === undefined || this.#isWhole) return chances;
+    return this.#chances ??= this.#rest(chances);
   }
 
   /** Takes one out for this round. */
-  take(index: number): void {
-    this.#last?.delete(index);
-    if (this.#dropped?.has(index) || this.#out.has(index)) return;
-    this.#out.add(index);
-    this.#rest?.take(index);
+  take(state: ProxyState): void {
+    this.#last?.delete(state);
+    if (!this.has(state)) return;
+    this.#out.add(state);
+    this.#ranks?.take(state.index);
+    this.#chances?.take(state.index);
   }
 
   /** Puts one that was taken out at the end. */
-  putLast(index: number): void {
-    (this.#last ??= new Set()).add(index);
+  putLast(state: ProxyState): void {
+    (this.#last ??= new Set()).add(state);
   }
 
   /** Keeps one that was taken out from coming back in the next round. */
-  drop(index: number): void {
-    if (this.#out.delete(index)) (this.#dropped ??= new Set()).add(index);
+  drop(state: ProxyState): void {
+    if (this.#out.delete(state)) (this.#dropped ??= new Set()).add(state);
   }
 
   /** The next round begins. */
   restore(): void {
-    if (this.#rest !== undefined) { for (const index of this.#out) this.#rest.put(index); }
+    for (const { index } of this.#out) {
+      this.#ranks?.put(index);
+      this.#chances?.put(index);
+    }
     this.#out.clear();
     this.#last = undefined;
   }
 
-  get #listed(): MinTree | Remainder {
-    if (this.#rest !== undefined) return this.#rest;
-    if (this.#out.size === 0 && this.#dropped === undefined) return this.#ranks;
-    return this.#rest = new Remainder(this.#ranks, [...this.#out, ...this.#dropped ?? []]);
+  /** The same for another list, in which some may have left. */
+  over(list: Listed): Candidates {
+    const same = new Candidates(list);
+    for (const state of this.#dropped ?? []) {
+      same.take(state);
+      same.drop(state);
+    }
+    for (const state of this.#out) same.take(state);
+    for (const state of this.#last ?? []) if (list.has(state.index)) same.putLast(state);
+    return same;
+  }
+
+  get #isWhole(): boolean {
+    return this.#ranks === undefined && this.#chances === undefined && this.#out.size === 0 &&
+      this.#dropped === undefined;
+  }
+
+  #rest(tree: Tree): Remainder {
+    return new Remainder(tree, [...this.out].map(({ index }) => index));
   }
 }

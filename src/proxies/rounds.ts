@@ -1,9 +1,10 @@
-import type { Proxy } from "../config/proxy_url.ts";
 import type { Settings } from "../config/settings.ts";
 import { type Phase, type Socks5Error, withEarlier } from "../errors.ts";
-import type { Candidates } from "./candidates.ts";
-import type { Health } from "./health.ts";
+import { Candidates, type Listed } from "./candidates.ts";
+import type { Fleet } from "./fleet.ts";
 import { pauseAfter, type Verdict } from "./policy.ts";
+import type { Place } from "./place.ts";
+import type { ProxyState } from "./proxy_state.ts";
 
 /** What follows from a failed attempt: the next address of the target, a pause, another proxy, or nothing. */
 export type Next = "address" | "retry" | "failover" | null;
@@ -24,36 +25,62 @@ export class Rounds {
   done = 0;
   /** Whether a failure leaves no hope but in what is under way. */
   isFinal = false;
-  readonly #health: Health;
+  readonly #fleet: Fleet;
   readonly #settings: Settings;
-  /** Those that may still be tried. */
-  readonly #left: Candidates;
-  readonly #tried = new Set<Proxy>();
+  readonly #hostname: string;
+  readonly #session: string | undefined;
+  readonly #tried = new Set<ProxyState>();
+  #list: Listed;
+  /** Those of the list that may still be tried. */
+  #candidates: Candidates;
 
-  constructor(health: Health, settings: Settings) {
-    this.#health = health;
+  /** `hostname`: of the target. */
+  constructor(fleet: Fleet, settings: Settings, hostname: string, session: string | undefined) {
+    this.#fleet = fleet;
     this.#settings = settings;
-    this.#left = health.candidates();
+    this.#hostname = hostname;
+    this.#session = session;
+    this.#list = fleet.listFor(hostname);
+    this.#candidates = new Candidates(this.#list);
   }
 
   /** Whether no proxy is untried, so that a reply may take what is left of `timeout`. */
   get isLast(): boolean {
-    return this.#tried.size === this.#health.proxies.length;
+    return this.#tried.size >= this.#list.size;
   }
 
-  /** The proxy for the next attempt; one that failed before may be probed by the first attempt of a request. */
-  pick(): Proxy {
-    return this.#health.pick(this.begun === 0, this.#left);
+  /** The proxy of the session, which may have no room. */
+  get sessionProxy(): ProxyState | undefined {
+    return this.#session === undefined ? undefined : this.#fleet.proxyOf(this.#session, this.#left);
+  }
+
+  /** Whether a connection of this proxy will do. */
+  mayUse(state: ProxyState): boolean {
+    return this.#session === undefined ? this.#list.has(state.index) : this.sessionProxy === state;
+  }
+
+  /**
+   * The proxy for the next attempt, `undefined` if none has room; that of a session may have none. One that failed before
+   * may be probed by the first attempt of a request.
+   */
+  pick(): ProxyState | undefined {
+    return this.#fleet.pick(this.begun === 0, this.#left, this.#session);
+  }
+
+  /** Waits for a place at one proxy, or at any that may be tried. */
+  wait(one: ProxyState | undefined, signal: AbortSignal): Promise<Place | undefined> {
+    return this.#fleet.wait(one, this.#left, signal);
   }
 
   /** Whether a proxy that is in service is left for an attempt beside others. */
   get hasInService(): boolean {
-    return !this.isFinal && this.#health.hasInService(this.#left);
+    return !this.isFinal && this.#fleet.hasInService(this.#left);
   }
 
   /** That proxy. */
-  pickBeside(): Proxy | undefined {
-    return this.hasInService ? this.#health.pick(false, this.#left) : undefined;
+  pickBeside(): ProxyState | undefined {
+    const state = this.hasInService ? this.#fleet.pick(false, this.#left, this.#session) : undefined;
+    return state?.isFull ? undefined : state;
   }
 
   /** Whether several proxies are left, so that attempts may run beside each other. */
@@ -61,10 +88,19 @@ export class Rounds {
     return this.#left.size > 1;
   }
 
+  get #left(): Candidates {
+    const list = this.#fleet.listFor(this.#hostname);
+    if (list !== this.#list) {
+      this.#list = list;
+      this.#candidates = this.#candidates.over(list);
+    }
+    return this.#candidates;
+  }
+
   /** An attempt begins; gives its limit in milliseconds, of those that the request has left. */
-  begin(proxy: Proxy, request: { readonly remaining: number }): number {
-    this.#left.take(this.#health.indexOf(proxy));
-    this.#tried.add(proxy);
+  begin(state: ProxyState, request: { readonly remaining: number }): number {
+    this.#left.take(state);
+    this.#tried.add(state);
     this.begun++;
     const { attemptTimeout } = this.#settings;
     const parts = Math.min(1 + this.#left.size, QUARTER);
@@ -72,15 +108,15 @@ export class Rounds {
   }
 
   /** Another attempt was ready to send the request before it; `isOvertaken`: although that one began later. */
-  lost(proxy: Proxy, isOvertaken: boolean): void {
-    this.#left.putLast(this.#health.indexOf(proxy));
-    if (!isOvertaken && this.done === 0) this.#tried.delete(proxy);
-    if (isOvertaken) this.#health.passOver(proxy);
+  lost(state: ProxyState, isOvertaken: boolean): void {
+    this.#left.putLast(state);
+    if (!isOvertaken && this.done === 0) this.#tried.delete(state);
+    if (isOvertaken) this.#fleet.passOver(state);
   }
 
   /** An attempt failed while others are under way. */
-  failedBeside(proxy: Proxy, { error, rule }: Verdict): void {
-    this.#note(proxy, { error, rule });
+  failedBeside(state: ProxyState, { error, rule }: Verdict): void {
+    this.#note(state, { error, rule });
     this.isFinal ||= !rule.nextProxy;
   }
 
@@ -90,8 +126,8 @@ export class Rounds {
   }
 
   /** What follows from a failure, and after how many milliseconds, of the `remaining` ones. */
-  failed(proxy: Proxy, verdict: Verdict, remaining: number): { next: Next; pause: number } {
-    const mayRetry = this.#note(proxy, verdict);
+  failed(state: ProxyState, verdict: Verdict, remaining: number): { next: Next; pause: number } {
+    const mayRetry = this.#note(state, verdict);
     if (this.isFinal) return { next: null, pause: 0 };
     if (verdict.rule.nextProxy && this.#left.size > 0) return { next: "failover", pause: 0 };
     const pause = pauseAfter(this.done, this.#settings);
@@ -111,11 +147,11 @@ export class Rounds {
   }
 
   /** Gives whether the proxy may be tried again in the next round. */
-  #note(proxy: Proxy, { error, rule }: Verdict): boolean {
+  #note(state: ProxyState, { error, rule }: Verdict): boolean {
     const { when } = this.#settings;
     const mayRetry = rule.retry !== false && (when === undefined ? rule.retry : when(error)) === true;
     this.errors.push(error);
-    if (!mayRetry) this.#left.drop(this.#health.indexOf(proxy));
+    if (!mayRetry) this.#left.drop(state);
     return mayRetry;
   }
 }

@@ -1,4 +1,4 @@
-import { identify } from "../attempt/handshake.ts";
+import { identify, type Identity } from "../attempt/handshake.ts";
 import { type Attempt, Call, openTunnel } from "../attempt/open_tunnel.ts";
 import type { Proxy } from "../config/proxy_url.ts";
 import type { RequestArgs } from "../config/request_args.ts";
@@ -6,11 +6,11 @@ import { type Phase, type Socks5Error, timedOut } from "../errors.ts";
 import { type EventDetails, rounded, Teller } from "../events.ts";
 import type { Lease } from "../pool/lease.ts";
 import type { Want } from "../pool/queue.ts";
-import type { UserPass } from "../protocol/messages.ts";
 import type { Verdict } from "../proxies/policy.ts";
+import type { Place } from "../proxies/place.ts";
+import type { ProxyState } from "../proxies/proxy_state.ts";
 import { type Next, Rounds } from "../proxies/rounds.ts";
 import { Scope } from "../scope.ts";
-import type { TlsOptions } from "../transport.ts";
 import type { ProxyConn } from "../tunnel/proxy_conn.ts";
 import type { Core } from "./core.ts";
 import { judge } from "./judge.ts";
@@ -31,14 +31,18 @@ export class Seat<S> {
 /** One attempt that has begun. */
 export interface RunningAttempt<S> extends Attempt<S> {
   readonly seat: Seat<S>;
+  /** Its place at the proxy, which goes to the tunnel. */
+  readonly place: Place;
   /** Counted from 1. */
   readonly number: number;
+  /** When it began, on the clock of `performance.now()`. */
+  readonly begun: number;
   /** The tunnel that it opens. */
   opened: Promise<ProxyConn<S>>;
 }
 
 /** The attempts of one request: what they share, how each begins, and what it means when it fails. */
-export class Attempts<S> implements Want {
+export class Attempts<S> implements Want<ProxyConn<S>> {
   readonly core: Core<S>;
   readonly call: Call<S>;
   readonly scope: Scope;
@@ -49,15 +53,19 @@ export class Attempts<S> implements Want {
   readonly hasOwnCredentials: boolean;
   /** The one that began last. */
   newest: RunningAttempt<S> | undefined;
+  /** A place at a proxy for the next attempt, for which it has waited. */
+  place: Place | undefined;
+  /** Whether it waits until a proxy may have one more connection. */
+  isWaitingForProxy = false;
   readonly #teller: Teller | undefined;
 
   /** Throws the reason of a signal that is aborted already. */
   constructor(core: Core<S>, cmd: number, args: RequestArgs) {
-    const { address, credentials, reuse, signal, timeout, tls } = args;
+    const { address, credentials, reuse, session, signal, timeout } = args;
     this.core = core;
-    this.rounds = new Rounds(core.health, core.settings);
+    this.rounds = new Rounds(core.fleet, core.settings, address.hostname, session);
     this.call = new Call(cmd, args, this.rounds, core.settings.dns);
-    this.key = reuse ? keyOf(address.name, credentials, tls) : "";
+    this.key = reuse ? keyOf(args) : "";
     this.reuse = reuse;
     this.hasOwnCredentials = credentials !== undefined;
     const id = ++core.lastId;
@@ -68,18 +76,35 @@ export class Attempts<S> implements Want {
 
   /** Whether a warm connection will do, which was authenticated with the credentials of the proxy. */
   get mayBeWarm(): boolean {
-    return !this.hasOwnCredentials;
+    return !this.hasOwnCredentials && this.place === undefined;
   }
 
-  /** Begins an attempt; `isRetry`: it follows a failure. */
-  begin(seat: Seat<S>, proxy: Proxy, isRetry: boolean): RunningAttempt<S> {
+  /** The proxy of the session: no tunnel of another one will do. */
+  get proxy(): Proxy | undefined {
+    return this.rounds.sessionProxy?.proxy;
+  }
+
+  /** Whether the request may go through this connection. */
+  suits({ proxy }: ProxyConn<S>): boolean {
+    return this.rounds.mayUse(this.core.fleet.stateOf(proxy));
+  }
+
+  /** The proxy for the next attempt; `undefined` if none has room, and that of a session may have none. */
+  pick(): ProxyState | undefined {
+    const again = this.call.addresses?.proxyToAskAgain;
+    return again === undefined ? this.rounds.pick() : this.core.fleet.stateOf(again);
+  }
+
+  /** Begins an attempt in a place at a proxy; `isRetry`: it follows a failure. Throws what is wrong with its credentials. */
+  begin(seat: Seat<S>, place: Place, isRetry: boolean): RunningAttempt<S> {
     const { call, core, rounds } = this;
     const { scope } = seat;
-    const limit = rounds.begin(proxy, this.scope);
+    const { state, state: { proxy } } = place;
+    const identity = this.#identify(place);
+    const limit = rounds.begin(state, this.scope);
     const number = rounds.begun;
     if (isRetry) core.counts.retries++;
     this.tell(proxy, { type: "attempt", attempt: number });
-    const identity = identify(proxy, call.args.credentials, core.settings);
     const it: RunningAttempt<S> = {
       call,
       proxy,
@@ -88,7 +113,9 @@ export class Attempts<S> implements Want {
       limit,
       found: undefined,
       seat,
+      place,
       number,
+      begun: performance.now(),
       opened: NEVER,
     };
     this.newest = seat.newest = it;
@@ -100,8 +127,9 @@ export class Attempts<S> implements Want {
   /** What a failed attempt means; throws the reason of the caller's signal, and what is no failure of a proxy or a target. */
   judge(it: RunningAttempt<S>, thrown: unknown): Verdict {
     it.scope.attempt.drop();
+    it.place.leave();
     if (this.scope.aborted) throw this.scope.ended!.reason;
-    return judge(thrown, it, this.call, this.hasOwnCredentials, this.core.health);
+    return judge(thrown, { ...it, state: it.place.state }, this.call, this.hasOwnCredentials, this.core.fleet);
   }
 
   /** Tells the listener of a failure. */
@@ -113,9 +141,25 @@ export class Attempts<S> implements Want {
     this.#teller?.tell(proxy.name, event);
   }
 
-  /** Has the listener told when the tunnel ends. */
-  tellWhenClosed(conn: ProxyConn<S>): void {
+  /** The tunnel is the caller's: its bytes are counted from now on, and the listener is told when it ends. */
+  handedOver(conn: ProxyConn<S>): void {
+    const { data, session } = this.call.args;
+    conn.sent = conn.received = 0;
+    conn.session = this.core.sessionTraffic(session);
+    if (data !== undefined) conn.count(data.length, 0);
     if (this.#teller !== undefined) conn.onClosed = this.#teller.closedListener(conn.proxy.name);
+  }
+
+  /** Who asks at a proxy; with credentials that are not to be used the place is given back. */
+  #identify(place: Place): Identity {
+    const { proxy } = place.state;
+    const { args: { address, credentials, session } } = this.call;
+    try {
+      return identify(proxy, credentials, this.core.settings, { session, target: address.name });
+    } catch (error) {
+      place.leave();
+      throw error;
+    }
   }
 
   #timedOut(deadline: "timeout" | "attempt", phase: Phase): Socks5Error {
@@ -123,6 +167,10 @@ export class Attempts<S> implements Want {
     const at = newest === undefined ? phase : newest.scope.attempt.phase;
     const ms = deadline === "timeout" ? call.args.timeout : rounded(newest!.limit);
     const { inUse, opening, waiting } = pool.counts;
+    if (at === "pool" && this.isWaitingForProxy) {
+      const why = "for a place at a proxy: those in service have as many connections as their maxOpen";
+      return timedOut(deadline, ms, at, null, call, why);
+    }
     const proxy = at === "pool" || newest === undefined ? null : newest.proxy.name;
     if (at !== "pool" || waiting === 0) return timedOut(deadline, ms, at, proxy, call);
     const taken = `${settings.maxOpen} of ${settings.maxOpen} are taken, ${inUse} in use and ${opening} opening`;
@@ -133,7 +181,8 @@ export class Attempts<S> implements Want {
 const NEVER: Promise<never> = new Promise(() => {});
 
 /** One target, one identity and one kind of TLS; never joined with a separator that could stand in one of them. */
-function keyOf(target: string, credentials: UserPass | null | undefined, tls: TlsOptions | null): string {
+function keyOf({ address, credentials, session, tls }: RequestArgs): string {
   const own = credentials && [[...credentials.uname], [...credentials.passwd]];
-  return JSON.stringify([target, credentials === undefined ? "proxy" : own, tls]);
+  const identity = [credentials === undefined ? "proxy" : own, ...(session === undefined ? [] : [session])];
+  return JSON.stringify([address.name, ...identity, tls]);
 }

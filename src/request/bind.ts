@@ -1,6 +1,7 @@
 import { checkOptions, type Known } from "../arguments.ts";
 import { converse } from "../attempt/converse.ts";
 import { explain } from "../attempt/explain.ts";
+import { NOBODY } from "../attempt/handshake.ts";
 import type { RequestArgs } from "../config/request_args.ts";
 import { milliseconds } from "../config/settings.ts";
 import { timedOut } from "../errors.ts";
@@ -89,9 +90,6 @@ class Binding<S> implements Socks5Binding<S> {
     return tunnelError(this, "accept from", closedBy === "client" ? undefined : "closed", closedBy, cause);
   }
 }
-
-// who it was is known since the first reply
-const NOBODY = { credentials: null, methods: [], custom: [], secrets: [] };
 
 class Accepted<S> extends Tunnel<S> implements AcceptedConn<S> {
   readonly peer: { hostname: string; port: number };

@@ -1,15 +1,18 @@
 import type { Opener } from "../attempt/open_tunnel.ts";
 import { Pipelining } from "../attempt/pipelining.ts";
 import type { ClientConfig, Load } from "../config/client_config.ts";
+import type { Proxy } from "../config/proxy_url.ts";
 import type { Settings } from "../config/settings.ts";
 import { DeadlineTimer, type Timed } from "../deadline_timer.ts";
 import { type Phase, type Socks5Error, socks5Error } from "../errors.ts";
-import type { Socks5Event } from "../events.ts";
+import { rounded, type Socks5Event, type Traffic } from "../events.ts";
 import { Pool } from "../pool/pool.ts";
-import { Health } from "../proxies/health.ts";
+import { Fleet, type FleetHooks } from "../proxies/fleet.ts";
+import type { ProxyState } from "../proxies/proxy_state.ts";
 import { Scope } from "../scope.ts";
 import type { StartTls, Transport } from "../transport.ts";
 import type { ProxyConn } from "../tunnel/proxy_conn.ts";
+import { Prober } from "./prober.ts";
 import { Warmer } from "./warmer.ts";
 
 /** The counts of a client. */
@@ -32,8 +35,38 @@ export interface Socks5Stats {
   failures: number;
   /** Attempts that followed a failed one. */
   retries: number;
-  /** For each proxy its failures, and the milliseconds for which it is still passed over; 0 if it is in service. */
-  proxies: { proxy: string; failures: number; cooldown: number }[];
+  /** The proxies, in the order of the list. */
+  proxies: ProxyStats[];
+  /** The bytes of the sessions that were used last, for `stats({ sessions: true })` with `trackSessions`. */
+  sessions?: { session: string; sent: number; received: number }[];
+}
+
+/** The counts of one proxy. */
+export interface ProxyStats {
+  /** Its label: `"host:port"` if it was given none. */
+  proxy: string;
+  /** Its share of the connects. */
+  weight: number;
+  /** Its connections: opening, in use, idle and warm. */
+  open: number;
+  /** Those among them that are opening or in use. */
+  inUse: number;
+  /** Those among them that are idle or warm. */
+  idle: number;
+  /** Requests that it granted. */
+  connects: number;
+  /** Attempts that failed because of it. */
+  failures: number;
+  /** Time from dial to grant in milliseconds, to a tenth: a moving average that follows a slow one at once. */
+  ms: number;
+  /** Bytes to targets through it; what is sent on a detached socket is not counted. */
+  sent: number;
+  /** Bytes from targets through it. */
+  received: number;
+  /** For how many milliseconds it is still out of service; 0 if it is in service. */
+  cooldown: number;
+  /** Why it is out of service, for how many milliseconds yet, and for the targets below which name, if not for all. */
+  suspended: { reason: "failure" | "application" | "shared"; ms: number; hostname?: string }[];
 }
 
 /** What the requests of a client have in common. */
@@ -46,23 +79,29 @@ export class Core<S> implements Opener<S> {
   readonly keepsAlive = true;
   readonly timer: DeadlineTimer<Timed> = new DeadlineTimer<Timed>(true);
   readonly pool: Pool<ProxyConn<S>>;
-  readonly health: Health;
+  readonly fleet: Fleet;
   readonly pipelining: Pipelining = new Pipelining();
   readonly warmer: Warmer<S>;
   readonly counts: { connects: number; reused: number; failures: number; retries: number };
   /** How many requests began: the number of the last one. */
   lastId = 0;
+  readonly #prober: Prober<S> | undefined;
+  readonly #sessions = new Map<string, Traffic>();
+  readonly #drains = new Set<ReturnType<typeof setTimeout>>();
   #isClosed = false;
 
-  constructor({ proxies, transport, startTls, load, settings, onEvent }: ClientConfig<S>) {
+  constructor({ proxies, transport, startTls, load, settings, onEvent, probe }: ClientConfig<S>) {
     this.settings = settings;
     this.transport = transport;
     this.startTls = startTls;
     this.load = load;
     this.onEvent = onEvent;
     this.pool = new Pool<ProxyConn<S>>(settings);
-    this.health = new Health(proxies, settings.cooldown);
-    this.health.onCool = (proxy) => this.pool.dropWarm((conn) => conn.proxy === proxy);
+    this.#prober = probe && new Prober(this, probe);
+    this.fleet = new Fleet(proxies, { ...settings, isProbed: probe !== undefined }, this.#hooks());
+    this.pool.onIdle = (proxy) => {
+      if (this.fleet.waiting > 0) this.fleet.vacant(this.fleet.stateOf(proxy as Proxy));
+    };
     this.warmer = new Warmer(this);
     this.counts = { connects: 0, reused: 0, failures: 0, retries: 0 };
   }
@@ -72,8 +111,50 @@ export class Core<S> implements Opener<S> {
     return this.#isClosed ? closed(phase) : undefined;
   }
 
-  stats(): Socks5Stats {
-    return { ...this.pool.counts, ...this.counts, proxies: this.health.stats };
+  stats({ sessions = false }: { sessions?: boolean } = {}): Socks5Stats {
+    const counts = this.pool.counts;
+    const proxies = this.fleet.states.map((state) => statsOf(this.fleet, state));
+    const waiting = counts.waiting + this.fleet.waiting;
+    const stats = { ...counts, waiting, ...this.counts, proxies };
+    if (!sessions) return stats;
+    return { ...stats, sessions: [...this.#sessions].map(([session, traffic]) => ({ session, ...traffic })) };
+  }
+
+  /** Where the bytes of a session are counted, if they are; the least recently used ones are forgotten. */
+  sessionTraffic(session: string | undefined): Traffic | undefined {
+    const { trackSessions } = this.settings;
+    if (session === undefined || trackSessions === 0) return undefined;
+    const traffic = this.#sessions.get(session) ?? { sent: 0, received: 0 };
+    this.#sessions.delete(session);
+    this.#sessions.set(session, traffic);
+    if (this.#sessions.size > trackSessions) this.#sessions.delete(this.#sessions.keys().next().value!);
+    return traffic;
+  }
+
+  /** The list is another one; what is in use of those that left ends after `drain` milliseconds. */
+  setProxies(proxies: readonly Proxy[], drain: number): void {
+    const left = new Set<object>(this.fleet.setProxies(proxies).map(({ proxy }) => proxy));
+    if (left.size === 0 || drain === Infinity) return;
+    const close = () => this.pool.closeHeld(({ proxy }) => left.has(proxy));
+    if (drain === 0) return close();
+    const timer = setTimeout(() => {
+      this.#drains.delete(timer);
+      close();
+    }, drain);
+    this.#drains.add(timer);
+    (timer as { unref?(): void }).unref?.();
+  }
+
+  /** Takes a proxy out of service, that with a label or that of a session. */
+  suspend(which: string | { readonly session: string }, duration: number, hostname: string | undefined): void {
+    const { fleet } = this;
+    const states = typeof which === "string" ? fleet.named(which) : [fleet.proxyOf(which.session)];
+    for (const state of states) fleet.suspend(state, "application", duration, hostname);
+  }
+
+  /** Puts a proxy back into service. */
+  resume(name: string): void {
+    for (const state of this.fleet.named(name)) this.fleet.resume(state);
   }
 
   /** Ends what is not in use now, and what is in use after `drain` milliseconds; resolves when nothing is left. */
@@ -82,12 +163,64 @@ export class Core<S> implements Opener<S> {
     this.#isClosed = true;
     for (const it of timer.all) if (it instanceof Scope) it.end(closed(it.phase));
     warmer.close();
+    this.#prober?.close();
+    for (const timer of this.#drains) clearTimeout(timer);
     pool.close(() => closed("pool"));
     const grace = drain > 0 && drain < Infinity ? setTimeout(() => pool.closeHeld(), drain) : undefined;
     if (drain === 0) pool.closeHeld();
     await pool.emptied();
     clearTimeout(grace);
   }
+
+  /** What follows from what happens to a proxy. */
+  #hooks(): FleetHooks {
+    const all = () => true;
+    return {
+      suspended: (state, reason, duration, hostname) => {
+        if (reason === "failure") this.#prober?.schedule(state, duration);
+        // a tunnel that is there has nothing to do with a failure of others
+        const isMeant = reason === "failure"
+          ? (conn: ProxyConn<S>) => !conn.isTunnel
+          : hostname === undefined
+          ? all
+          : (conn: ProxyConn<S>) => isBelow(hostname, conn.target);
+        this.pool.evictUnused(state.proxy, isMeant);
+      },
+      makeRoom: ({ proxy }) => this.pool.evictOne(proxy),
+      left: (states) => states.forEach(({ proxy }) => this.pool.evictUnused(proxy, all)),
+      tell: (event) => {
+        try {
+          this.onEvent?.(event);
+        } catch {
+          // it was told
+        }
+      },
+    };
+  }
+}
+
+function statsOf(fleet: Fleet, state: ProxyState): ProxyStats {
+  const { proxy: { name, weight }, open, idle, connects, failures, latency, sent, received, suspendedUntil } = state;
+  return {
+    proxy: name,
+    weight,
+    open,
+    inUse: open - idle,
+    idle,
+    connects,
+    failures,
+    ms: rounded(latency.ms),
+    sent,
+    received,
+    cooldown: Math.max(0, rounded(suspendedUntil - performance.now())),
+    suspended: fleet.suspensionsOf(state),
+  };
+}
+
+/** Whether a target, `"host:port"`, has the host name or one below it. */
+function isBelow(hostname: string, target: string): boolean {
+  const name = target.slice(0, target.lastIndexOf(":"));
+  return name === hostname || name.endsWith(`.${hostname}`);
 }
 
 function closed(phase: Phase): Socks5Error {

@@ -1,23 +1,25 @@
 import { explain } from "../attempt/explain.ts";
 import type { Attempt } from "../attempt/open_tunnel.ts";
 import { type Aim, Socks5Error, TargetError } from "../errors.ts";
-import type { Health } from "../proxies/health.ts";
+import type { Fleet } from "../proxies/fleet.ts";
 import { GIVE_UP, PROXY_UNFIT, ruleFor, type Verdict } from "../proxies/policy.ts";
+import type { ProxyState } from "../proxies/proxy_state.ts";
 
 /**
- * What an attempt failed with, and what follows from it; `health` remembers what it says about the proxy. Throws what is
+ * What an attempt failed with, and what follows from it; `fleet` remembers what it says about the proxy. Throws what is
  * no failure of a proxy or a target: a wrong argument, the reason of the caller's signal.
  *
  * @param hasOwnCredentials Whether the request brought credentials, which no other proxy takes either.
  */
 export function judge(
   thrown: unknown,
-  { scope, proxy, identity }: Pick<Attempt<unknown>, "scope" | "proxy" | "identity">,
+  { scope, state, identity }: Pick<Attempt<unknown>, "scope" | "identity"> & { readonly state: ProxyState },
   aim: Aim,
   hasOwnCredentials: boolean,
-  health: Health,
+  fleet: Fleet,
 ): Verdict {
   const { ended, aborted, attempt } = scope;
+  const { proxy } = state;
   if (aborted) throw ended!.reason;
   // an earlier hop, which has retried already, has failed; a tunnel of it that broke is as good as a socket that broke
   const isInner = ended === undefined && thrown instanceof Socks5Error && thrown.code !== "SOCKS5_CONN_RESET";
@@ -25,7 +27,7 @@ export function judge(
   const error = ended === undefined ? own : ended.reason;
   if (!(error instanceof Socks5Error)) throw error;
   const rule = !isInner ? ruleFor(error, hasOwnCredentials) : error instanceof TargetError ? PROXY_UNFIT : GIVE_UP;
-  if (error instanceof TargetError && error.rep !== null && error.proxy === proxy.name) health.succeeded(proxy);
-  if (rule.cooldown) health.failed(proxy);
+  if (error instanceof TargetError && error.rep !== null && error.proxy === proxy.name) fleet.worked(state);
+  if (rule.cooldown) fleet.failed(state);
   return { error, rule };
 }

@@ -100,31 +100,34 @@ export class Race<S> implements Timed {
     const lease = core.pool.spare(key);
     if (lease === undefined) return this.#wait(Math.max(this.#delay, LOOK_AGAIN));
     for (const it of this.#running) this.#overtaken.add(it);
-    this.#add(this.#attempts.begin(this.seat(lease), rounds.pickBeside()!, false));
+    const seat = this.seat(lease);
+    const state = rounds.pickBeside();
+    if (state === undefined) return this.#vacate(seat);
+    this.#add(this.#attempts.begin(seat, core.fleet.enter(state), false));
   }
 
   /** One failed while others are under way, which go on in any case. */
   async #failedBeside(it: RunningAttempt<S>): Promise<void> {
-    const { scope, rounds } = this.#attempts;
+    const { core, scope, rounds } = this.#attempts;
     try {
       await it.opened;
     } catch (thrown) {
       const verdict = this.#attempts.judge(it, thrown);
-      rounds.failedBeside(it.proxy, verdict);
+      rounds.failedBeside(it.place.state, verdict);
       this.#attempts.tellFailed(it, verdict.error, "failover", 0);
-      const proxy = this.#isDecided || scope.isOver ? undefined : rounds.pickBeside();
-      if (proxy === undefined) return this.#vacate(it.seat);
-      this.#add(this.#attempts.begin(it.seat, proxy, true));
+      const state = this.#isDecided || scope.isOver ? undefined : rounds.pickBeside();
+      if (state === undefined) return this.#vacate(it.seat);
+      this.#add(this.#attempts.begin(it.seat, core.fleet.enter(state), true));
     }
   }
 
   /** The last one that began; if `timeout` has ended them all, the others are passed over. */
   #last(ended: readonly RunningAttempt<S>[]): RunningAttempt<S> {
-    const { scope, core: { health } } = this.#attempts;
+    const { scope, core: { fleet } } = this.#attempts;
     const last = ended.reduce((a, b) => b.number > a.number ? b : a);
     const { reason } = scope.ended!;
     const isTimeout = !scope.aborted && reason instanceof Socks5Error && reason.code === "SOCKS5_TIMEOUT";
-    if (isTimeout) { for (const { proxy } of ended) if (proxy !== last.proxy) health.passOver(proxy); }
+    if (isTimeout) { for (const { place } of ended) if (place !== last.place) fleet.passOver(place.state); }
     return last;
   }
 
@@ -140,7 +143,7 @@ export class Race<S> implements Timed {
   /** Another was ready to send the request before it. */
   #lost(it: RunningAttempt<S>): void {
     this.#leave(it);
-    this.#attempts.rounds.lost(it.proxy, this.#overtaken.has(it));
+    this.#attempts.rounds.lost(it.place.state, this.#overtaken.has(it));
     this.#vacate(it.seat);
     this.#attempts.tell(it.proxy, { type: "overtaken", attempt: it.number });
   }
@@ -151,6 +154,7 @@ export class Race<S> implements Timed {
     this.#seats.delete(seat);
     // what time runs out for from now on is another attempt
     if (this.#attempts.newest?.seat === seat) this.#attempts.newest = newestOf(this.#seats);
+    seat.newest?.place.leave();
     seat.lease.destroy("client");
   }
 

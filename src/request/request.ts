@@ -1,9 +1,11 @@
 import { explain } from "../attempt/explain.ts";
-import { identify } from "../attempt/handshake.ts";
+import { NOBODY } from "../attempt/handshake.ts";
 import type { RequestArgs } from "../config/request_args.ts";
 import { Socks5Error, withEarlier } from "../errors.ts";
 import type { Lease } from "../pool/lease.ts";
 import type { Verdict } from "../proxies/policy.ts";
+import type { Place } from "../proxies/place.ts";
+import type { ProxyState } from "../proxies/proxy_state.ts";
 import type { Next } from "../proxies/rounds.ts";
 import { settle } from "../settle.ts";
 import type { ProxyConn } from "../tunnel/proxy_conn.ts";
@@ -48,20 +50,35 @@ export async function request<S, T>(
         if (idle !== undefined) {
           const isUsable = await useIdle(attempts, lease, idle);
           scope.throwIfEnded();
-          if (isUsable) return grant(makeCallers(attempts, { conn: idle, lease, reused: true }, rounds.begun));
+          if (isUsable) {
+            attempts.place?.leave();
+            return grant(makeCallers(attempts, { conn: idle, lease, reused: true }, rounds.begun));
+          }
           lease.destroy("peer");
           continue;
         }
         seat = race?.seat(lease) ?? new Seat(scope, lease);
       }
-      const proxy = call.addresses?.proxyToAskAgain ?? call.warm?.proxy ?? rounds.pick();
-      let it = attempts.begin(seat, proxy, rounds.errors.length > 0);
+      let place = attempts.place ?? call.warm?.takePlace();
+      attempts.place = undefined;
+      if (place === undefined) {
+        const state = attempts.pick();
+        if (state === undefined || state.isFull) {
+          giveBack(); // a place in the pool is for those who have one at a proxy
+          seat = attempts.newest = undefined;
+          attempts.place = await waitForProxy(attempts, state);
+          continue;
+        }
+        place = core.fleet.enter(state);
+      }
+      let it = attempts.begin(seat, place, rounds.errors.length > 0);
       if (race !== undefined) it = await race.decided(it);
       try {
         const conn = await it.opened;
         it.scope.throwIfEnded();
-        core.health.succeeded(it.proxy);
+        core.fleet.succeeded(it.place.state, performance.now() - it.begun);
         race?.letGo(it);
+        conn.place = it.place;
         return grant(makeCallers(attempts, { conn, lease: it.seat.lease, reused: false }, it.number));
       } catch (thrown) {
         const verdict = attempts.judge(it, thrown);
@@ -78,6 +95,7 @@ export async function request<S, T>(
     }
   } catch (error) {
     core.counts.failures++;
+    attempts.place?.leave();
     giveBack();
     if (scope.isOver) throw endOf(attempts);
     scope.end(error);
@@ -102,16 +120,28 @@ function takeWarm<S>(lease: Lease<ProxyConn<S>>): ProxyConn<S> | undefined {
   return warm;
 }
 
+/** Waits until a proxy has room, that of the session or any; gives `undefined` if the request has to choose again. */
+async function waitForProxy<S>(attempts: Attempts<S>, state: ProxyState | undefined): Promise<Place | undefined> {
+  const { scope, rounds } = attempts;
+  const { signal } = scope.begin(Infinity);
+  attempts.isWaitingForProxy = true;
+  try {
+    return await rounds.wait(state, signal);
+  } finally {
+    attempts.isWaitingForProxy = false;
+  }
+}
+
 /** Whether a tunnel that was released is still quiet; it gets the first bytes of the caller, if there are some. */
 async function useIdle<S>(
-  { call, core, scope }: Attempts<S>,
+  { call, scope }: Attempts<S>,
   lease: Lease<ProxyConn<S>>,
   tunnel: ProxyConn<S>,
 ): Promise<boolean> {
   await scope.run(settle());
   scope.throwIfEnded();
   if (tunnel.readable) return false;
-  const { data, credentials } = call.args;
+  const { data } = call.args;
   if (data === undefined) return true;
   call.committed = true;
   scope.attempt.enter("transfer");
@@ -122,7 +152,7 @@ async function useIdle<S>(
   } catch (cause) {
     lease.destroy("peer");
     scope.throwIfEnded();
-    throw explain(cause, "transfer", tunnel.proxy, identify(tunnel.proxy, credentials, core.settings), call);
+    throw explain(cause, "transfer", tunnel.proxy, NOBODY, call);
   }
 }
 
@@ -137,7 +167,7 @@ function whatNext<S>({ call, scope, rounds }: Attempts<S>, it: RunningAttempt<S>
     return { next: "address", pause: 0 };
   }
   rounds.isFinal ||= isFinal;
-  return rounds.failed(it.proxy, verdict, scope.remaining);
+  return rounds.failed(it.place.state, verdict, scope.remaining);
 }
 
 /** Makes what was granted the caller's. Synchronous, so that nothing which ends the scope can come between. */
@@ -148,7 +178,7 @@ function makeCallers<S>(attempts: Attempts<S>, granted: Granted<S>, attempt: num
   lease.conn = conn;
   counts.connects++;
   counts.reused += Number(reused);
-  attempts.tellWhenClosed(conn);
+  attempts.handedOver(conn);
   attempts.tell(conn.proxy, { type: "connected", attempt, reused });
   warmer.used(call.spentWarm);
   return granted;

@@ -5,6 +5,7 @@ import { DeadlineTimer, type Timed } from "../deadline_timer.ts";
 import { timedOut } from "../errors.ts";
 import type { CloseReason } from "../events.ts";
 import type { Lease } from "../pool/lease.ts";
+import type { Place } from "../proxies/place.ts";
 import { pauseAfter } from "../proxies/policy.ts";
 import { Scope } from "../scope.ts";
 import type { ProxyConn } from "../tunnel/proxy_conn.ts";
@@ -25,7 +26,7 @@ export class Warmer<S> {
   readonly #dialer: Dialer<S>;
   readonly #timer = new DeadlineTimer<Timed>(false);
   /** For how long proxies let a warm connection live, as far as it is less than `warmTimeout`. */
-  readonly #lives = new Map<Proxy, number>();
+  readonly #lives = new WeakMap<Proxy, number>();
   #lastUse = -Infinity;
   #failures = 0; // since the last one that was of use
   #pause: ReturnType<typeof setTimeout> | undefined;
@@ -58,21 +59,23 @@ export class Warmer<S> {
 
   #fill(): void {
     while (this.#pause === undefined && performance.now() < this.#until && this.#core.pool.hasRoom) {
-      const { warm, reserved: filling } = this.#core.pool;
-      if (warm + filling >= this.#core.settings.warm || (this.#failures > 0 && filling > 0)) return;
-      const { health, pool } = this.#core;
-      if (!health.hasInService()) return this.#later();
-      const proxy = health.pick(true);
+      const { fleet, pool } = this.#core;
+      const { warm, reserved } = pool;
+      if (warm + reserved >= this.#core.settings.warm || (this.#failures > 0 && reserved > 0)) return;
+      const state = fleet.hasInService() ? fleet.pick(true) : undefined;
+      if (state === undefined || state.proxy.credentialsFor !== undefined) return this.#later();
+      const { proxy } = state;
       const { attemptTimeout } = this.#core.settings;
       const scope = new Scope(this.#timer, undefined, attemptTimeout, (_, phase) => {
         return timedOut("attempt", attemptTimeout, phase, proxy.name, { target: null });
       });
-      void this.#open(scope, pool.reserve(() => scope.end(STOPPED)), proxy);
+      void this.#open(scope, pool.reserve(() => scope.end(STOPPED)), fleet.enter(state));
     }
   }
 
-  async #open(scope: Scope, lease: Lease<ProxyConn<S>>, proxy: Proxy): Promise<void> {
-    const { health, pool, settings } = this.#core;
+  async #open(scope: Scope, lease: Lease<ProxyConn<S>>, place: Place): Promise<void> {
+    const { fleet, pool, settings } = this.#core;
+    const { state, state: { proxy } } = place;
     const identity = identify(proxy, undefined, settings);
     try {
       const conn = await scope.run(openProxyConn(scope.attempt, this.#dialer, proxy, identity));
@@ -81,16 +84,18 @@ export class Warmer<S> {
       const life = this.#lives.get(proxy) ?? settings.warmTimeout;
       conn.expires = Math.min(conn.openedAt + life * (0.9 + Math.random() / 10), this.#until);
       conn.onClosed = (reason) => this.#ended(conn, reason);
-      health.succeeded(proxy);
+      conn.place = place;
+      fleet.worked(state);
       pool.addWarm(lease, conn);
       if (this.#failures > 0) this.#later(); // the next one only now
     } catch (thrown) {
       scope.attempt.drop();
+      place.leave();
       if (scope.ended?.reason === STOPPED) return; // the place is another's
       lease.stop = undefined;
       lease.destroy("client");
       try {
-        judge(thrown, { scope, proxy, identity }, { target: null }, false, health);
+        judge(thrown, { scope, state, identity }, { target: null }, false, fleet);
       } catch {
         // not for us to report: the next connect fails with it, too
       }

@@ -1,6 +1,7 @@
 import type { Reply } from "../protocol/messages.ts";
-import type { CloseReason } from "../events.ts";
+import type { CloseReason, Traffic } from "../events.ts";
 import type { Pooled } from "../pool/lease.ts";
+import type { Place } from "../proxies/place.ts";
 import type { Proxy } from "../config/proxy_url.ts";
 import type { Conn, Lent, StartTls, TlsOptions } from "../transport.ts";
 import { SoundConn } from "../guarded_conn.ts";
@@ -22,10 +23,17 @@ export class ProxyConn<S = unknown> implements Pooled {
   target = "";
   /** The reply that made it a tunnel. */
   reply: Reply | undefined;
+  /** Its place at the proxy, which it gives back when it ends. */
+  place: Place | undefined;
+  /** The bytes of whoever holds it. */
+  sent = 0;
+  received = 0;
+  /** Where the bytes of its session are counted, if they are. */
+  session: Traffic | undefined;
   /** Why it ended; `undefined` while it is open. */
   closedBy: CloseReason | undefined;
   /** Called once, when it ends. */
-  onClosed: ((reason: CloseReason) => void) | undefined;
+  onClosed: ((reason: CloseReason, traffic: Traffic) => void) | undefined;
   #byte: Uint8Array | undefined;
   #watch: Promise<number | null> | undefined;
   #readable = false;
@@ -50,6 +58,7 @@ export class ProxyConn<S = unknown> implements Pooled {
 
   watch(onLost: () => void): void {
     this.conn.unref?.();
+    this.#setIdle(true);
     this.#onLost = onLost;
     if (this.#readable) onLost();
     if (this.isTunnel) this.markIdle(onLost);
@@ -70,11 +79,28 @@ export class ProxyConn<S = unknown> implements Pooled {
 
   /** In a chain the proxy before has a pool, too. */
   markIdle(evicted: () => void): void {
+    this.#setIdle(true);
     this.conn.markIdle?.(evicted);
   }
 
   markInUse(): void {
+    this.#setIdle(false);
     this.conn.markInUse?.();
+  }
+
+  /** The place goes to an attempt, which goes on over this connection or over a new one. */
+  takePlace(): Place | undefined {
+    const { place } = this;
+    this.place = undefined;
+    return place;
+  }
+
+  /** Its holder has sent or received so many bytes. */
+  count(sent: number, received: number): void {
+    const { place, session } = this;
+    add(this, sent, received);
+    if (place !== undefined) add(place.state, sent, received);
+    if (session !== undefined) add(session, sent, received);
   }
 
   /** Whether the peer spoke, ended or reset while it was watched, as far as the runtime has told. */
@@ -108,7 +134,12 @@ export class ProxyConn<S = unknown> implements Pooled {
     if (this.closedBy !== undefined) return;
     this.closedBy = reason;
     if (reason !== "detached") this.conn.close();
-    this.onClosed?.(reason);
+    this.place?.leave();
+    this.onClosed?.(reason, this);
+  }
+
+  #setIdle(isIdle: boolean): void {
+    if (this.place !== undefined) this.place.isIdle = isIdle;
   }
 
   /** The connection with the byte that a watch took, or will take: no transport knows of it. */
@@ -133,4 +164,9 @@ export class ProxyConn<S = unknown> implements Pooled {
       this.#readable = false;
     }
   }
+}
+
+function add(traffic: Traffic, sent: number, received: number): void {
+  traffic.sent += sent;
+  traffic.received += received;
 }

@@ -202,7 +202,10 @@ export class Tunnel<S> extends SoundConn implements Socks5Conn<S> {
 
   #received(n: number | null): number | null {
     this.#reading = false;
-    if (n !== null) return n;
+    if (n !== null) {
+      this.#conn.count(0, n);
+      return n;
+    }
     this.#ended = true;
     this.#destroyIfEnded();
     return null;
@@ -218,6 +221,7 @@ export class Tunnel<S> extends SoundConn implements Socks5Conn<S> {
   }
 
   #sent(n: number): number {
+    this.#conn.count(n, 0);
     this.#writeSide.finish();
     this.#destroyIfEnded();
     return n;

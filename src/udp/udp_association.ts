@@ -38,8 +38,8 @@ export class UdpAssociation<S> implements Association {
     this.proxy = conn.proxy.name;
     this.relay = { hostname, port };
     const told = conn.onClosed;
-    conn.onClosed = (reason) => {
-      told?.(reason);
+    conn.onClosed = (reason, traffic) => {
+      told?.(reason, traffic);
       this.#closed(reason);
     };
     if (conn.closedBy === undefined) void this.#watch();
@@ -122,8 +122,9 @@ export class UdpAssociation<S> implements Association {
     const isHost = (hostname: string) => hostname === relay.hostname || canonical(hostname) === relay.hostname;
     const isFromRelay = from?.port === relay.port && isHost(String(from.hostname));
     const datagram = isFromRelay && isBytes(data) ? parseDatagram(data) : null;
-    if (datagram === null) this.ignored++;
-    else this.#queue.push(datagram);
+    if (datagram === null) return void this.ignored++;
+    this.#parts.conn.count(0, datagram.data.length);
+    this.#queue.push(datagram);
   }
 
   /** The socket, or the connection to the proxy, is of no use any more. */
@@ -171,6 +172,7 @@ export class UdpAssociation<S> implements Association {
     const { relay, socket } = this.#parts;
     try {
       await socket.send(datagram, relay);
+      this.#parts.conn.count(datagram.length, 0);
     } catch (cause) {
       if (this.#ended !== undefined) throw this.#failure(`send to ${name}`, name);
       const why = `the system did not take the datagram (${brief(cause)})`;

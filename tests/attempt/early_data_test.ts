@@ -6,7 +6,13 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { type ConnectOptions, Socks5Client, type Socks5Conn, type Socks5Event, type Socks5Options } from "../../mod.ts";
+import {
+  type ConnectOptions,
+  type RequestEvent,
+  Socks5Client,
+  type Socks5Conn,
+  type Socks5Options,
+} from "../../mod.ts";
 import { type Clock, withClock } from "../support/clock.ts";
 import { bytes, readAll, readFull, text } from "../support/contract.ts";
 import type { FakeConn, Script } from "../support/fake.ts";
@@ -18,6 +24,7 @@ import { failure, TRANSPORTS, withProxy, withTarget } from "../support/stage.ts"
 import * as targets from "../support/targets.ts";
 import { quick, test } from "../support/test.ts";
 import { until } from "../support/wait.ts";
+import { ofRequests } from "../support/request_events.ts";
 
 const TARGET = "example.test:80";
 const EARLY = bytes("early");
@@ -30,23 +37,23 @@ function setUp(
   options: Socks5Options<FakeConn> = {},
 ) {
   const got: string[] = [];
-  const events: Socks5Event[] = [];
+  const events: RequestEvent[] = [];
   const proxies = fakeProxies(scripts((_, written) => got.push(text(written))));
   const names = Object.keys(proxies.scripts);
   const client = new Socks5Client(names.map((name) => `socks5://${name}`), {
     transport: proxies.transport,
-    onEvent: (event) => events.push(event),
+    onEvent: ofRequests((event) => events.push(event)),
     ...options,
   });
   return { ...proxies, client, got, events };
 }
 
 const good = (target: Script) => ({ a: stream({ target }) });
-const brief = (events: Socks5Event[]) =>
+const brief = (events: RequestEvent[]) =>
   events.map((it) => it.type === "failed" ? `failed ${it.attempt} ${it.next}` : it.type);
 
 /** Connects once, so that there is a session. */
-async function warmUp(clock: Clock, client: Socks5Client<FakeConn>, events: Socks5Event[]): Promise<void> {
+async function warmUp(clock: Clock, client: Socks5Client<FakeConn>, events: RequestEvent[]): Promise<void> {
   (await clock.settle(client.connect(TARGET))).close();
   await clock.pass(0);
   assertEquals(client.stats().warm, 1);
@@ -119,11 +126,11 @@ for (const [what, make] of VIEWS) {
 async function withMock(
   mockOptions: testing.TestProxyOptions,
   options: Socks5Options,
-  use: (stage: { proxy: testing.TestProxy; client: Socks5Client; events: Socks5Event[] }) => Promise<void>,
+  use: (stage: { proxy: testing.TestProxy; client: Socks5Client; events: RequestEvent[] }) => Promise<void>,
 ): Promise<void> {
   await withProxy(mockOptions, async (proxy) => {
-    const events: Socks5Event[] = [];
-    const client = new Socks5Client(proxy.url, { onEvent: (event) => events.push(event), ...options });
+    const events: RequestEvent[] = [];
+    const client = new Socks5Client(proxy.url, { onEvent: ofRequests((event) => events.push(event)), ...options });
     try {
       await use({ proxy, client, events });
     } finally {
@@ -320,11 +327,11 @@ for (const [what, act, password] of BEFORE) {
           target: (_, written) => got.push(text(written)),
         }),
       });
-      const events: Socks5Event[] = [];
+      const events: RequestEvent[] = [];
       const client = new Socks5Client("socks5://me:pw@a", {
         transport,
         attemptTimeout: 1_000,
-        onEvent: (event) => events.push(event),
+        onEvent: ofRequests((event) => events.push(event)),
       });
       (await clock.settle(client.connect(TARGET, { data: EARLY }))).close();
       assertEquals(brief(events), ["attempt", "failed 1 retry", "attempt", "connected", "closed"]);
@@ -382,8 +389,11 @@ test(
   () =>
     withFarProxy(async (far) => {
       for (const data of [EARLY, undefined]) {
-        const events: Socks5Event[] = [];
-        const client = new Socks5Client(far.url, { pool: { warm: 1 }, onEvent: (event) => events.push(event) });
+        const events: RequestEvent[] = [];
+        const client = new Socks5Client(far.url, {
+          pool: { warm: 1 },
+          onEvent: ofRequests((event) => events.push(event)),
+        });
         (await client.connect(far.target)).close();
         await until(() => client.stats().warm === 1);
         events.length = 0;

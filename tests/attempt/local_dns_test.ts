@@ -3,9 +3,9 @@ import { isIP } from "node:net";
 import {
   type CheckReport,
   ClosedError,
+  type RequestEvent,
   Socks5Client,
   type Socks5ErrorCode,
-  type Socks5Event,
   type Socks5Options,
   TargetError,
   type Transport,
@@ -16,6 +16,7 @@ import { type FakeConn, FakeTransport } from "../support/fake.ts";
 import { fakeProxies, stream } from "../support/fake_stream.ts";
 import { failure } from "../support/stage.ts";
 import { test } from "../support/test.ts";
+import { ofRequests } from "../support/request_events.ts";
 
 const TARGET = "example.test:80";
 const [ONE, TWO, THREE] = ["192.0.2.1", "192.0.2.2", "2001:db8::3"] as const;
@@ -52,7 +53,7 @@ interface Stage {
   client: Socks5Client<FakeConn>;
   transport: FakeTransport;
   asked: string[];
-  events: Socks5Event[];
+  events: RequestEvent[];
   clock: Clock;
 }
 
@@ -65,10 +66,10 @@ function withLocal(
 ): Promise<void> {
   return withClock(async (clock) => {
     const asked: string[] = [];
-    const events: Socks5Event[] = [];
+    const events: RequestEvent[] = [];
     const transport = new FakeTransport(proxy(answers, asked));
     transport.addresses = addresses as string[];
-    const onEvent = (event: Socks5Event) => void events.push(event);
+    const onEvent = ofRequests((event) => void events.push(event));
     const client = new Socks5Client("socks5h://a", { transport, dns: "local", onEvent, ...options });
     await use({ client, transport, asked, events, clock });
     assertEquals([client.stats().opening, client.stats().inUse], [0, 0]);
@@ -241,7 +242,8 @@ for (
       assertStringIncludes(error.message, cause);
       assertEquals([transport.endpoints, transport.lookups], [[], ["example.test"]]);
       assertEquals(events.map((it) => [it.type, "next" in it && it.next]), [["attempt", false], ["failed", null]]);
-      assertEquals(client.stats().proxies, [{ proxy: "a:1080", failures: 0, cooldown: 0 }]);
+      const [stats] = client.stats().proxies;
+      assertEquals([stats?.proxy, stats?.failures, stats?.cooldown], ["a:1080", 0, 0]);
     }));
 }
 

@@ -4,8 +4,8 @@ import { nodeTransport } from "../../adapters/node/mod.ts";
 import {
   type ConnectOptions,
   type Credentials,
+  type RequestEvent,
   Socks5Client,
-  type Socks5Event,
   type Socks5Options,
   TargetError,
 } from "../../mod.ts";
@@ -19,6 +19,7 @@ import { assertEchoes, failure, TRANSPORTS, withProxy, withTarget } from "../sup
 import { startEcho, type Target } from "../support/targets.ts";
 import { test } from "../support/test.ts";
 import { until } from "../support/wait.ts";
+import { ofRequests } from "../support/request_events.ts";
 
 const ALICE = { username: "alice", password: "secret" };
 const BOB = { username: "bob", password: "hunter2" };
@@ -38,21 +39,21 @@ const refused = () => Object.assign(new Error("refused"), { code: "ECONNREFUSED"
 
 /** What a connection of the mock got, receive by receive. */
 const received = (connection: testing.TestConnection) => connection.received.map((chunk) => [...chunk]);
-const types = (events: Socks5Event[]) => events.map((it) => "attempt" in it ? `${it.type} ${it.attempt}` : it.type);
+const types = (events: RequestEvent[]) => events.map((it) => "attempt" in it ? `${it.type} ${it.attempt}` : it.type);
 
 async function withMock(
   mockOptions: testing.TestProxyOptions,
   options: Socks5Options,
   use: (
-    stage: { proxy: testing.TestProxy; echo: Target; client: Socks5Client; events: Socks5Event[] },
+    stage: { proxy: testing.TestProxy; echo: Target; client: Socks5Client; events: RequestEvent[] },
   ) => Promise<void>,
 ): Promise<void> {
   await withTarget(startEcho(), (echo) =>
     withProxy(mockOptions, async (proxy) => {
-      const events: Socks5Event[] = [];
+      const events: RequestEvent[] = [];
       const client = new Socks5Client(proxy.url, {
         ...PIPELINED,
-        onEvent: (event) => events.push(event),
+        onEvent: ofRequests((event) => events.push(event)),
         ...options,
       });
       try {
@@ -292,7 +293,7 @@ test("a dial that is not answered in time gives no second one either", () =>
 /** A proxy that is silent as long as `isSilent`, and dials that take `ms`. */
 function slow(ms: number, options: Socks5Options<FakeConn> = {}) {
   const state = { isSilent: true };
-  const events: Socks5Event[] = [];
+  const events: RequestEvent[] = [];
   const proxies = fakeProxies({
     a: stream({ answer: (_, conn) => state.isSilent && conn.writes === 1 && conn.written.length > 3 }),
   });
@@ -300,7 +301,7 @@ function slow(ms: number, options: Socks5Options<FakeConn> = {}) {
   const client = new Socks5Client("socks5://a", {
     transport: proxies.transport,
     ...PIPELINED,
-    onEvent: (event) => events.push(event),
+    onEvent: ofRequests((event) => events.push(event)),
     ...options,
   });
   return { ...proxies, client, state, events };
@@ -491,11 +492,11 @@ test("a proxy that fails both ways is tried again like any other, and cools", ()
       b: stream(),
     };
     const { transport, dials } = fakeProxies(scripts);
-    const events: Socks5Event[] = [];
+    const events: RequestEvent[] = [];
     const client = new Socks5Client(["socks5://a", "socks5://b"], {
       transport,
       ...PIPELINED,
-      onEvent: (event) => events.push(event),
+      onEvent: ofRequests((event) => events.push(event)),
     });
     await connects(clock, client);
     assertEquals(dials.map(({ to }) => to), ["a", "a", "b"]);

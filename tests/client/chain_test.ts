@@ -4,6 +4,7 @@ import { nodeTransport } from "../../adapters/node/mod.ts";
 import {
   ClosedError,
   type ProxySpec,
+  type RequestEvent,
   Socks5Client,
   type Socks5Error,
   type Socks5ErrorCode,
@@ -19,6 +20,7 @@ import * as targets from "../support/targets.ts";
 import { test } from "../support/test.ts";
 import { certificates } from "../support/certificates.ts";
 import { startTls } from "../support/tls_targets.ts";
+import { ofRequests } from "../support/request_events.ts";
 
 const TARGET = "example.test:80";
 const REFUSED = "127.0.0.1:1";
@@ -127,11 +129,11 @@ for (const [what, fault, code, attempts] of innerFaults) {
       const told: unknown[] = [];
       const onEvent = (event: Socks5Event) => event.type === "failed" && told.push(event.error);
       const inner = new Socks5Client(first.url, { retry: { retries: 2, minDelay: 1 }, onEvent });
-      const events: Socks5Event[] = [];
+      const events: RequestEvent[] = [];
       const outer = new Socks5Client([second.url, third.url], {
         transport: inner,
         retry: { retries: 5, minDelay: 1, when: () => true },
-        onEvent: (event) => events.push(event),
+        onEvent: ofRequests((event) => events.push(event)),
       });
       const error = await failure(outer.connect(TARGET));
       assertStrictEquals(error, told.at(-1), "the same object");

@@ -10,9 +10,9 @@ import {
   type CheckOptions,
   type CheckReport,
   type ProxySpec,
+  type RequestEvent,
   Socks5Client,
   type Socks5ErrorCode,
-  type Socks5Event,
   type Socks5Options,
   type Target,
 } from "../../mod.ts";
@@ -23,6 +23,7 @@ import type { TestProxyOptions } from "../../testing/mod.ts";
 import { withProxy, withTarget } from "../support/stage.ts";
 import * as targets from "../support/targets.ts";
 import { test } from "../support/test.ts";
+import { ofRequests } from "../support/request_events.ts";
 
 const ALICE = { username: "alice", password: "secret" };
 const BOB = { username: "bob", password: "hunter2" };
@@ -36,8 +37,8 @@ async function check(
   target?: Target,
   { client: options, ...checkOptions }: CheckOptions & { client?: Socks5Options } = {},
 ): Promise<CheckReport> {
-  const events: Socks5Event[] = [];
-  const client = new Socks5Client(proxy, { ...options, onEvent: (event) => events.push(event) });
+  const events: RequestEvent[] = [];
+  const client = new Socks5Client(proxy, { ...options, onEvent: ofRequests((event) => events.push(event)) });
   const before = client.stats();
   const reports = await client.check(target, checkOptions);
   assertEquals(reports.length, 1);
@@ -363,8 +364,11 @@ test("check() needs no place of the pool, takes no idle tunnel and cools no prox
       withProxy(
         { faults: ({ index }) => index === 2 ? { fault: "close", at: "negotiate" } : undefined },
         async (proxy) => {
-          const events: Socks5Event[] = [];
-          const client = new Socks5Client(proxy.url, { pool: { maxOpen: 1 }, onEvent: (event) => events.push(event) });
+          const events: RequestEvent[] = [];
+          const client = new Socks5Client(proxy.url, {
+            pool: { maxOpen: 1 },
+            onEvent: ofRequests((event) => events.push(event)),
+          });
           (await client.connect(banner.address, { reuse: true })).release();
           const idle = await client.connect(banner.address); // what was left in the first one made it unfit
           idle.close();

@@ -44,7 +44,7 @@ test("a stopped proxy is passed over for a living one, and then not even asked",
       });
       for (let i = 0; i < 2; i++) (await client.connect(echo.address)).close();
       const rest = ["attempt living", "connected living", "closed living"];
-      assertEquals(events, ["attempt stopped", "failed stopped", ...rest, ...rest]);
+      assertEquals(events, ["attempt stopped", "suspended stopped", "failed stopped", ...rest, ...rest]);
       assertEquals(client.stats().proxies.map(({ failures, cooldown }) => [failures, cooldown > 0]), [
         [1, true],
         [0, false],

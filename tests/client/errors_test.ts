@@ -6,10 +6,10 @@ import {
   LocalError,
   type Phase,
   ProxyError,
+  type RequestEvent,
   Socks5Client,
   Socks5Error,
   type Socks5ErrorCode,
-  type Socks5Event,
   TargetError,
   TimeoutError,
   TlsError,
@@ -322,7 +322,7 @@ test("a dial that is not permitted, or finds no file left, is a LocalError and i
       : exhausted.includes(cause)
       ? [LocalError, "SOCKS5_LOCAL_FAILED"]
       : [ProxyError, "SOCKS5_PROXY_UNREACHABLE"];
-    const attempts: Socks5Event[] = [];
+    const attempts: RequestEvent[] = [];
     const client = new Socks5Client("socks5h://127.0.0.1:1080", {
       transport: { connect: () => Promise.reject(cause) },
       retry: { retries: 1, minDelay: 0 },

@@ -595,6 +595,33 @@ async function args(clock: Clock): Promise<void> {
   throws(() => new Socks5Agent(h, wrong({ clent: {} })));
   throws(() => createFetch(h, wrong({ clent: {} })));
   await fails(clock, serve(h, wrong({ clent: {} })));
+  const parts = { hostname: "h", port: 1 };
+  for (
+    const more of [{ weight: "1" }, { weight: 1001 }, { maxOpen: 0 }, { maxOpen: "1" }, { label: "" }, { label: 5 }]
+  ) {
+    throws(() => new Socks5Client(wrong<ProxySpec>({ ...parts, ...more })));
+  }
+  throws(() => new Socks5Client({ ...parts, weight: 0 }));
+  throws(() => new Socks5Client([{ ...parts, label: "a" }, { ...parts, label: "a" }]));
+  throws(() => new Socks5Client(wrong<ProxySpec>({ url: h, hostname: "h" })));
+  throws(() => new Socks5Client(wrong<ProxySpec>({ url: 5 })));
+  throws(() => new Socks5Client({ url: "socks5h://u:p@h", credentials: { username: "u" } }));
+  throws(() => it.setProxies(wrong<ProxySpec[]>(h)));
+  throws(() => it.setProxies([]));
+  throws(() => it.suspend("h:1080", wrong({})));
+  throws(() => it.suspend("h:1080", { for: -1 }));
+  throws(() => it.suspend("h:1080", { for: 1, hostname: "a b" }));
+  throws(() => it.suspend(wrong<string>(5), { for: 1 }));
+  throws(() => it.suspend(wrong<string>({}), { for: 1 }));
+  throws(() => it.suspend("nobody", { for: 1 }));
+  throws(() => it.stats(wrong({ sessions: 1 })));
+  await fails(clock, it.connect(TARGET, wrong({ session: 5 })));
+  await fails(clock, it.connect(TARGET, { session: "" }));
+  const throwing = () => {
+    throw new Error("no");
+  };
+  await fails(clock, new Socks5Client({ url: h, credentials: throwing }).connect(TARGET));
+  await fails(clock, new Socks5Client({ url: h, credentials: () => wrong(5) }).connect(TARGET));
   await fails(clock, it.close({ drain: -1 }));
   await fails(clock, it.close(wrong({ drian: 1 })));
 }

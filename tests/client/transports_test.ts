@@ -11,6 +11,7 @@ import { blackHole } from "../support/peer.ts";
 import { assertEchoes, assertNothingOpen, failure, TRANSPORTS, withEcho, withProxy } from "../support/stage.ts";
 import * as targets from "../support/targets.ts";
 import { test } from "../support/test.ts";
+import { ofRequests } from "../support/request_events.ts";
 
 const ALICE = { username: "alice", password: "secret" };
 const TARGET = "example.test:80";
@@ -166,11 +167,11 @@ for (const [via, options] of Object.entries(TRANSPORTS)) {
         { faults: { fault: "silence", at: "negotiate" } },
         (silent) =>
           withEcho({}, async (proxy, echo) => {
-            const events: api.Socks5Event[] = [];
+            const events: api.RequestEvent[] = [];
             const client = new Socks5Client([hole.endpoint, silent.url, proxy.url], {
               ...options,
               attemptTimeout: 500,
-              onEvent: (event) => events.push(event),
+              onEvent: ofRequests((event) => events.push(event)),
             });
             const conn = await client.connect(echo.address);
             await assertEchoes(conn);

@@ -47,17 +47,20 @@ const TIMES = [
   "attemptTimeout",
   "attemptDelay",
   "cooldown",
+  "maxCooldown",
   "retry.maxDelay",
   "pool.idleTimeout",
   "pool.maxLifetime",
   "pool.warmIdle",
 ];
 const FINITE_TIMES = ["retry.minDelay", "keepAlive"];
-const COUNTS = ["retry", "retry.retries", "pool.maxOpen", "pool.maxIdle"];
+const COUNTS = ["retry", "retry.retries", "pool.maxOpen", "pool.maxIdle", "trackSessions"];
 /** What a message shows of these; of numbers, booleans and nothing, themselves. */
 const SHOWN = new Map<unknown, string>([
   ["", "an empty string"],
-  ...["5", "3", "true", "Pipelined", "parallel", "remote", "Local", "none", "Required"].map((it) => [it, "a string"]),
+  ...["5", "3", "true", "Pipelined", "parallel", "remote", "Local", "none", "Required", "First", "roundrobin"].map((
+    it,
+  ) => [it, "a string"]),
 ] as [unknown, string][]);
 const keep = <T>(value: T, shown: string): T => (SHOWN.set(value, shown), value);
 const [LIST, OBJECT, FUNCTION] = [keep([5], "an array"), keep({}, "an object"), keep(() => 5, "a function")];
@@ -132,6 +135,23 @@ test("keepAlive and noDelay are booleans, keepAlive also a number of millisecond
   for (const value of [0, 1, "true", null, OBJECT]) refused("noDelay", value, TypeError);
 });
 
+test("balance is one of five, and nothing else", () => {
+  const all = ["first", "round-robin", "random", "least-open", "fastest"];
+  for (const value of [...all, undefined]) accepted("balance", value);
+  for (const value of ["", "First", "roundrobin", true, null, 1, OBJECT]) refused("balance", value, TypeError);
+});
+
+test("maxCooldown is ten times cooldown, and at least cooldown", () => {
+  const times: [Socks5Options, number][] = [
+    [{ cooldown: 5 }, 50],
+    [{ cooldown: 5, maxCooldown: 1 }, 5],
+    [{ cooldown: 5, maxCooldown: Infinity }, Infinity],
+    [{ cooldown: Infinity }, Infinity],
+    [{ cooldown: MAX_DELAY }, MAX_DELAY],
+  ];
+  for (const [options, expected] of times) assertEquals(settings(options).maxCooldown, expected);
+});
+
 test("dns is proxy or local, and nothing else", () => {
   for (const value of ["proxy", "local", undefined]) accepted("dns", value);
   for (const value of ["remote", "", "Local", true, false, null, 1, OBJECT]) refused("dns", value, TypeError);
@@ -201,7 +221,10 @@ test("the defaults are those that the documentation names", () => {
     minDelay: 100,
     maxDelay: 5_000,
     when: undefined,
+    balance: "first",
     cooldown: 30_000,
+    maxCooldown: 300_000,
+    trackSessions: 0,
     maxOpen: 100,
     maxIdle: 10,
     idleTimeout: 90_000,
@@ -241,7 +264,10 @@ test("each option goes where it belongs, 0 and Infinity too", () => {
       attemptTimeout: n + 2,
       attemptDelay: n + 2,
       retry: { retries: n + 3, minDelay: n + 4, maxDelay: n + 5 },
+      balance: "fastest",
       cooldown: n + 6,
+      maxCooldown: n + 20,
+      trackSessions: n + 21,
       pool: {
         maxOpen: n + 7,
         maxIdle: n + 8,
@@ -269,7 +295,10 @@ test("each option goes where it belongs, 0 and Infinity too", () => {
       retries: n + 3,
       minDelay: n + 4,
       maxDelay: n + 5,
+      balance: "fastest",
       cooldown: n + 6,
+      maxCooldown: n + 20,
+      trackSessions: n + 21,
       maxOpen: n + 7,
       maxIdle: n + 8,
       idleTimeout: n + 9,

@@ -1,9 +1,10 @@
 import { assert, assertEquals, assertNotStrictEquals, assertThrows } from "@std/assert";
 import { inspect } from "node:util";
-import { Socks5Client, Socks5Error, type Socks5Event } from "../../mod.ts";
+import { type RequestEvent, Socks5Client, Socks5Error } from "../../mod.ts";
 import { encodeCredentials, parseProxy, type Proxy, type ProxySpec } from "../../src/config/proxy_url.ts";
 import type { Conn } from "../../src/transport.ts";
 import { test } from "../support/test.ts";
+import { ofRequests } from "../support/request_events.ts";
 
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
@@ -413,8 +414,14 @@ test("a parsed proxy keeps nothing of what it was given", () => {
   assertEquals(proxy, {
     endpoint: { hostname: "h", port: 9 },
     name: "h:9",
+    label: undefined,
+    address: "h:9",
+    key: "h:9@u",
     credentials: { uname: utf8("u"), passwd: utf8("p") },
+    credentialsFor: undefined,
     tls: null,
+    weight: 1,
+    maxOpen: Infinity,
   });
 });
 
@@ -506,8 +513,8 @@ test("a client shows nothing of its credentials, whatever happens to it", async 
     const transport = {
       connect: () => answer === null ? Promise.reject(new Error("refused")) : Promise.resolve(answering(answer)),
     };
-    const events: Socks5Event[] = [];
-    const onEvent = (event: Socks5Event) => void events.push(event);
+    const events: RequestEvent[] = [];
+    const onEvent = ofRequests((event) => void events.push(event));
     const spec = { hostname: HOST, port: 1080, credentials: CANARY };
     const client = new Socks5Client([spec, spec], { transport, retry: 0, onEvent });
     for (const options of [{}, { credentials: CANARY }]) {

@@ -3,7 +3,9 @@ import { readdirSync, readFileSync } from "node:fs";
 import { posix } from "node:path";
 import { test } from "../support/test.ts";
 
-const BASE = "errors arguments transport guarded_conn deadline_timer members scope settle events".split(" ");
+const BASE = "errors arguments transport guarded_conn deadline_timer linked_list members scope settle events".split(
+  " ",
+);
 
 // Rooms from the top down: what belongs to each, and which rooms it may import. A room with a star is imported for its
 // types alone. Within a room the values that files import of each other make no circle.
@@ -18,13 +20,13 @@ const rooms: { name: string; files: RegExp; imports: string }[] = [
   { name: "mod", files: /^mod\.ts$/, imports: "client config base request* udp* tunnel* proxies* protocol*" },
   {
     name: "client",
-    files: /^src\/(client_of|socks5_client|commands|check|proxy_probe)\.ts$/,
-    imports: "adapters request attempt tunnel proxies config protocol base udp*",
+    files: /^src\/(client_of|socks5_client|commands|check)\.ts$/,
+    imports: "adapters request attempt tunnel config protocol base udp*",
   },
   { name: "request", files: /^src\/request\//, imports: "udp attempt tunnel pool proxies config protocol base" },
   { name: "udp", files: /^src\/udp\//, imports: "attempt protocol base tunnel* pool*" },
-  { name: "attempt", files: /^src\/attempt\//, imports: "tunnel protocol base proxies* config*" },
-  { name: "tunnel", files: /^src\/tunnel\//, imports: "config protocol base pool*" },
+  { name: "attempt", files: /^src\/attempt\//, imports: "tunnel config protocol base proxies*" },
+  { name: "tunnel", files: /^src\/tunnel\//, imports: "config protocol base pool* proxies*" },
   { name: "pool", files: /^src\/pool\//, imports: "base" },
   { name: "proxies", files: /^src\/proxies\//, imports: "config base" },
   { name: "adapters", files: /^adapters\//, imports: "config base node:" },
@@ -34,8 +36,7 @@ const rooms: { name: string; files: RegExp; imports: string }[] = [
 ];
 
 // What a program loads that imports an entry and calls nothing: all else is loaded by the first call that needs it.
-const LATER =
-  /^(src\/(commands|check|proxy_probe|request|attempt|tunnel|pool|proxies|udp)|adapters\/(?!runtime)|node:)/;
+const LATER = /^(src\/(commands|check|request|attempt|tunnel|pool|proxies|udp)|adapters\/(?!runtime)|node:)/;
 const light = ["mod.ts", "fetch/mod.ts"];
 
 const mostLines = 300;
@@ -106,7 +107,10 @@ const bad: [files: Record<string, string>, fault: string][] = [
     { "src/pool/a.ts": 'import { b } from "./b.ts";', "src/pool/b.ts": 'import { a } from "./a.ts";' },
     "src/pool/a.ts imports itself by way of src/pool/b.ts",
   ],
-  [{ "src/errors.ts": "\n".repeat(mostLines + 1) }, `src/errors.ts has ${mostLines + 1} lines, more than ${mostLines}`],
+  [
+    { "src/errors.ts": "x();\n".repeat(mostLines + 1) },
+    `src/errors.ts has ${mostLines + 1} lines of code, more than ${mostLines}`,
+  ],
 ];
 
 for (const [sources, fault] of bad) {
@@ -126,10 +130,10 @@ test("what an entry loads is found through every file that is loaded with it", (
 
 function faults(sources: Record<string, string>): string[] {
   return Object.entries(sources).flatMap(([file, source]) => {
-    const lines = source.replace(/\n$/, "").split("\n").length;
+    const lines = source.split("\n").filter((line) => !/^\s*(\/\/|\/\*\*|\*|$)/.test(line)).length; // docs do not count
     return [
       ...(roomOf(file) === undefined ? [`${file} is in no room`] : []),
-      ...(lines > mostLines ? [`${file} has ${lines} lines, more than ${mostLines}`] : []),
+      ...(lines > mostLines ? [`${file} has ${lines} lines of code, more than ${mostLines}`] : []),
       ...importsOf(source).flatMap((it) => faultOf(file, it)),
       ...circleOf(sources, file),
     ];

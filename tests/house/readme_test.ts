@@ -37,6 +37,7 @@ test("the table of options has the defaults of the code, and no option is left o
     "pool.warmIdle": warmIdle,
     transport: "that of the runtime",
     isolate: false,
+    probe: undefined,
     onEvent: undefined,
   };
   const shown = (value: unknown) => value === undefined ? "none" : String(value);

@@ -22,8 +22,8 @@ export const request = [
   {
     promise: "no place is held during a pause",
     file: "src/request/request.ts",
-    find: "giveBack(); //",
-    replace: "//",
+    find: "giveBack(); // no place",
+    replace: "// no place",
     tests: "tests/request/failover_test.ts",
     name: "no place is held during a pause",
   },
@@ -94,8 +94,8 @@ export const request = [
   {
     promise: "what a call was given counts as it was at the call",
     file: "src/socks5_client.ts",
-    find: "new commands!.Core(this.#config), args))",
-    replace: "new commands!.Core(this.#config), parse()))",
+    find: "this.#coreOf(commands!), args))",
+    replace: "this.#coreOf(commands!), parse()))",
     tests: "tests/client/lifecycle_test.ts",
     name: "what connect() is given counts as it was at the call,",
   },

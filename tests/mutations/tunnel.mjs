@@ -37,8 +37,8 @@ export const tunnel = [
   {
     promise: "tunnels are shared by the same options of TLS alone",
     file: "src/request/attempts.ts",
-    find: '"proxy" : own, tls]',
-    replace: '"proxy" : own]',
+    find: "...identity, tls]",
+    replace: "...identity]",
     tests: "tests/tunnel/tls_test.ts",
     name: "a tunnel with TLS is reused by connects with the same options of TLS alone",
   },

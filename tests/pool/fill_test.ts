@@ -162,14 +162,16 @@ test("a session whose peer speaks or ends is ended at once, also if it did befor
   assertEquals([session.closedBy, early.closedBy, countsOf(pool)], ["peer", "peer", counts({})]);
 });
 
-test("drop() ends the sessions that are meant, and nothing else", () => {
+test("evictUnused() ends what is unused and meant, and nothing else", () => {
   const pool = new Pool<Item>({ ...LIMITS, maxOpen: 6 });
   const sessions = ["x", "y", "x"].map((key) => warm(pool, new Item(key)));
   const [idle, held, filling] = [park(pool, "x"), open(pool, "x"), fill(pool)!];
-  pool.dropWarm((item) => item.key === "x");
+  pool.evictUnused({}, () => true); // another proxy
+  assertEquals(countsOf(pool), counts({ inUse: 1, idle: 1, warm: 3, filling: 1 }));
+  pool.evictUnused(idle.proxy, (item) => item.key === "x");
   assertEquals(sessions.map((session) => session.closedBy), ["evicted", undefined, "evicted"]);
-  assertEquals([idle.closedBy, held.conn!.closedBy, filling.stops], [undefined, undefined, 0]);
-  assertEquals(countsOf(pool), counts({ inUse: 1, idle: 1, warm: 1, filling: 1 }));
+  assertEquals([idle.closedBy, held.conn!.closedBy, filling.stops], ["evicted", undefined, 0]);
+  assertEquals(countsOf(pool), counts({ inUse: 1, warm: 1, filling: 1 }));
   pool.close(() => new Error("end"));
 });
 

@@ -4,7 +4,11 @@ import type { Lease, Pooled } from "../../src/pool/lease.ts";
 import type { Pool } from "../../src/pool/pool.ts";
 import type { Want } from "../../src/pool/queue.ts";
 
+/** The proxy of all items. */
+const PROXY = {};
+
 export class Item implements Pooled {
+  readonly proxy: object = PROXY;
   key: string;
   expires: number;
   closedBy: CloseReason | undefined;
@@ -48,8 +52,8 @@ export class Item implements Pooled {
 }
 
 /** A place for that key; more only if asked for. */
-export function want(key: string, { reuse = false, mayBeWarm = false }: Partial<Want> = {}): Want {
-  return { key, reuse, mayBeWarm };
+export function want(key: string, { reuse = false, mayBeWarm = false }: Partial<Want<Item>> = {}): Want<Item> {
+  return { key, reuse, mayBeWarm, suits: () => true };
 }
 
 /** What the pool counts, the dials that fill apart from those of connects. */

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { type Link, LinkedList } from "../../src/pool/linked_list.ts";
+import { type Link, LinkedList } from "../../src/linked_list.ts";
 import { random } from "../support/random.ts";
 import { test } from "../support/test.ts";
 

@@ -46,7 +46,7 @@ async function simulate(seed: number, clock: Clock): Promise<void> {
     made++;
     return item;
   };
-  const granted = (place: Lease<Item>, { key, mayBeWarm }: Want) => {
+  const granted = (place: Lease<Item>, { key, mayBeWarm }: Want<Item>) => {
     const { conn } = place;
     if (conn === undefined) return void dialing.push({ place });
     assertEquals([conn.closedBy, conn.expires > performance.now()], [undefined, true], "handed out a dead one");
@@ -55,7 +55,7 @@ async function simulate(seed: number, clock: Clock): Promise<void> {
     place.conn = undefined; // as a connect does until the proxy has replied
     dialing.push({ place, session: conn });
   };
-  const connect = async (wanted: Want, first: boolean): Promise<void> => {
+  const connect = async (wanted: Want<Item>, first: boolean): Promise<void> => {
     asked++;
     const controller = new AbortController();
     aborts.push(controller);
@@ -137,7 +137,7 @@ async function simulate(seed: number, clock: Clock): Promise<void> {
       if (place !== undefined) place.stop = undefined; // as who fills does before he gives up
       place?.destroy("client");
     } else if (dice < 0.93) any(stopped)?.destroy("client");
-    else if (dice < 0.94) pool.dropWarm(() => next() < 0.5);
+    else if (dice < 0.94) pool.evictUnused(new Item().proxy, (item) => item.key === "session" && next() < 0.5);
     else if (dice < 0.96) any(aborts)?.abort(new Error("user"));
     else if (dice < 0.98) [...live].find((item) => item.lost !== undefined)?.speak();
     else if (step > 235 && !closed) {

@@ -2,9 +2,10 @@ import { assert, assertEquals } from "@std/assert";
 import { parseProxy, type Proxy } from "../../src/config/proxy_url.ts";
 import { type Settings, settings } from "../../src/config/settings.ts";
 import { socks5Error } from "../../src/errors.ts";
-import { Health } from "../../src/proxies/health.ts";
-import { MinTree, Remainder } from "../../src/proxies/min_tree.ts";
+import { Fleet, type FleetHooks } from "../../src/proxies/fleet.ts";
+import { MIN, NumberTree, Remainder } from "../../src/proxies/number_tree.ts";
 import type { Verdict } from "../../src/proxies/policy.ts";
+import type { ProxyState } from "../../src/proxies/proxy_state.ts";
 import { Rounds } from "../../src/proxies/rounds.ts";
 import { type Chance, seeded } from "../support/seeded.ts";
 import { test } from "../support/test.ts";
@@ -18,11 +19,14 @@ interface Request {
 }
 
 seeded("a proxy is chosen as if all were gone through, whatever has happened before", async (chance) => {
-  const now = performance.now;
+  const { now } = performance;
+  const { random } = Math;
+  Math.random = () => 0; // nothing is added to a cooldown
   try {
     for (let scene = 0; scene < 150; scene++) play(chance);
   } finally {
     performance.now = now;
+    Math.random = random;
   }
   await Promise.resolve();
 });
@@ -33,23 +37,24 @@ function play(chance: Chance): void {
   const proxies = listOf(1 + chance.below(chance.pick([2, 6, 20])));
   const cooldown = chance.pick([0, 3, 10, Infinity]);
   const limits = limitsOf({ retries: chance.below(4), cooldown });
-  const [health, model] = [new Health(proxies, cooldown), new HealthModel(proxies, cooldown)];
+  const [fleet, model] = [fleetOf(proxies, cooldown), new HealthModel(proxies, cooldown)];
   const requests: Request[] = [];
   for (let step = 0; step < 150; step++) {
     if (chance.below(3) === 0) clock += chance.below(3);
-    assertEquals(health.stats.map((it) => it.cooldown), model.cooldowns);
+    assertEquals(fleet.states.map((it) => Math.max(0, it.suspendedUntil - clock)), model.cooldowns);
     if (requests.length === 0 || (requests.length < 4 && chance.below(6) === 0)) {
-      requests.push({ rounds: new Rounds(health, limits), model: new RoundsModel(model, limits.retries), running: [] });
+      const rounds = new Rounds(fleet, limits, "target.example", undefined);
+      requests.push({ rounds, model: new RoundsModel(model, limits.retries), running: [] });
     }
     const request = chance.pick(requests);
-    if (!advance(request, { chance, health, model, proxies, limits })) requests.splice(requests.indexOf(request), 1);
-    assertEquals(stateOf(request.rounds), stateOf(request.model));
+    if (!advance(request, { chance, fleet, model, proxies, limits })) requests.splice(requests.indexOf(request), 1);
+    assertEquals(shown(request.rounds), shown(request.model));
   }
 }
 
 interface Scene {
   readonly chance: Chance;
-  readonly health: Health;
+  readonly fleet: Fleet;
   readonly model: HealthModel;
   readonly proxies: readonly Proxy[];
   readonly limits: Settings;
@@ -58,26 +63,27 @@ interface Scene {
 /** One step of a request; `false` if it is the last. */
 function advance(request: Request, scene: Scene): boolean {
   const { rounds, model, running } = request;
-  const { chance, health } = scene;
+  const { chance, fleet } = scene;
+  const stateOf = (proxy: Proxy) => fleet.stateOf(proxy);
   if (running.length === 0) {
     const isWarm = chance.below(8) === 0; // or is asked for another address: it need not be among those that are left
-    const proxy = isWarm ? chance.pick(scene.proxies) : rounds.pick();
+    const proxy = isWarm ? chance.pick(scene.proxies) : rounds.pick()!.proxy;
     if (!isWarm) assertEquals(proxy, model.pick());
-    begin(request, proxy, scene.limits);
+    begin(request, stateOf(proxy), scene.limits);
     return true;
   }
   const proxy = chance.pick(running);
   const what = chance.below(7);
   if (what < 2) {
     const beside = rounds.pickBeside();
-    assertEquals(beside, model.pickBeside());
+    assertEquals(beside?.proxy, model.pickBeside());
     if (beside !== undefined) begin(request, beside, scene.limits);
     return true;
   }
   if (what === 2) { // this one is about to send the request
     for (const other of running.filter((it) => it !== proxy)) {
       const isOvertaken = chance.below(2) === 0;
-      rounds.lost(other, isOvertaken);
+      rounds.lost(stateOf(other), isOvertaken);
       model.lost(other, isOvertaken);
     }
     request.running = [proxy];
@@ -85,33 +91,34 @@ function advance(request: Request, scene: Scene): boolean {
   }
   if (what === 3) {
     if (running.length > 1) return true;
-    health.succeeded(proxy);
+    fleet.succeeded(stateOf(proxy), 1);
     scene.model.succeeded(proxy);
     return false;
   }
   const verdict = drawn(chance);
   if (verdict.rule.cooldown) {
-    health.failed(proxy);
+    fleet.failed(stateOf(proxy));
     scene.model.passOver(proxy);
   }
   request.running = running.filter((it) => it !== proxy);
   if (running.length > 1) {
-    rounds.failedBeside(proxy, verdict);
+    rounds.failedBeside(stateOf(proxy), verdict);
     model.failedBeside(proxy, verdict);
     return true;
   }
-  const { next } = rounds.failed(proxy, verdict, Infinity);
+  const { next } = rounds.failed(stateOf(proxy), verdict, Infinity);
   assertEquals(next, model.failed(proxy, verdict));
   return next !== null;
 }
 
-function begin({ rounds, model, running }: Request, proxy: Proxy, { attemptTimeout }: Settings): void {
+function begin({ rounds, model, running }: Request, state: ProxyState, { attemptTimeout }: Settings): void {
+  const { proxy } = state;
   const parts = model.begin(proxy);
-  assertEquals(rounds.begin(proxy, { remaining: 100_000 }), parts === 1 ? attemptTimeout : 100_000 / parts);
+  assertEquals(rounds.begin(state, { remaining: 100_000 }), parts === 1 ? attemptTimeout : 100_000 / parts);
   running.push(proxy);
 }
 
-function stateOf({ begun, done, isFinal, isLast, isChoice, hasInService }: Rounds | RoundsModel): unknown {
+function shown({ begun, done, isFinal, isLast, isChoice, hasInService }: Rounds | RoundsModel): unknown {
   return { begun, done, isFinal, isLast, isChoice, hasInService };
 }
 
@@ -125,7 +132,7 @@ seeded("what is left of a tree follows each change of the tree", async (chance) 
     const length = 1 + chance.below(40);
     const numbers = Array.from({ length }, () => 5);
     const out = new Set([chance.below(length)]);
-    const tree = new MinTree(length, 5);
+    const tree = new NumberTree(numbers, MIN);
     const rest = new Remainder(tree, out);
     for (let step = 0; step < 100; step++) {
       const index = chance.below(length);
@@ -147,12 +154,12 @@ const MOST = 400;
 
 const crowds: [name: string, steps: (crowd: Crowd) => number][] = [
   ["the first of them works", (crowd) => {
-    for (let i = 0; i < 100; i++) crowd.health.succeeded(crowd.attempt(crowd.rounds()));
+    for (let i = 0; i < 100; i++) crowd.fleet.succeeded(crowd.attempt(crowd.rounds()), 1);
     return 100;
   }],
   ["all but the last are passed over", (crowd) => {
-    for (const proxy of crowd.proxies.slice(0, -1)) crowd.health.failed(proxy);
-    for (let i = 0; i < 100; i++) assertEquals(crowd.attempt(crowd.rounds()), crowd.proxies.at(-1));
+    for (const state of crowd.fleet.states.slice(0, -1)) crowd.fleet.failed(state);
+    for (let i = 0; i < 100; i++) assertEquals(crowd.attempt(crowd.rounds()).index, COUNT - 1);
     return COUNT + 100;
   }],
   ["all are dead, for one request after another", (crowd) => {
@@ -165,12 +172,12 @@ const crowds: [name: string, steps: (crowd: Crowd) => number][] = [
   }],
   ["all refuse the target", (crowd) => crowd.exhaust(crowd.rounds(), REFUSES, 2_000)],
   ["each second one is passed over, and the others refuse the target", (crowd) => {
-    for (let i = 0; i < COUNT; i += 2) crowd.health.failed(crowd.proxies[i]!);
+    for (let i = 0; i < COUNT; i += 2) crowd.fleet.failed(crowd.fleet.states[i]!);
     return COUNT / 2 + crowd.exhaust(crowd.rounds(), REFUSES, 2_000);
   }],
   ["others come back into service meanwhile", (crowd) => {
-    for (let i = 0; i < COUNT; i += 2) crowd.health.failed(crowd.proxies[i]!);
-    return COUNT / 2 + crowd.exhaust(crowd.rounds(), REFUSES, 2_000, (i) => crowd.health.succeeded(crowd.proxies[i]!));
+    for (let i = 0; i < COUNT; i += 2) crowd.fleet.failed(crowd.fleet.states[i]!);
+    return COUNT / 2 + crowd.exhaust(crowd.rounds(), REFUSES, 2_000, (i) => crowd.fleet.worked(crowd.fleet.states[i]!));
   }],
 ];
 
@@ -190,7 +197,7 @@ const REFUSES = { ...DEAD, cooldown: false };
 class Crowd {
   readonly reads = { count: 0 };
   readonly proxies: readonly Proxy[] = listOf(COUNT);
-  readonly health: Health;
+  readonly fleet: Fleet;
 
   constructor() {
     const { reads } = this;
@@ -200,26 +207,26 @@ class Crowd {
         return Reflect.get(target, name, target);
       },
     });
-    this.health = new Health(list, 30_000);
+    this.fleet = fleetOf(list, 30_000);
   }
 
   rounds(retries = 0): Rounds {
-    return new Rounds(this.health, limitsOf({ retries }));
+    return new Rounds(this.fleet, limitsOf({ retries }), "target.example", undefined);
   }
 
-  attempt(rounds: Rounds): Proxy {
-    const proxy = rounds.pick();
-    rounds.begin(proxy, { remaining: 100_000 });
-    return proxy;
+  attempt(rounds: Rounds): ProxyState {
+    const state = rounds.pick()!;
+    rounds.begin(state, { remaining: 100_000 });
+    return state;
   }
 
   /** Lets attempts fail until the request gives up, or as often as that; gives how many there were. */
   exhaust(rounds: Rounds, rule: Verdict["rule"], most = Infinity, meanwhile = (_attempt: number): void => {}): number {
     for (let attempt = 0; attempt < most; attempt++) {
-      const proxy = this.attempt(rounds);
-      if (rule.cooldown) this.health.failed(proxy);
+      const state = this.attempt(rounds);
+      if (rule.cooldown) this.fleet.failed(state);
       meanwhile(attempt);
-      if (rounds.failed(proxy, failure(rule), Infinity).next === null) return attempt + 1;
+      if (rounds.failed(state, failure(rule), Infinity).next === null) return attempt + 1;
     }
     return most;
   }
@@ -252,8 +259,8 @@ type Methods = Record<string, (...args: unknown[]) => unknown>;
 const COUNTED = [
   [Map.prototype, ["get", "set", "has", "delete"]],
   [Set.prototype, ["add", "has", "delete"]],
-  [MinTree.prototype, ["at", "get", "changesAt"]],
-  [Remainder.prototype, ["at"]],
+  [NumberTree.prototype, ["at", "get", "changesAt"]],
+  [Remainder.prototype, ["at", "changesAt"]],
   [Math, ["min", "max"]],
 ] as unknown as [of: Methods, names: string[]][];
 
@@ -264,6 +271,13 @@ function failure(rule: Verdict["rule"]): Verdict {
 function limitsOf({ retries, cooldown = 30_000 }: { retries: number; cooldown?: number }): Settings {
   return settings({ attemptTimeout: 1_000_000, retry: { retries, minDelay: 1, maxDelay: 1 }, cooldown });
 }
+
+function fleetOf(proxies: readonly Proxy[], cooldown: number): Fleet {
+  const limits = { balance: "first", cooldown, maxCooldown: cooldown, attemptTimeout: 1_000, isProbed: false } as const;
+  return new Fleet(proxies, limits, NO_HOOKS);
+}
+
+const NO_HOOKS: FleetHooks = { suspended() {}, makeRoom() {}, left() {}, tell() {} };
 
 function listOf(length: number): Proxy[] {
   return Array.from({ length }, (_, i) => parseProxy(`socks5h://192.0.2.1:${1 + i}`));

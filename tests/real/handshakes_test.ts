@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { runtimeTransport } from "../../adapters/runtime.ts";
 import {
+  type RequestEvent,
   type Socks5Client,
   type Socks5ErrorCode,
-  type Socks5Event,
   type Socks5Options,
   TargetError,
   TimeoutError,
@@ -17,6 +17,7 @@ import { assertEchoes } from "../support/stage.ts";
 import * as targets from "../support/targets.ts";
 import { test } from "../support/test.ts";
 import { until } from "../support/wait.ts";
+import { ofRequests } from "../support/request_events.ts";
 
 interface Kind {
   program: RealProgram;
@@ -277,7 +278,7 @@ testWith(real.microsocks, "keeps sessions behind another proxy", warm(1), async 
   });
 }, { alsoNeeds: real.dante });
 
-const types = (events: Socks5Event[]) => events.map((it) => "attempt" in it ? `${it.type} ${it.attempt}` : it.type);
+const types = (events: RequestEvent[]) => events.map((it) => "attempt" in it ? `${it.type} ${it.attempt}` : it.type);
 
 function warm(sessions: number, maxOpen = 100): Socks5Options {
   return { pool: { warm: sessions, maxOpen } };
@@ -317,7 +318,7 @@ interface Stage {
   proxy: RealProxy;
   client: Socks5Client;
   dials: Dial[];
-  events: Socks5Event[];
+  events: RequestEvent[];
   /** Keeps a target until the end of the test. */
   start(target: Promise<targets.Target>): Promise<targets.Target>;
 }
@@ -333,13 +334,13 @@ function testWith(
   test(`${program.name} ${name}`, () =>
     withRealProxy(program, async (proxy) => {
       const started: targets.Target[] = [];
-      const events: Socks5Event[] = [];
+      const events: RequestEvent[] = [];
       const { transport, dials } = counting();
       const start = async (target: Promise<targets.Target>) => {
         started.push(await target);
         return await target;
       };
-      const onEvent = (event: Socks5Event) => void events.push(event);
+      const onEvent = ofRequests((event) => void events.push(event));
       try {
         await withClient(proxy.url, { ...options, transport, onEvent }, (client) => {
           return fn({ proxy, client, dials, events, start });

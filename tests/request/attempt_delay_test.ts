@@ -3,9 +3,9 @@ import {
   type AuthMethod,
   type ConnectOptions,
   ProxyError,
+  type RequestEvent,
   Socks5Client,
   Socks5Error,
-  type Socks5Event,
 } from "../../mod.ts";
 import { type Clock, withClock } from "../support/clock.ts";
 import { FakeTransport, type Script, socks5 } from "../support/fake.ts";
@@ -51,7 +51,7 @@ function socks5AtOnce(): Script {
 }
 
 /** What happened, in short, with the time since the connect began. */
-function brief(events: readonly Socks5Event[]): string[] {
+function brief(events: readonly RequestEvent[]): string[] {
   return events.map((event) => {
     const which = event.type === "closed" ? "" : ` ${event.attempt}`;
     const next = event.type === "failed" ? ` ${event.error.code} ${event.next}` : "";

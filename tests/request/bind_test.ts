@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertStrictEquals } from "@std/assert";
 import { connect, type Socket } from "node:net";
-import { ClosedError, Socks5Client, type Socks5Event, type Socks5Options, TargetError } from "../../mod.ts";
+import { ClosedError, type RequestEvent, Socks5Client, type Socks5Options, TargetError } from "../../mod.ts";
 import { bytes, readFull, text } from "../support/contract.ts";
 import { FakeTransport, socks5 } from "../support/fake.ts";
 import * as testing from "../../testing/mod.ts";
@@ -10,6 +10,7 @@ import { failure, withProxy } from "../support/stage.ts";
 import { HOSTILE_NAMES } from "../support/hostile_names.ts";
 import { test } from "../support/test.ts";
 import { until } from "../support/wait.ts";
+import { ofRequests } from "../support/request_events.ts";
 
 type Bound = { address: { hostname: string; port: number } };
 
@@ -127,8 +128,11 @@ test("the errors of bind() name it", () =>
 test("bind() fails over as connect() does, and spends a session that is ready", async () => {
   const refusing = await testing.createTestProxy({ faults: { fault: "refuse", rep: 7 } });
   await withBinder({}, async (_, proxy) => {
-    const events: Socks5Event[] = [];
-    const client = new Socks5Client([refusing.url, proxy.url], { retry: 0, onEvent: (event) => events.push(event) });
+    const events: RequestEvent[] = [];
+    const client = new Socks5Client([refusing.url, proxy.url], {
+      retry: 0,
+      onEvent: ofRequests((event) => events.push(event)),
+    });
     const binding = await client.bind(PEER);
     binding.close();
     assertEquals(events.map(({ type }) => type), ["attempt", "failed", "attempt", "connected", "closed"]);

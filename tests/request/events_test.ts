@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertLess, assertRejects, assertStrictEquals } from "@std/assert";
 import { inspect } from "node:util";
-import { Socks5Client, type Socks5Conn, type Socks5Event, type Socks5Options } from "../../mod.ts";
+import { type RequestEvent, Socks5Client, type Socks5Conn, type Socks5Event, type Socks5Options } from "../../mod.ts";
 import { type Clock, withClock } from "../support/clock.ts";
 import { bytes, readFull } from "../support/contract.ts";
 import { type FakeConn, FakeTransport, type Script, socks5 } from "../support/fake.ts";
@@ -8,12 +8,13 @@ import * as testing from "../../testing/mod.ts";
 import { random } from "../support/random.ts";
 import { startEcho } from "../support/targets.ts";
 import { test } from "../support/test.ts";
+import { ofRequests } from "../support/request_events.ts";
 
 const TARGET = "example.test:80";
 const REASON = new Error("the caller's own reason");
 
 /** An event in short: "2 failed a 1 SOCKS5_PROXY_HUNG_UP failover". */
-function brief(event: Socks5Event): string {
+function brief(event: RequestEvent): string {
   const words: unknown[] = [event.id, event.type, event.proxy.replace(":1080", "")];
   if ("attempt" in event) words.push(event.attempt);
   if (event.type === "connected") words.push(event.reused ? "reused" : "fresh");
@@ -35,14 +36,14 @@ function setUp(scripts: Record<string, Script | Error> = { a: socks5() }, option
     byConn.set(conn, script);
     return conn;
   };
-  const events: Socks5Event[] = [];
+  const events: RequestEvent[] = [];
   const client = new Socks5Client(names.map((name) => `socks5://${name}`), {
     transport,
     ...options,
-    onEvent: (event) => {
+    onEvent: ofRequests((event) => {
       events.push(event);
       options.onEvent?.(event);
-    },
+    }),
   });
   return { client, transport, events, told: () => events.splice(0).map(brief) };
 }
@@ -293,10 +294,10 @@ for (const [what, { reason, options, act }] of Object.entries(ENDS)) {
 test("a chain tells at each of its clients what happened at its own hop", () =>
   withClock(async (clock) => {
     const { client: inner, told } = setUp({ a: socks5({ hops: 2 }) });
-    const events: Socks5Event[] = [];
+    const events: RequestEvent[] = [];
     const outer = new Socks5Client("socks5://second.test", {
       transport: inner,
-      onEvent: (event) => events.push(event),
+      onEvent: ofRequests((event) => events.push(event)),
     });
     (await clock.settle(outer.connect(TARGET))).close();
     assertEquals(told(), ["1 attempt a 1", "1 connected a 1 fresh", "1 closed a holder"]);
@@ -435,7 +436,7 @@ test("the events and the numbers of stats() add up, at each event and in the end
   const client = new Socks5Client(proxies.map(({ url }) => url), {
     pool: { maxOpen: 7, maxIdle: 3 },
     retry: { retries: 2, minDelay: 1 },
-    onEvent: (event) => {
+    onEvent: ofRequests((event) => {
       const late = event.ms < (last.get(event.id) ?? 0);
       last.set(event.id, event.ms);
       if (event.type === "attempt" && event.attempt > 1) seen.retries++;
@@ -449,7 +450,7 @@ test("the events and the numbers of stats() add up, at each event and in the end
       const tooMany = Math.min(opening, inUse, idle) < 0 || opening + inUse + idle > 7 || idle > 3;
       const differ = connects !== seen.connects || reused !== seen.reused || retries !== seen.retries;
       if (late || tooMany || differ) wrong.push(`${brief(event)}: ${inspect(client.stats())}, seen ${inspect(seen)}`);
-    },
+    }),
   });
   try {
     let failures = 0;

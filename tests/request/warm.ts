@@ -1,6 +1,7 @@
 import {
   type ConnectOptions,
   type PoolOptions,
+  type RequestEvent,
   Socks5Client,
   type Socks5Event,
   type Socks5Options,
@@ -12,6 +13,7 @@ import type * as testing from "../../testing/mod.ts";
 import { withProxy, withTarget } from "../support/stage.ts";
 import { startEcho, type Target } from "../support/targets.ts";
 import { until } from "../support/wait.ts";
+import { ofRequests } from "../support/request_events.ts";
 
 const TARGET = "example.test:80";
 
@@ -28,14 +30,14 @@ export async function filled(
     scripts?: Record<string, Script | Error>;
     names?: string[];
   } = {},
-): Promise<FakeProxies & { client: Socks5Client<FakeConn>; events: Socks5Event[] }> {
+): Promise<FakeProxies & { client: Socks5Client<FakeConn>; events: RequestEvent[] }> {
   const proxies = fakeProxies(scripts);
-  const events: Socks5Event[] = [];
+  const events: RequestEvent[] = [];
   const client = new Socks5Client(names.map((name) => `socks5://${name}`), {
     ...options,
     transport: proxies.transport,
     pool,
-    onEvent: (event) => events.push(event),
+    onEvent: ofRequests((event) => events.push(event)),
   });
   await clock.settle(use(client));
   await clock.pass(0);
@@ -44,7 +46,7 @@ export async function filled(
 }
 
 /** What was told, without what came with it. */
-export const types = (events: Socks5Event[]): Socks5Event["type"][] => events.map(({ type }) => type);
+export const types = (events: RequestEvent[]): Socks5Event["type"][] => events.map(({ type }) => type);
 
 /** A script that takes the first connection well, and does something of its own at a message of the later ones. */
 export function laterOnes(at: Message, act: (conn: FakeConn) => boolean | void): Script {
@@ -65,15 +67,15 @@ export async function withWarm(
   options: testing.TestProxyOptions,
   clientOptions: Socks5Options,
   use: (
-    stage: { proxy: testing.TestProxy; echo: Target; client: Socks5Client; events: Socks5Event[] },
+    stage: { proxy: testing.TestProxy; echo: Target; client: Socks5Client; events: RequestEvent[] },
   ) => Promise<void>,
 ): Promise<void> {
   await withTarget(startEcho(), (echo) =>
     withProxy(options, async (proxy) => {
-      const events: Socks5Event[] = [];
+      const events: RequestEvent[] = [];
       const client = new Socks5Client(proxy.url, {
         pool: { warm: 1 },
-        onEvent: (event) => events.push(event),
+        onEvent: ofRequests((event) => events.push(event)),
         ...clientOptions,
       });
       try {

@@ -31,11 +31,13 @@ test("when a proxy begins to cool its sessions end, and filling goes to the firs
     assertEquals(transport.open, 0);
   }));
 
+const SAME_COOLDOWN = { cooldown: 20_000, maxCooldown: 20_000 };
+
 test("filling probes a proxy whose cooldown is over, by one dial at a time", () =>
   withClock(async (clock) => {
     const scripts: Record<string, Script | Error> = { a: stream(), b: stream() };
     const pool = { warm: 3, warmIdle: Infinity, warmTimeout: 5_000 };
-    const { client, open, dials } = await filled(clock, pool, { names: ["a", "b"], scripts, cooldown: 20_000 });
+    const { client, open, dials } = await filled(clock, pool, { names: ["a", "b"], scripts, ...SAME_COOLDOWN });
     scripts.a = refused();
     await clock.settle(use(client, APART));
     const begin = dials.length;

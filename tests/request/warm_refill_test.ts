@@ -169,6 +169,8 @@ test("refills that fail end with warmIdle, too", () =>
 test("no session gets older than warmTimeout: it is renewed before, and not all are in the same moment", () =>
   withClock(async (clock) => {
     const warmTimeout = 5_000;
+    let tenths = 0;
+    Math.random = () => (tenths = (tenths + 3) % 10) / 10;
     const { client, dials, transport, openedAt } = await filled(clock, { warm: 3, warmTimeout, warmIdle: Infinity });
     const ages: number[] = [];
     const closing = new Set<FakeConn>();

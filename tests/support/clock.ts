@@ -16,11 +16,13 @@ export interface Clock {
   settle<T>(promise: Promise<T>): Promise<T>;
 }
 
-/** Runs `fn` on a fake clock. */
+/** Runs `fn` on a fake clock, with nothing at random added to times. */
 export async function withClock(fn: (clock: Clock) => Promise<void>): Promise<void> {
   const time = new FakeTime();
   const start = time.now;
   const real = performance.now;
+  const { random } = Math;
+  Math.random = () => 0;
   performance.now = () => time.now - start;
   const { rest, restore } = countTurns();
   try {
@@ -55,6 +57,7 @@ export async function withClock(fn: (clock: Clock) => Promise<void>): Promise<vo
   } finally {
     restore();
     performance.now = real;
+    Math.random = random;
     time.restore();
   }
 }

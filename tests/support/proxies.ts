@@ -1,5 +1,6 @@
-import { Socks5Client, type Socks5Event, type Socks5Options } from "../../mod.ts";
+import { type RequestEvent, Socks5Client, type Socks5Options } from "../../mod.ts";
 import { FakeTransport, type Script, socks5 } from "./fake.ts";
+import { ofRequests } from "./request_events.ts";
 
 /** What a proxy does: fails the dial, never ends it or takes so many milliseconds for it; goes off the script of a good one. */
 export type Manner = { dial?: Error | "silence" | number; script?: Script };
@@ -9,7 +10,7 @@ export interface Stage {
   transport: FakeTransport;
   client: Socks5Client;
   /** All that the client told. */
-  events: Socks5Event[];
+  events: RequestEvent[];
   /** The proxies that were dialled, in order: `"ab"`. */
   dialled(): string;
 }
@@ -41,10 +42,10 @@ export function setUpProxies(
     scripts.set(conn, mannerOf(i).script ?? good);
     return conn;
   };
-  const events: Socks5Event[] = [];
+  const events: RequestEvent[] = [];
   const client = new Socks5Client(names.map((name) => `socks5://${credentials}${name}`), {
     transport,
-    onEvent: (event) => void events.push(event),
+    onEvent: ofRequests((event) => void events.push(event)),
     ...options,
   });
   const dialled = () => transport.endpoints.map((to) => "hostname" in to ? to.hostname : to.path).join("");

@@ -300,7 +300,7 @@ test("TLS with a proxy that fails lets the next one be tried, and cools it", asy
     onEvent: (event) => (first = event.proxy === "a:1080", events.push(`${event.proxy} ${event.type}`)),
   });
   const conn = await client.connect(TARGET);
-  assertEquals(events, ["a:1080 attempt", "a:1080 failed", "b:1080 attempt", "b:1080 connected"]);
+  assertEquals(events, ["a:1080 attempt", "a:1080 suspended", "a:1080 failed", "b:1080 attempt", "b:1080 connected"]);
   assertEquals(client.stats().proxies.map(({ failures }) => failures), [1, 0]);
   assert(await echoes(conn));
   conn.close();

@@ -2,9 +2,9 @@ import { assertEquals, assertInstanceOf, assertRejects, assertStrictEquals, asse
 import { existsSync, readFileSync } from "node:fs";
 import {
   ClosedError,
+  type RequestEvent,
   Socks5Client,
   type Socks5Conn,
-  type Socks5Event,
   type Socks5Options,
   type Transport,
 } from "../../mod.ts";
@@ -12,6 +12,7 @@ import { bytes, contract, readAll, text } from "../support/contract.ts";
 import { type FakeConn, FakeTransport, type Script, socks5 } from "../support/fake.ts";
 import { startModule } from "../support/child.ts";
 import { listen, type Pair, type Peer } from "../support/peer.ts";
+import { ofRequests } from "../support/request_events.ts";
 import { quick, test } from "../support/test.ts";
 
 const TARGET = "example.test:80";
@@ -50,8 +51,12 @@ function after(peer: Peer, skipped: number): Peer {
 function setUp(options: Socks5Options<FakeConn> & { target?: Script } = {}) {
   const { target, ...rest } = options;
   const transport = new FakeTransport(socks5(target === undefined ? {} : { target }));
-  const events: Socks5Event[] = [];
-  const client = new Socks5Client("socks5://proxy", { transport, onEvent: (event) => events.push(event), ...rest });
+  const events: RequestEvent[] = [];
+  const client = new Socks5Client("socks5://proxy", {
+    transport,
+    onEvent: ofRequests((event) => events.push(event)),
+    ...rest,
+  });
   const closed = () => events.flatMap((event) => event.type === "closed" ? [event.reason] : []);
   return { client, transport, events, closed };
 }

@@ -1,16 +1,15 @@
-import { converse, type Wire } from "./attempt/converse.ts";
-import { explain } from "./attempt/explain.ts";
-import { type Dialer, openProxyConn } from "./attempt/handshake.ts";
-import { identify, type Identity } from "./attempt/handshake.ts";
-import { lookUp } from "./attempt/local_dns.ts";
-import type { Proxy } from "./config/proxy_url.ts";
-import type { CheckArgs } from "./config/request_args.ts";
-import { type Phase, ProtocolError, Socks5Error } from "./errors.ts";
-import { type Address, ATYP } from "./protocol/address.ts";
-import { CMD, command } from "./protocol/messages.ts";
-import { ruleFor } from "./proxies/policy.ts";
-import type { AttemptScope, Scope } from "./scope.ts";
-import { startTls } from "./tunnel/start_tls.ts";
+import { converse, type Wire } from "../attempt/converse.ts";
+import { explain } from "../attempt/explain.ts";
+import { type Dialer, type Identity, openProxyConn } from "../attempt/handshake.ts";
+import { lookUp } from "../attempt/local_dns.ts";
+import type { Proxy } from "../config/proxy_url.ts";
+import type { CheckArgs } from "../config/request_args.ts";
+import { type Phase, ProtocolError, Socks5Error } from "../errors.ts";
+import { type Address, ATYP } from "../protocol/address.ts";
+import { CMD, command } from "../protocol/messages.ts";
+import { ruleFor } from "../proxies/policy.ts";
+import type { AttemptScope, Scope } from "../scope.ts";
+import { startTls } from "../tunnel/start_tls.ts";
 
 /** How long a target that speaks first is waited for, in milliseconds. */
 export const FIRST_BYTE = 1_000;
@@ -25,12 +24,12 @@ export class ProxyProbe {
   readonly #proxy: Proxy;
   readonly #args: CheckArgs;
 
-  constructor(scope: Scope, dialer: Dialer<unknown>, proxy: Proxy, args: CheckArgs) {
+  constructor(scope: Scope, dialer: Dialer<unknown>, proxy: Proxy, identity: Identity, args: CheckArgs) {
     this.#scope = scope;
     this.#dialer = dialer;
     this.#proxy = proxy;
     this.#args = args;
-    this.identity = identify(proxy, args.credentials, dialer.settings);
+    this.identity = identity;
     scope.onPhase = (phase) => this.#enter(phase);
   }
 
@@ -98,9 +97,9 @@ export class ProxyProbe {
   }
 
   #failure(error: unknown): Socks5Error {
-    const { ended: over, aborted, attempt } = this.#scope;
+    const { ended, aborted, attempt } = this.#scope;
     const explained = () => explain(error, attempt.phase, this.#proxy, this.identity, this.#args);
-    const reason = over === undefined ? explained() : over.reason;
+    const reason = ended === undefined ? explained() : ended.reason;
     if (aborted || !(reason instanceof Socks5Error)) throw reason;
     return reason;
   }

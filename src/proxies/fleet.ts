@@ -1,0 +1,343 @@
+import type { Balance } from "../config/options.ts";
+import type { Proxy } from "../config/proxy_url.ts";
+import { type FleetEventDetails, rounded } from "../events.ts";
+import { Candidates, type Listed } from "./candidates.ts";
+import { HostBans } from "./host_bans.ts";
+import { firstUpTo, indexAtShare, type Tree } from "./number_tree.ts";
+import { Place } from "./place.ts";
+import { ProxyState, type SuspensionReason } from "./proxy_state.ts";
+import { DUE, FULL, NONE, Roster, WORKING } from "./roster.ts";
+import { Sessions } from "./sessions.ts";
+import { Waiters } from "./waiters.ts";
+
+/** How proxies are chosen, and for how long they are passed over. Times in milliseconds. */
+export interface FleetSettings {
+  readonly balance: Balance;
+  readonly cooldown: number;
+  readonly maxCooldown: number;
+  readonly attemptTimeout: number;
+  /** Whether those that failed are checked in the background, and no request is the first to try one again. */
+  readonly isProbed: boolean;
+}
+
+/** What happens elsewhere when something happens to a proxy. */
+export interface FleetHooks {
+  /** It is out of service; with a host name: for the targets below it. */
+  suspended(state: ProxyState, reason: SuspensionReason, duration: number, hostname: string | undefined): void;
+  /** Closes the connection that is unused for the longest time. */
+  makeRoom(state: ProxyState): void;
+  /** Proxies get no new connect: they have left the list, or have no weight. */
+  left(states: readonly ProxyState[]): void;
+  tell(event: FleetEventDetails): void;
+}
+
+/** All proxies of a client: which are in service, and which is tried next. What is asked or told of one costs O(log n). */
+export class Fleet {
+  readonly #settings: FleetSettings;
+  readonly #hooks: FleetHooks;
+  readonly #states = new WeakMap<Proxy, ProxyState>();
+  #roster: Roster;
+  #byName: Map<string, ProxyState[]> | undefined;
+  /** Of the host names for which proxies are suspended. */
+  readonly #bans: HostBans;
+  readonly #sessions = new Sessions();
+  readonly #waiters = new Waiters();
+  #all: Candidates;
+
+  constructor(proxies: readonly Proxy[], settings: FleetSettings, hooks: FleetHooks) {
+    this.#settings = settings;
+    this.#hooks = hooks;
+    this.#bans = new HostBans(hooks.tell);
+    this.#roster = this.#listed(proxies.map((proxy) => new ProxyState(proxy)));
+    this.#all = new Candidates(this.#roster);
+  }
+
+  /** The list as it is now. */
+  get states(): readonly ProxyState[] {
+    return this.#roster.states;
+  }
+
+  get proxies(): Proxy[] {
+    return this.states.map(({ proxy }) => proxy);
+  }
+
+  /** What is known of a proxy that is or was in the list. */
+  stateOf(proxy: Proxy): ProxyState {
+    return this.#states.get(proxy)!;
+  }
+
+  /** Those with that label. */
+  named(name: string): readonly ProxyState[] {
+    if (this.#byName === undefined) {
+      this.#byName = new Map();
+      for (const state of this.states) {
+        const same = this.#byName.get(state.proxy.name);
+        same === undefined ? this.#byName.set(state.proxy.name, [state]) : same.push(state);
+      }
+    }
+    return this.#byName.get(name) ?? [];
+  }
+
+  /** The list, less those that are suspended for the host name of a target; another object once it has changed. */
+  listFor(hostname: string): Listed {
+    return this.#bans.listFor(hostname, this.#roster);
+  }
+
+  /** A request was granted, `ms` after the dial began. */
+  succeeded(state: ProxyState, ms: number): void {
+    const now = performance.now();
+    state.connects++;
+    state.latency.observe(ms, now);
+    this.worked(state, now);
+  }
+
+  /** The proxy has done its part. */
+  worked(state: ProxyState, now: number = performance.now()): void {
+    if (state.strikes === 0 && state.until.failure === 0) return;
+    state.strikes = 0;
+    state.until.failure = 0;
+    this.#resumed(state, now);
+  }
+
+  /** An attempt failed, which counts as a slow one. */
+  failed(state: ProxyState): void {
+    const { attemptTimeout } = this.#settings;
+    state.failures++;
+    if (attemptTimeout < Infinity) state.latency.observe(attemptTimeout, performance.now());
+    this.passOver(state);
+  }
+
+  /** For a while others go before it, although it may not have failed. */
+  passOver(state: ProxyState): void {
+    state.strikes++;
+    const duration = this.#pauseOf(state);
+    this.#suspend(state, "failure", duration * (1 + Math.random() / 10));
+  }
+
+  /** Takes it out of service for `duration` milliseconds; with a host name: for the targets below it. */
+  suspend(state: ProxyState, reason: "application" | "shared", duration: number, hostname?: string): void {
+    if (hostname === undefined) return this.#suspend(state, reason, duration);
+    this.#bans.suspend(state, hostname, performance.now() + duration, this.#roster);
+    this.#told(state, reason, duration, hostname);
+  }
+
+  /** Puts it back into service, also for each host name. */
+  resume(state: ProxyState, hostname?: string): void {
+    this.#bans.resume(state, hostname);
+    if (hostname !== undefined) return;
+    Object.assign(state.until, { failure: 0, application: 0, shared: 0 });
+    state.strikes = 0;
+    this.#resumed(state, performance.now());
+  }
+
+  /** Why it is out of service, and for how many milliseconds yet. */
+  suspensionsOf(state: ProxyState): { reason: SuspensionReason; ms: number; hostname?: string }[] {
+    const now = performance.now();
+    const reasons = Object.entries(state.until) as [SuspensionReason, number][];
+    const whole = reasons.filter(([, until]) => until > now).map(([reason, until]) => ({
+      reason,
+      ms: rounded(until - now),
+    }));
+    const banned = this.#bans.of(state).filter(({ until }) => until > now).map(({ hostname, until }) => {
+      return { reason: "application" as const, ms: rounded(until - now), hostname };
+    });
+    return [...whole, ...banned];
+  }
+
+  /** The list is another one: those with the same key keep what is known of them. Gives those that have left. */
+  setProxies(proxies: readonly Proxy[]): readonly ProxyState[] {
+    const known = new Map(this.states.map((state) => [state.proxy.key, state]));
+    const states = proxies.map((proxy) => {
+      const state = known.get(proxy.key);
+      known.delete(proxy.key);
+      if (state === undefined) return new ProxyState(proxy);
+      Object.assign(state.proxy, proxy);
+      return state;
+    });
+    for (const state of known.values()) state.index = -1;
+    this.#roster = this.#listed(states);
+    this.#byName = undefined;
+    this.#all = new Candidates(this.#roster);
+    this.#bans.move(this.#roster);
+    const left = [...known.values()];
+    this.#hooks.left([...left, ...states.filter(({ proxy }) => proxy.weight === 0)]);
+    this.#waiters.releaseAll();
+    return left;
+  }
+
+  /** How many requests wait for a place. */
+  get waiting(): number {
+    return this.#waiters.size;
+  }
+
+  /** Whether one of them is in service, and may have one more connection. */
+  hasInService(left: Candidates = this.#all): boolean {
+    this.#resume(performance.now());
+    return this.#leastOf(left) <= DUE;
+  }
+
+  /**
+   * The next one to be tried; `undefined` if those in service have as many connections as they may: see `wait`. If none is
+   * in service, the one that is suspended for the shortest time. `isProbe`: in the order of the list one whose suspension
+   * is over counts as one that never failed; else those that never failed go first. Either is probed by one at a time. The
+   * proxy of a session may have no room.
+   */
+  pick(isProbe: boolean, left: Candidates = this.#all, session?: string): ProxyState | undefined {
+    const now = performance.now();
+    this.#resume(now);
+    const listed = left.ranks.at(1);
+    const least = this.#leastOf(left);
+    let state: ProxyState;
+    if (session !== undefined && listed <= FULL) state = this.#preferred(session, left);
+    else if (least === FULL) return undefined;
+    else if (listed <= DUE && left.chances !== undefined) state = this.#balanced(left.chances, now);
+    else state = this.#firstOf(left, isProbe ? Math.max(least, DUE) : least);
+    const rank = this.#rankOf(state);
+    if (rank !== WORKING && rank !== FULL) this.#holdBack(state, now);
+    return state;
+  }
+
+  /** The proxy that a session has now, whether or not it has room. */
+  proxyOf(session: string, left: Candidates = this.#all): ProxyState {
+    this.#resume(performance.now());
+    return left.ranks.at(1) <= FULL ? this.#preferred(session, left) : this.#firstOf(left, this.#leastOf(left));
+  }
+
+  /** Takes a place for a connection. */
+  enter(state: ProxyState): Place {
+    state.open++;
+    if (state.open > state.proxy.maxOpen && state.idle > 0) this.#hooks.makeRoom(state);
+    if (state.isFull) this.#update(state);
+    if (this.#settings.balance === "round-robin" && state.index >= 0) this.#roster.takeTurn(state);
+    return new Place(this, state);
+  }
+
+  leave(state: ProxyState): void {
+    const wasFull = state.isFull;
+    state.open--;
+    if (wasFull) this.vacant(state);
+  }
+
+  /** So many of its connections more are idle, and give way to others. */
+  idled(state: ProxyState, by: number): void {
+    const wasFull = state.isFull;
+    state.idle += by;
+    if (state.isFull !== wasFull) this.#update(state);
+  }
+
+  /** It may have room: those who wait for it are served. */
+  vacant(state: ProxyState): void {
+    this.#update(state);
+    while (this.#waiters.size > 0 && this.#rankOf(state) <= DUE) {
+      const waiter = this.#waiters.nextFor(state);
+      if (waiter === undefined) return;
+      waiter.resolve(this.enter(state));
+    }
+  }
+
+  /**
+   * Waits in order of arrival for a place at `one`, or at any of `left`: gives the place, or `undefined` if the request has
+   * to choose again.
+   */
+  wait(one: ProxyState | undefined, left: Candidates, signal: AbortSignal): Promise<Place | undefined> {
+    return this.#waiters.wait(one, (state) => left.has(state), signal);
+  }
+
+  #listed(states: readonly ProxyState[]): Roster {
+    this.#sessions.reset(states);
+    for (const state of states) this.#states.set(state.proxy, state);
+    return new Roster(states, this.#settings.balance, this.#settings.isProbed);
+  }
+
+  #rankOf(state: ProxyState): number {
+    return state.index < 0 ? NONE : this.#roster.rankOf(state);
+  }
+
+  #update(state: ProxyState): void {
+    if (state.index >= 0) this.#roster.update(state, performance.now());
+  }
+
+  /** The lowest rank of those that are left. */
+  #leastOf(left: Candidates): number {
+    let least = left.ranks.at(1);
+    for (const state of left.last) least = Math.min(least, this.#rankOf(state));
+    return least;
+  }
+
+  /** The first one with a rank of at most `most`, in the order of the list; if none is left, of the whole list. */
+  #firstOf(left: Candidates, most: number): ProxyState {
+    const { ranks, states } = this.#roster;
+    const index = most === NONE ? firstUpTo(ranks.at(1), ranks) : firstUpTo(most, left.ranks);
+    if (index !== undefined) return states[index]!;
+    for (const state of left.last) if (this.#rankOf(state) <= most) return state;
+    throw new Error("no proxy is left"); // one has that rank
+  }
+
+  /** One in service, by the balance. */
+  #balanced(chances: Tree, now: number): ProxyState {
+    const { states } = this.#roster;
+    const { balance } = this.#settings;
+    if (balance === "round-robin") return states[firstUpTo(chances.at(1), chances)!]!;
+    const draw = () => states[indexAtShare(Math.random(), chances)!]!;
+    const one = draw();
+    if (balance === "random") return one;
+    let other = draw();
+    for (let tries = 0; other === one && tries < MOST_DRAWS; tries++) other = draw();
+    const load = ({ open, proxy: { weight } }: ProxyState) => open / weight;
+    const cost = balance === "least-open"
+      ? load
+      : (state: ProxyState) => (1 + state.latency.expected(now)) * (1 + load(state));
+    return cost(other) < cost(one) ? other : one;
+  }
+
+  /** The one that a session prefers among those in service, whether or not it has room. */
+  #preferred(session: string, left: Candidates): ProxyState {
+    const willDo = (state: ProxyState) => left.has(state) && this.#rankOf(state) <= FULL;
+    return this.#sessions.preferredBy(session).find(willDo) ?? this.#sessions.bestFor(session, willDo)!;
+  }
+
+  /** How long a proxy that failed again and again is passed over. */
+  #pauseOf({ strikes }: ProxyState): number {
+    const { cooldown, maxCooldown } = this.#settings;
+    return Math.min(cooldown * 2 ** (Math.max(strikes, 1) - 1), maxCooldown);
+  }
+
+  /** Somebody tries it just now: others do not, until it is known whether it works. */
+  #holdBack(state: ProxyState, now: number): void {
+    state.strikes = Math.max(state.strikes, 1);
+    state.until.failure = now + this.#pauseOf(state);
+    this.#update(state);
+  }
+
+  #suspend(state: ProxyState, reason: SuspensionReason, duration: number): void {
+    state.until[reason] = performance.now() + duration;
+    this.#update(state);
+    this.#told(state, reason, duration, undefined);
+    if (this.#waiters.size === 0) return;
+    this.#waiters.release(state);
+    if (this.#all.ranks.at(1) > FULL) this.#waiters.release(undefined);
+  }
+
+  #told(state: ProxyState, reason: SuspensionReason, duration: number, hostname: string | undefined): void {
+    if (hostname === undefined) state.isToldOf = true;
+    const event = { type: "suspended", proxy: state.proxy.name, reason, duration: rounded(duration) } as const;
+    this.#hooks.tell(hostname === undefined ? event : { ...event, hostname });
+    this.#hooks.suspended(state, reason, duration, hostname);
+  }
+
+  #resumed(state: ProxyState, now: number): void {
+    this.#update(state);
+    if (state.suspendedUntil > now) return;
+    if (state.isToldOf) this.#hooks.tell({ type: "resumed", proxy: state.proxy.name });
+    state.isToldOf = false;
+    if (this.#waiters.size > 0) this.vacant(state);
+  }
+
+  /** Puts those whose time is up back into service. */
+  #resume(now: number): void {
+    for (const state of this.#roster.resume(now)) this.#resumed(state, now);
+  }
+}
+
+/** How often another one is drawn to compare it with the first. */
+const MOST_DRAWS = 4;
