@@ -22,6 +22,7 @@ export interface FleetLease {
 export interface FleetChanges {
   /** What to ask with the next time: a number over 0. */
   cursor: number;
+  /** What others said, each with what is left of it. */
   suspensions: FleetSuspension[];
 }
 
