@@ -1,4 +1,5 @@
-import type { AssociateArgs, RequestArgs } from "./config/request_args.ts";
+import type { CheckReport } from "./check.ts";
+import type { AssociateArgs, CheckArgs, RequestArgs } from "./config/request_args.ts";
 import { CMD } from "./protocol/messages.ts";
 import type { Core } from "./request/core.ts";
 import { request } from "./request/request.ts";
@@ -7,7 +8,6 @@ import { Tunnel } from "./tunnel/tunnel.ts";
 import type { Association } from "./udp/association.ts";
 
 // What a client can do, loaded by the first request.
-export { check } from "./check.ts";
 export { bind } from "./request/bind.ts";
 export { Core } from "./request/core.ts";
 
@@ -30,4 +30,10 @@ export function resolve<S>(core: Core<S>, args: RequestArgs, what: "name" | "add
 export async function associate<S>(core: Core<S>, args: AssociateArgs): Promise<Association> {
   const { associate } = await import("./request/associate.ts");
   return (await associate(core, args)).handOver(args.signal);
+}
+
+/** Tries proxies. */
+export async function check<S>(core: Core<S>, args: CheckArgs): Promise<CheckReport[]> {
+  const { check } = await import("./check.ts");
+  return await check(core, args);
 }
