@@ -2,6 +2,7 @@ import { checkFunction, checkOptions, type Known } from "../arguments.ts";
 import { cannot } from "../errors.ts";
 import type { Socks5Event } from "../events.ts";
 import { Targets } from "../protocol/address.ts";
+import type { FleetStore } from "../proxies/fleet_store.ts";
 import type { StartTls, Transport } from "../transport.ts";
 import { Isolation } from "./isolation.ts";
 import type { ProbeOptions, Socks5Options } from "./options.ts";
@@ -34,6 +35,8 @@ export interface ClientConfig<S> {
   readonly onEvent: ((event: Socks5Event) => void) | undefined;
   /** How proxies that failed are checked in the background, if they are. */
   readonly probe: ProbeArgs | undefined;
+  /** What other processes know. */
+  readonly shared: FleetStore | undefined;
 }
 
 /** A check in the background, and how many milliseconds after a failure it is made; `undefined`: after the cooldown. */
@@ -56,6 +59,7 @@ const CLIENT: Known<Socks5Options> = {
   cooldown: true,
   maxCooldown: true,
   probe: true,
+  shared: true,
   trackSessions: true,
   noDelay: true,
   keepAlive: true,
@@ -95,8 +99,15 @@ export function parseConfig<S>(
     isolation,
     targets,
     onEvent,
+    shared: checkStore(options.shared),
     probe: parseProbe({ settings: checked, isolation, targets }, options.probe),
   };
+}
+
+function checkStore(store: FleetStore | undefined): FleetStore | undefined {
+  const calls = ["exchange", "acquire", "renew", "release"] as const;
+  if (store === undefined || calls.every((name) => typeof store?.[name] === "function")) return store;
+  throw new TypeError(cannot("shared", `a store with ${calls.join("(), ")}()`, store));
 }
 
 const PROBE: Known<ProbeOptions> = { target: true, interval: true, timeout: true, tls: true, probe: true };

@@ -1,6 +1,7 @@
 import type { Phase, Socks5Error } from "../errors.ts";
 import type { Target } from "../protocol/address.ts";
 import type { Socks5Event } from "../events.ts";
+import type { FleetStore } from "../proxies/fleet_store.ts";
 import type { AuthMethod } from "./auth_method.ts";
 import type { Credentials } from "./proxy_url.ts";
 import type { TlsOptions, Transport } from "../transport.ts";
@@ -82,6 +83,11 @@ export interface Socks5Options<S = unknown> {
    * service once a check succeeds. Default: none; then one connect at a time tries a proxy whose cooldown is over.
    */
   probe?: ProbeOptions | undefined;
+  /**
+   * What the clients of several processes know of the proxies of one list: `redisStore()` of `./redis`, or a store of your
+   * own. `maxOpen` of a proxy then holds over all of them. Default: each process for itself.
+   */
+  shared?: FleetStore | undefined;
   /**
    * For how many sessions `stats({ sessions: true })` counts bytes, the last used ones. A whole number from 0, or
    * `Infinity`. Default: 0.

@@ -24,6 +24,8 @@ export interface FleetSettings {
 export interface FleetHooks {
   /** It is out of service; with a host name: for the targets below it. */
   suspended(state: ProxyState, reason: SuspensionReason, duration: number, hostname: string | undefined): void;
+  /** What it was out of service for is over before its time. */
+  recovered(state: ProxyState, reason: SuspensionReason, hostname: string | undefined): void;
   /** Closes the connection that is unused for the longest time. */
   makeRoom(state: ProxyState): void;
   /** Proxies get no new connect: they have left the list, or have no weight. */
@@ -96,6 +98,7 @@ export class Fleet {
     if (state.strikes === 0 && state.until.failure === 0) return;
     state.strikes = 0;
     state.until.failure = 0;
+    this.#hooks.recovered(state, "failure", undefined);
     this.#resumed(state, now);
   }
 
@@ -115,29 +118,46 @@ export class Fleet {
   }
 
   /** Takes it out of service for `duration` milliseconds; with a host name: for the targets below it. */
-  suspend(state: ProxyState, reason: "application" | "shared", duration: number, hostname?: string): void {
+  suspend(state: ProxyState, reason: SuspensionReason, duration: number, hostname?: string): void {
     if (hostname === undefined) return this.#suspend(state, reason, duration);
     this.#bans.suspend(state, hostname, performance.now() + duration, this.#roster);
     this.#told(state, reason, duration, hostname);
   }
 
   /** Puts it back into service, also for each host name. */
-  resume(state: ProxyState, hostname?: string): void {
-    this.#bans.resume(state, hostname);
-    if (hostname !== undefined) return;
-    Object.assign(state.until, { failure: 0, application: 0, shared: 0 });
+  resume(state: ProxyState): void {
+    for (const { hostname } of this.#bans.of(state)) this.end(state, "application", hostname);
     state.strikes = 0;
+    for (const reason of Object.keys(state.until) as SuspensionReason[]) {
+      if (state.until[reason] > 0) this.end(state, reason);
+    }
+  }
+
+  /** Ends what it was suspended for. */
+  end(state: ProxyState, reason: SuspensionReason, hostname?: string): void {
+    this.#hooks.recovered(state, reason, hostname);
+    if (hostname !== undefined) return this.#bans.resume(state, hostname);
+    state.until[reason] = 0;
     this.#resumed(state, performance.now());
   }
 
+  /** Other processes have taken all of its places: it is looked at again after a moment. */
+  takenElsewhere(state: ProxyState): void {
+    if (state.isTakenElsewhere) return;
+    state.isTakenElsewhere = true;
+    this.#update(state);
+    setTimeout(() => {
+      state.isTakenElsewhere = false;
+      this.vacant(state);
+    }, LOOK_AGAIN);
+  }
+
   /** Why it is out of service, and for how many milliseconds yet. */
-  suspensionsOf(state: ProxyState): { reason: SuspensionReason; ms: number; hostname?: string }[] {
+  suspensionsOf(state: ProxyState): { reason: "failure" | "application" | "shared"; ms: number; hostname?: string }[] {
     const now = performance.now();
     const reasons = Object.entries(state.until) as [SuspensionReason, number][];
-    const whole = reasons.filter(([, until]) => until > now).map(([reason, until]) => ({
-      reason,
-      ms: rounded(until - now),
-    }));
+    const whole = reasons.filter(([, until]) => until > now)
+      .map(([reason, until]) => ({ reason: shown(reason), ms: rounded(until - now) }));
     const banned = this.#bans.of(state).filter(({ until }) => until > now).map(({ hostname, until }) => {
       return { reason: "application" as const, ms: rounded(until - now), hostname };
     });
@@ -320,7 +340,12 @@ export class Fleet {
 
   #told(state: ProxyState, reason: SuspensionReason, duration: number, hostname: string | undefined): void {
     if (hostname === undefined) state.isToldOf = true;
-    const event = { type: "suspended", proxy: state.proxy.name, reason, duration: rounded(duration) } as const;
+    const event = {
+      type: "suspended",
+      proxy: state.proxy.name,
+      reason: shown(reason),
+      duration: rounded(duration),
+    } as const;
     this.#hooks.tell(hostname === undefined ? event : { ...event, hostname });
     this.#hooks.suspended(state, reason, duration, hostname);
   }
@@ -337,6 +362,14 @@ export class Fleet {
   #resume(now: number): void {
     for (const state of this.#roster.resume(now)) this.#resumed(state, now);
   }
+}
+
+/** After how many milliseconds places are looked at again that other processes had. */
+const LOOK_AGAIN = 50;
+
+/** Who said so. */
+function shown(reason: SuspensionReason): "failure" | "application" | "shared" {
+  return reason === "failure" || reason === "application" ? reason : "shared";
 }
 
 /** How often another one is drawn to compare it with the first. */

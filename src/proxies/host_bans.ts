@@ -33,10 +33,10 @@ export class HostBans {
     ban.add(state, until);
   }
 
-  /** Puts one back, for one host name or for all. */
-  resume(state: ProxyState, hostname: string | undefined): void {
-    const bans = hostname === undefined ? [...this.#bans] : [[hostname, this.#bans.get(hostname)] as const];
-    for (const [name, ban] of bans) if (ban?.remove(state)) this.#resumed(state, name, ban);
+  /** Puts one back. */
+  resume(state: ProxyState, hostname: string): void {
+    const ban = this.#bans.get(hostname);
+    if (ban?.remove(state)) this.#resumed(state, hostname, ban);
   }
 
   /** For which host names a proxy is suspended, and until when. */

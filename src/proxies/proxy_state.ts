@@ -1,7 +1,7 @@
 import type { Proxy } from "../config/proxy_url.ts";
 
-/** Why a proxy is out of service: it failed, the application said so, or another process did. */
-export type SuspensionReason = "failure" | "application" | "shared";
+/** Why a proxy is out of service: it failed, or the application said so; here, or in another process. */
+export type SuspensionReason = "failure" | "application" | "shared failure" | "shared application";
 
 /** What is known of one proxy. */
 export class ProxyState {
@@ -21,7 +21,12 @@ export class ProxyState {
   /** Times in a row that it was passed over; 0: it has worked since. */
   strikes = 0;
   /** Until when it is out of service, by the reason, on the clock of `performance.now()`. */
-  readonly until: Record<SuspensionReason, number> = { failure: 0, application: 0, shared: 0 };
+  readonly until: Record<SuspensionReason, number> = {
+    failure: 0,
+    application: 0,
+    "shared failure": 0,
+    "shared application": 0,
+  };
   /** When it is its turn, if proxies take turns. */
   turn = 0;
   /** All of its places are taken as far as other processes know, and it is asked again only later. */
@@ -41,8 +46,8 @@ export class ProxyState {
 
   /** Until when it is out of service, for whatever reason. */
   get suspendedUntil(): number {
-    const { failure, application, shared } = this.until;
-    return Math.max(failure, application, shared);
+    const { until } = this;
+    return Math.max(until.failure, until.application, until["shared failure"], until["shared application"]);
   }
 }
 

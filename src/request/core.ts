@@ -5,10 +5,13 @@ import type { Proxy } from "../config/proxy_url.ts";
 import type { Settings } from "../config/settings.ts";
 import { DeadlineTimer, type Timed } from "../deadline_timer.ts";
 import { type Phase, type Socks5Error, socks5Error } from "../errors.ts";
-import { rounded, type Socks5Event, type Traffic } from "../events.ts";
+import { type FleetEventDetails, rounded, type Socks5Event, type Traffic } from "../events.ts";
 import { Pool } from "../pool/pool.ts";
 import { Fleet, type FleetHooks } from "../proxies/fleet.ts";
-import type { ProxyState } from "../proxies/proxy_state.ts";
+import type { FleetStore } from "../proxies/fleet_store.ts";
+import type { Place } from "../proxies/place.ts";
+import type { ProxyState, SuspensionReason } from "../proxies/proxy_state.ts";
+import type { SharedFleet } from "../proxies/shared_fleet.ts";
 import { Scope } from "../scope.ts";
 import type { StartTls, Transport } from "../transport.ts";
 import type { ProxyConn } from "../tunnel/proxy_conn.ts";
@@ -86,17 +89,21 @@ export class Core<S> implements Opener<S> {
   /** How many requests began: the number of the last one. */
   lastId = 0;
   readonly #prober: Prober<S> | undefined;
+  #shared: SharedFleet | undefined;
+  /** What is waited for until what other processes know is known here. */
+  sharing: Promise<void> | undefined;
   readonly #sessions = new Map<string, Traffic>();
   readonly #drains = new Set<ReturnType<typeof setTimeout>>();
   #isClosed = false;
 
-  constructor({ proxies, transport, startTls, load, settings, onEvent, probe }: ClientConfig<S>) {
+  constructor({ proxies, transport, startTls, load, settings, onEvent, probe, shared }: ClientConfig<S>) {
     this.settings = settings;
     this.transport = transport;
     this.startTls = startTls;
     this.load = load;
     this.onEvent = onEvent;
     this.pool = new Pool<ProxyConn<S>>(settings);
+    if (shared !== undefined) this.sharing = this.#share(shared);
     this.#prober = probe && new Prober(this, probe);
     this.fleet = new Fleet(proxies, { ...settings, isProbed: probe !== undefined }, this.#hooks());
     this.pool.onIdle = (proxy) => {
@@ -129,6 +136,44 @@ export class Core<S> implements Opener<S> {
     this.#sessions.set(session, traffic);
     if (this.#sessions.size > trackSessions) this.#sessions.delete(this.#sessions.keys().next().value!);
     return traffic;
+  }
+
+  /** Takes a place at a proxy for all processes, too; `false`, and the place is given back, if they have taken all. */
+  async shareLimit(place: Place, signal: AbortSignal | undefined): Promise<boolean> {
+    const { state, state: { proxy } } = place;
+    if (this.#shared === undefined || proxy.maxOpen === Infinity || place.lease !== undefined) return true;
+    try {
+      place.lease = await this.#shared.acquire(proxy.name, proxy.maxOpen, signal);
+    } catch (error) {
+      place.leave();
+      throw error;
+    }
+    if (place.lease !== undefined) return true;
+    this.fleet.takenElsewhere(state);
+    place.leave();
+    return false;
+  }
+
+  /** Whether places at a proxy are shared with other processes. */
+  sharesLimit({ state: { proxy }, lease }: Place): boolean {
+    return this.#shared !== undefined && proxy.maxOpen < Infinity && lease === undefined;
+  }
+
+  async #share(store: FleetStore): Promise<void> {
+    const { SharedFleet } = await import("../proxies/shared_fleet.ts");
+    if (this.#isClosed) return;
+    this.#shared = new SharedFleet(store, {
+      apply: ({ proxy, reason, hostname, ms }) => {
+        const { fleet } = this;
+        for (const state of fleet.named(proxy)) {
+          if (ms > 0) fleet.suspend(state, `shared ${reason}`, ms, hostname);
+          else fleet.end(state, `shared ${reason}`, hostname);
+        }
+      },
+      tell: (event) => this.#tell(event),
+    });
+    await this.#shared.start();
+    this.sharing = undefined;
   }
 
   /** The list is another one; what is in use of those that left ends after `drain` milliseconds. */
@@ -170,6 +215,7 @@ export class Core<S> implements Opener<S> {
     if (drain === 0) pool.closeHeld();
     await pool.emptied();
     clearTimeout(grace);
+    await this.#shared?.close();
   }
 
   /** What follows from what happens to a proxy. */
@@ -178,24 +224,34 @@ export class Core<S> implements Opener<S> {
     return {
       suspended: (state, reason, duration, hostname) => {
         if (reason === "failure") this.#prober?.schedule(state, duration);
+        this.#say(state, reason, duration, hostname);
         // a tunnel that is there has nothing to do with a failure of others
-        const isMeant = reason === "failure"
+        const isMeant = reason.endsWith("failure")
           ? (conn: ProxyConn<S>) => !conn.isTunnel
           : hostname === undefined
           ? all
           : (conn: ProxyConn<S>) => isBelow(hostname, conn.target);
         this.pool.evictUnused(state.proxy, isMeant);
       },
+      recovered: (state, reason, hostname) => this.#say(state, reason, 0, hostname),
       makeRoom: ({ proxy }) => this.pool.evictOne(proxy),
       left: (states) => states.forEach(({ proxy }) => this.pool.evictUnused(proxy, all)),
-      tell: (event) => {
-        try {
-          this.onEvent?.(event);
-        } catch {
-          // it was told
-        }
-      },
+      tell: (event) => this.#tell(event),
     };
+  }
+
+  #tell(event: FleetEventDetails): void {
+    try {
+      this.onEvent?.(event);
+    } catch {
+      // it was told
+    }
+  }
+
+  /** Tells other processes, unless it is their own word. */
+  #say({ proxy }: ProxyState, reason: SuspensionReason, ms: number, hostname: string | undefined): void {
+    if (reason !== "failure" && reason !== "application") return;
+    this.#shared?.suspended({ proxy: proxy.name, reason, ms, ...(hostname !== undefined && { hostname }) });
   }
 }
 

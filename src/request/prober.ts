@@ -86,6 +86,7 @@ export class Prober<S> {
     this.#running.add(scope);
     let works = false;
     try {
+      await this.#core.shareLimit(place, undefined); // with or without one, it is one connection for a moment
       const identity = identify(proxy, undefined, this.#core.settings, {
         session: undefined,
         target: args.target ?? "",

@@ -54,7 +54,7 @@ export class Race<S> implements Timed {
     for (;;) {
       while (this.#done.length === 0 && !this.#isSilent) await new Promise<void>((resolve) => this.#notify = resolve);
       const it = this.#done.shift();
-      if (it === undefined) this.#overtake();
+      if (it === undefined) await this.#overtake();
       else if (scope.isOver) return this.#last([it, ...this.#done, ...this.#running]);
       else if (this.#running.length === 0 && this.#done.length === 0) return it;
       else await this.#failedBeside(it);
@@ -93,31 +93,43 @@ export class Race<S> implements Timed {
   }
 
   /** Those under way are silent: another begins beside them, if a proxy is in service and there is room. */
-  #overtake(): void {
+  async #overtake(): Promise<void> {
     this.#isSilent = false;
     const { scope, rounds, core, key } = this.#attempts;
     if (this.#isDecided || scope.isOver || !rounds.hasInService) return;
     const lease = core.pool.spare(key);
     if (lease === undefined) return this.#wait(Math.max(this.#delay, LOOK_AGAIN));
     for (const it of this.#running) this.#overtaken.add(it);
-    const seat = this.seat(lease);
-    const state = rounds.pickBeside();
+    await this.#beginBeside(this.seat(lease), false);
+  }
+
+  /** Begins an attempt beside others, unless no proxy is left for it; `isRetry`: it follows a failure. */
+  async #beginBeside(seat: Seat<S>, isRetry: boolean): Promise<void> {
+    const { core, rounds, scope } = this.#attempts;
+    const isInTime = () => !this.#isDecided && !scope.isOver;
+    const state = isInTime() ? rounds.pickBeside() : undefined;
     if (state === undefined) return this.#vacate(seat);
-    this.#add(this.#attempts.begin(seat, core.fleet.enter(state), false));
+    const place = core.fleet.enter(state);
+    if (core.sharesLimit(place)) {
+      const isShared = await core.shareLimit(place, seat.scope.attempt.signal).catch(() => false);
+      if (!isShared || !isInTime()) {
+        place.leave();
+        return this.#vacate(seat);
+      }
+    }
+    this.#add(this.#attempts.begin(seat, place, isRetry));
   }
 
   /** One failed while others are under way, which go on in any case. */
   async #failedBeside(it: RunningAttempt<S>): Promise<void> {
-    const { core, scope, rounds } = this.#attempts;
+    const { rounds } = this.#attempts;
     try {
       await it.opened;
     } catch (thrown) {
       const verdict = this.#attempts.judge(it, thrown);
       rounds.failedBeside(it.place.state, verdict);
       this.#attempts.tellFailed(it, verdict.error, "failover", 0);
-      const state = this.#isDecided || scope.isOver ? undefined : rounds.pickBeside();
-      if (state === undefined) return this.#vacate(it.seat);
-      this.#add(this.#attempts.begin(it.seat, core.fleet.enter(state), true));
+      await this.#beginBeside(it.seat, true);
     }
   }
 

@@ -39,6 +39,7 @@ export async function request<S, T>(
   let lease: Lease<ProxyConn<S>> | undefined;
   let isFirst = false; // in line: whoever has waited before
   try {
+    if (core.sharing !== undefined) await scope.run(core.sharing);
     for (;;) {
       if (seat === undefined) {
         scope.throwIfEnded(); // before anything is closed to make room for it
@@ -71,6 +72,7 @@ export async function request<S, T>(
         }
         place = core.fleet.enter(state);
       }
+      if (core.sharesLimit(place) && !(await shareLimit(attempts, place))) continue;
       let it = attempts.begin(seat, place, rounds.errors.length > 0);
       if (race !== undefined) it = await race.decided(it);
       try {
@@ -118,6 +120,14 @@ function takeWarm<S>(lease: Lease<ProxyConn<S>>): ProxyConn<S> | undefined {
   const warm = lease.takeConn();
   if (warm !== undefined) warm.onClosed = undefined;
   return warm;
+}
+
+/** Takes the place for all processes, too; `false` if they have taken all. */
+async function shareLimit<S>({ core, scope }: Attempts<S>, place: Place): Promise<boolean> {
+  const isShared = await core.shareLimit(place, scope.begin(Infinity).signal);
+  if (scope.ended !== undefined) place.leave();
+  scope.throwIfEnded();
+  return isShared;
 }
 
 /** Waits until a proxy has room, that of the session or any; gives `undefined` if the request has to choose again. */

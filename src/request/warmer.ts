@@ -16,6 +16,8 @@ import { judge } from "./judge.ts";
 const [SHORTEST_LIFE, SHORTEST_PAUSE] = [1_000, 100];
 
 const STOPPED = Symbol("stopped");
+/** Other processes have all places at the proxy. */
+const TAKEN = Symbol("taken");
 
 /**
  * Keeps warm connections while the client is in use: dialed, negotiated and authenticated in sequence, which every proxy
@@ -78,6 +80,7 @@ export class Warmer<S> {
     const { state, state: { proxy } } = place;
     const identity = identify(proxy, undefined, settings);
     try {
+      if (!(await this.#core.shareLimit(place, scope.attempt.signal))) throw TAKEN;
       const conn = await scope.run(openProxyConn(scope.attempt, this.#dialer, proxy, identity));
       scope.throwIfEnded();
       scope.detach();
@@ -95,7 +98,7 @@ export class Warmer<S> {
       lease.stop = undefined;
       lease.destroy("client");
       try {
-        judge(thrown, { scope, state, identity }, { target: null }, false, fleet);
+        if (thrown !== TAKEN) judge(thrown, { scope, state, identity }, { target: null }, false, fleet);
       } catch {
         // not for us to report: the next connect fails with it, too
       }

@@ -608,6 +608,7 @@ async function args(clock: Clock): Promise<void> {
   throws(() => new Socks5Client({ url: "socks5h://u:p@h", credentials: { username: "u" } }));
   throws(() => it.setProxies(wrong<ProxySpec[]>(h)));
   throws(() => it.setProxies([]));
+  throws(() => new Socks5Client(h, { shared: wrong({ exchange() {} }) }));
   throws(() => it.suspend("h:1080", wrong({})));
   throws(() => it.suspend("h:1080", { for: -1 }));
   throws(() => it.suspend("h:1080", { for: 1, hostname: "a b" }));

@@ -30,7 +30,7 @@ const rooms: { name: string; files: RegExp; imports: string }[] = [
   { name: "pool", files: /^src\/pool\//, imports: "base" },
   { name: "proxies", files: /^src\/proxies\//, imports: "config base" },
   { name: "adapters", files: /^adapters\//, imports: "config base node:" },
-  { name: "config", files: /^src\/config\//, imports: "protocol base" },
+  { name: "config", files: /^src\/config\//, imports: "protocol base proxies*" },
   { name: "protocol", files: /^src\/protocol\//, imports: "base" },
   { name: "base", files: new RegExp(`^src/(${BASE.join("|")})\\.ts$`), imports: "" },
 ];

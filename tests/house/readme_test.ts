@@ -38,6 +38,7 @@ test("the table of options has the defaults of the code, and no option is left o
     transport: "that of the runtime",
     isolate: false,
     probe: undefined,
+    shared: undefined,
     onEvent: undefined,
   };
   const shown = (value: unknown) => value === undefined ? "none" : String(value);

@@ -277,7 +277,7 @@ function fleetOf(proxies: readonly Proxy[], cooldown: number): Fleet {
   return new Fleet(proxies, limits, NO_HOOKS);
 }
 
-const NO_HOOKS: FleetHooks = { suspended() {}, makeRoom() {}, left() {}, tell() {} };
+const NO_HOOKS: FleetHooks = { suspended() {}, recovered() {}, makeRoom() {}, left() {}, tell() {} };
 
 function listOf(length: number): Proxy[] {
   return Array.from({ length }, (_, i) => parseProxy(`socks5h://192.0.2.1:${1 + i}`));
