@@ -7,7 +7,7 @@ type Destroy = (error: Error | null, done: (error?: Error | null) => void) => vo
 
 /** What a `ConnDuplex` has for a keep-alive pool. */
 export interface GivesWay {
-  markIdle(evicted?: () => void): void;
+  markIdle(): void;
   markInUse(): boolean;
 }
 
@@ -22,13 +22,12 @@ export function lentSocket(conn: Socks5Conn): Socket & GivesWay | undefined {
   const socket = lent.socket as Socket & { _destroy: Destroy };
   const { _destroy } = socket;
   let isEvicted = false;
+  const evicted = () => {
+    isEvicted = true;
+    socket.destroy();
+  };
   return Object.assign(socket, {
-    markIdle(evicted = () => void socket.destroy()) {
-      conn.markIdle(() => {
-        isEvicted = true;
-        evicted();
-      });
-    },
+    markIdle: () => conn.markIdle(evicted),
     markInUse: () => conn.markInUse(),
     _destroy(error: Error | null, done: (error?: Error | null) => void) {
       const isBroken = error === null ? !isEvicted && !conn.markInUse() : isOfSystem(error);
