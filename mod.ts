@@ -28,6 +28,7 @@ export type {
 export {
   AuthError,
   ClosedError,
+  isProxyFailure,
   LocalError,
   ProxyError,
   Socks5Error,

@@ -29,6 +29,7 @@ import type { Conn } from "../src/transport.ts";
 
 export type { ConnDuplexOptions as DuplexOptions } from "../adapters/duplex.ts";
 export type { ClientLike, ClientOrProxy } from "../src/client_of.ts";
+export { isProxyFailure } from "../src/errors.ts";
 export type { Conn, Detached } from "../src/transport.ts";
 export { Socks5Agent, type Socks5AgentOptions } from "./agent.ts";
 

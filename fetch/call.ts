@@ -1,4 +1,4 @@
-import { Socks5Error } from "../src/errors.ts";
+import { socks5ErrorIn } from "../src/errors.ts";
 
 /** A call from its start to the end of its body: the caller's signal ends it, and so does closing the fetch. */
 export class Call {
@@ -41,12 +41,6 @@ export class Call {
   /** What the caller is told of an error: the reason as it is, or a `TypeError` as the standard wants it. */
   failure(message: string, error: unknown): unknown {
     if (this.over !== undefined) return this.over.reason;
-    return error instanceof TypeError ? error : new TypeError(message, { cause: causeOf(error) });
+    return error instanceof TypeError ? error : new TypeError(message, { cause: socks5ErrorIn(error) ?? error });
   }
-}
-
-/** The `Socks5Error` in an error, if there is one. */
-function causeOf(error: unknown): unknown {
-  for (let it = error; it instanceof Error; it = it.cause) if (it instanceof Socks5Error) return it;
-  return error;
 }

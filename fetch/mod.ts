@@ -12,6 +12,7 @@ import { requestOf } from "./request.ts";
 export { createConnector } from "./connector.ts";
 export type { UndiciConnectCallback, UndiciConnectOptions, UndiciConnector } from "./connector.ts";
 export type { ClientLike, ClientOrProxy } from "../src/client_of.ts";
+export { isProxyFailure } from "../src/errors.ts";
 export type { FetchOptions, FetchTls } from "./options.ts";
 
 /** A `fetch` with its own connections. */

@@ -145,6 +145,41 @@ export class ClosedError extends Socks5Error {
   }
 }
 
+/**
+ * Whether an error is the failure of a proxy, which another proxy might not have: it is down, silent, no SOCKS5 proxy, or
+ * accepts no credentials of this client. Those of targets, time limits, aborts and wrong arguments are not. Looks at the
+ * `Socks5Error` in `error`, also as a `cause`: of the `TypeError` of a fetch, or of the error of an agent's request.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { isProxyFailure, Socks5Client } from "jsr:@x/socks5";
+ *
+ * const client = new Socks5Client("socks5h://127.0.0.1:1", { retry: 0 });
+ * const error = await client.connect("example.com:443").catch((error) => error);
+ * assert(isProxyFailure(error) && isProxyFailure(new TypeError("fetch failed", { cause: error })));
+ * ```
+ */
+export function isProxyFailure(error: unknown): boolean {
+  const it = socks5ErrorIn(error);
+  if (it === undefined) return false;
+  const { code, phase } = it;
+  if (code === "SOCKS5_ATTEMPT_TIMEOUT") return phase !== "request";
+  return it instanceof ProxyError || it instanceof AuthError || (it instanceof TlsError && phase === "dial");
+}
+
+const MAX_CAUSES = 16;
+
+/** The first `Socks5Error` among an error and its causes, if there is one. */
+export function socks5ErrorIn(error: unknown): Socks5Error | undefined {
+  let it = error;
+  for (let depth = 0; depth < MAX_CAUSES && isA(Error, it); depth++) {
+    if (it instanceof Socks5Error) return it;
+    it = it.cause;
+  }
+  return undefined;
+}
+
 /** What went wrong on the wire, before it is known to whom: the dialler adds phase, proxy and target. */
 export class ProtocolError extends Error {
   readonly code: Socks5ErrorCode;

@@ -3,6 +3,7 @@ import { inspect } from "node:util";
 import {
   AuthError,
   ClosedError,
+  isProxyFailure,
   LocalError,
   type Phase,
   ProxyError,
@@ -153,6 +154,35 @@ test("what is retryable is what the policy tries again", () => {
       assertEquals(rule.retry === true, retryable, `${code} in ${phase}`);
     }
   }
+});
+
+test("isProxyFailure() is true for what the policy passes a proxy over for, and for nothing else", () => {
+  const phases: Phase[] = ["pool", "lookup", "dial", "negotiate", "authenticate", "request", "tls", "transfer"];
+  for (const code of CODES) {
+    for (const phase of phases) {
+      const error = socks5Error(code, "why", { phase });
+      assertEquals(isProxyFailure(error), ruleFor(error, false).cooldown, `${code} in ${phase}`);
+    }
+  }
+});
+
+test("isProxyFailure() looks at the first Socks5Error among an error and its causes", () => {
+  const down = socks5Error("SOCKS5_PROXY_UNREACHABLE", "why", { phase: "dial" });
+  const refused = socks5Error("SOCKS5_TARGET_REFUSED", "why", { phase: "request", cause: down });
+  const wrap = (cause: unknown) => new TypeError("fetch failed", { cause: new Error("again", { cause }) });
+  assertEquals([down, refused].map((error) => isProxyFailure(wrap(error))), [true, false]);
+  const circle = new Error("circle");
+  circle.cause = circle;
+  const others = [
+    circle,
+    wrap(undefined),
+    new Error("x"),
+    { code: down.code, phase: "dial" },
+    down.code,
+    null,
+    undefined,
+  ];
+  assertEquals(others.filter(isProxyFailure), []);
 });
 
 test("a TimeoutError has the name of what AbortSignal.timeout() aborts with", async () => {
