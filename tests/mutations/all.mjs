@@ -9,6 +9,7 @@ import { env } from "./env.mjs";
 import { fetch } from "./fetch.mjs";
 import { pool } from "./pool.mjs";
 import { protocol } from "./protocol.mjs";
+import { proxies } from "./proxies.mjs";
 import { redis } from "./redis.mjs";
 import { request } from "./request.mjs";
 import { serve } from "./serve.mjs";
@@ -36,6 +37,7 @@ export const mutations = [
   ...attempt,
   ...tunnel,
   ...pool,
+  ...proxies,
   ...request,
   ...udp,
   ...adapters,
