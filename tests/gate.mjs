@@ -134,6 +134,7 @@ async function types(tgz) {
   const cwd = consumer("types");
   const { devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   const libraries = [
+    "@opentelemetry/api",
     "axios",
     "got",
     "ioredis",

@@ -7,6 +7,7 @@ import { attempt } from "./attempt.mjs";
 import { cli } from "./cli.mjs";
 import { env } from "./env.mjs";
 import { fetch } from "./fetch.mjs";
+import { metrics } from "./metrics.mjs";
 import { pool } from "./pool.mjs";
 import { protocol } from "./protocol.mjs";
 import { proxies } from "./proxies.mjs";
@@ -46,6 +47,7 @@ export const mutations = [
   ...serve,
   ...env,
   ...redis,
+  ...metrics,
   ...cli,
   ...testing,
 ];

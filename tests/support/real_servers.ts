@@ -145,3 +145,22 @@ function userPostgres(directory: string): string[] {
   chownSync(directory, uid!, gid!);
   return ["--reuid", `${uid}`, "--regid", `${gid}`, "--clear-groups"];
 }
+
+/** Prometheus, which scrapes some `host:port` ten times a second. */
+export const prometheusOf = (targets: readonly string[]): RealProgram =>
+  program({
+    name: "Prometheus",
+    programs: ["prometheus", "promtool"],
+    isReady: ({ port }) =>
+      fetch(`http://127.0.0.1:${port}/-/ready`).then(async (it) => (await it.text(), it.ok), () => false),
+    launch({ directory, port, start, write }) {
+      const scrape = { job_name: "socks5", scrape_interval: "100ms", scrape_timeout: "100ms" };
+      const config = { scrape_configs: [{ ...scrape, static_configs: [{ targets }] }] };
+      return start(
+        "prometheus",
+        `--config.file=${write("prometheus.yml", JSON.stringify(config))}`, // JSON is YAML
+        ...[`--web.listen-address=127.0.0.1:${port}`, `--storage.tsdb.path=${join(directory, "data")}`],
+        "--log.level=warn",
+      );
+    },
+  });
