@@ -66,7 +66,20 @@ export async function check<S>(core: Core<S>, args: CheckArgs): Promise<CheckRep
   const { fleet: { proxies }, settings } = core;
   const tls = args.tls !== null || proxies.some((proxy) => proxy.tls !== null);
   await core.load?.({ lookup: settings.dns === "local", tls }).catch(() => {}); // the step that needs it tells
-  return await Promise.all(proxies.map((proxy) => checkProxy(core, proxy, args)));
+  const reports: CheckReport[] = [];
+  let next = 0;
+  const work = async () => {
+    while (next < proxies.length) {
+      const index = next++;
+      reports[index] = await checkProxy(core, proxies[index]!, args);
+    }
+  };
+  try {
+    await Promise.all(Array.from({ length: Math.min(args.concurrency, proxies.length) }, work));
+    return reports;
+  } finally {
+    next = proxies.length; // what failed has ended all
+  }
 }
 
 async function checkProxy<S>(core: Core<S>, proxy: Proxy, args: CheckArgs): Promise<CheckReport> {

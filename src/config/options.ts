@@ -237,6 +237,8 @@ export interface CheckOptions extends CommandOptions, Pick<ConnectOptions, "tls"
    * first byte of the target, unless `tls` has proved that it is the target.
    */
   probe?: Uint8Array | undefined;
+  /** Number of proxies that are checked at a time, a whole number from 1, or `Infinity`. Default: 100. */
+  concurrency?: number | undefined;
   /** Called synchronously as each step begins. What it throws is ignored. */
   onStep?: ((step: { proxy: string; phase: Exclude<Phase, "pool"> }) => void) | undefined;
 }

@@ -6,7 +6,7 @@ import type { DialOptions, TlsOptions } from "../transport.ts";
 import type { ClientConfig } from "./client_config.ts";
 import type { AssociateOptions, CheckOptions, CommandOptions, ConnectOptions } from "./options.ts";
 import { type Credentials, encodeCredentials, type Proxy } from "./proxy_url.ts";
-import { firstBytes, milliseconds } from "./settings.ts";
+import { count, firstBytes, milliseconds } from "./settings.ts";
 import { parseTls } from "./tls_options.ts";
 
 const COMMAND: Known<CommandOptions> = { signal: true, timeout: true, credentials: true, isolate: true, session: true };
@@ -21,7 +21,7 @@ const CONNECT: Known<ConnectOptions & DialOptions> = {
   keepAlive: true,
 };
 
-const CHECK: Known<CheckOptions> = { ...COMMAND, tls: true, probe: true, onStep: true };
+const CHECK: Known<CheckOptions> = { ...COMMAND, tls: true, probe: true, concurrency: true, onStep: true };
 
 const ASSOCIATE: Known<AssociateOptions> = { ...COMMAND, from: true, allowPrivateRelay: true };
 
@@ -131,6 +131,8 @@ export interface CheckArgs extends Omit<RequestArgs, "address" | "data" | "reuse
   readonly address: Address | null;
   readonly target: string | null;
   readonly probe: Uint8Array | undefined;
+  /** How many proxies are checked at a time. */
+  readonly concurrency: number;
   readonly onStep: CheckOptions["onStep"];
 }
 
@@ -147,6 +149,8 @@ export function parseCheck(
     throw new TypeError(cannot("probe", "a Uint8Array", probe));
   }
   checkFunction("onStep", onStep);
+  const concurrency = count("concurrency", options.concurrency, 100);
+  if (concurrency === 0) throw new RangeError(cannot("concurrency", "a whole number from 1 or Infinity", concurrency));
   if (probe !== undefined && address === null) throw new TypeError("Cannot use probe without a target");
   if (tls !== false && address === null) throw new TypeError("Cannot use tls without a target");
   return {
@@ -157,6 +161,7 @@ export function parseCheck(
     tls: address === null ? null : parseTls("tls", tls, address.hostname, terms),
     probe: probe && new Uint8Array(probe),
     session: parseSession(options.session),
+    concurrency,
     signal,
     onStep,
   };

@@ -112,7 +112,8 @@ export function milliseconds(name: string, value: number | undefined, fallback: 
   return checked(name, value, fallback, `milliseconds from 0 to ${MAX_DELAY} or Infinity`, (n) => n <= MAX_DELAY);
 }
 
-function count(name: string, value: number | undefined, fallback: number): number {
+/** A whole number from 0, or `Infinity`. */
+export function count(name: string, value: number | undefined, fallback: number): number {
   return checked(name, value, fallback, "a whole number from 0 or Infinity", Number.isInteger);
 }
 

@@ -616,6 +616,8 @@ async function args(clock: Clock): Promise<void> {
   throws(() => it.suspend(wrong<string>({}), { for: 1 }));
   throws(() => it.suspend("nobody", { for: 1 }));
   throws(() => it.stats(wrong({ sessions: 1 })));
+  await fails(clock, it.check(undefined, { concurrency: 0 }));
+  await fails(clock, it.check(undefined, { concurrency: 1.5 }));
   await fails(clock, it.connect(TARGET, wrong({ session: 5 })));
   await fails(clock, it.connect(TARGET, { session: "" }));
   const throwing = () => {

@@ -374,6 +374,26 @@ test("with probe a proxy that failed is checked in the background, and no connec
     assertEquals(transport.open, 0);
   }));
 
+test("check() takes so many proxies at a time, and gives the reports in the order of the list", async () => {
+  const names = Array.from({ length: 7 }, (_, i) => `p${i}`);
+  const good = socks5();
+  let most = 0;
+  const { client, transport } = setUp(list(...names), {}, (conn, written) => {
+    most = Math.max(most, transport.open);
+    good(conn, written);
+  });
+  const reports = await client.check(undefined, { concurrency: 2 });
+  assertEquals(reports.map(({ proxy, verdict }) => `${proxy} ${verdict}`), names.map((name) => `${name}:1080 ok`));
+  assertEquals([most, transport.open], [2, 0]);
+  const controller = new AbortController();
+  transport.onConnect = () => controller.abort("enough");
+  assertEquals(
+    await client.check(undefined, { concurrency: 2, signal: controller.signal }).catch((it) => it),
+    "enough",
+  );
+  assertEquals(transport.endpoints.length <= 7 + 2, true);
+});
+
 test("with probe a proxy whose cooldown is over is out of service until it was checked", () =>
   withClock(async (clock) => {
     const { broken, client, taken } = setUp(list("a", "b"), { cooldown: 1_000, probe: { interval: 5_000 } });
