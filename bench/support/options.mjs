@@ -10,7 +10,7 @@ export const help = `deno task bench [OPTION]...   or   npm run bench -- [OPTION
   --quick             does a little of everything in about a minute: whether the benchmark works
   --runtime RUNTIME   ${names.join(", ")}; may be given again (default: all)
   --part PART         ${parts.join(", ")}; may be given again (default: all)
-  --rounds N          rounds of each part (default: 7; 1 with --quick)
+  --rounds N          rounds of each part (default: 5; 1 with --quick)
   --network NETWORK   ${networks.join(", ")}: what delays the round trips (default: the first that works)
   --json FILE         writes all that was measured
   --write             writes the figures into docs/benchmarks.md and README.md, the plots into docs/
@@ -32,7 +32,7 @@ export function options(args) {
       help: { type: "boolean", default: false },
     },
   });
-  const { rounds = values.quick ? "1" : "7" } = values;
+  const { rounds = values.quick ? "1" : "5" } = values;
   for (const runtime of values.runtime) oneOf("--runtime", runtime, names);
   for (const part of values.part) oneOf("--part", part, parts);
   if (values.network !== undefined) oneOf("--network", values.network, networks);
