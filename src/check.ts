@@ -63,7 +63,8 @@ export interface CheckStep {
 
 /** Tries each proxy; throws only what is the caller's: wrong arguments, the reason of the signal. */
 export async function check<S>(core: Core<S>, args: CheckArgs): Promise<CheckReport[]> {
-  const { fleet: { proxies }, settings } = core;
+  const { fleet, settings } = core;
+  const proxies = args.proxy === undefined ? fleet.proxies : fleet.named(args.proxy).map(({ proxy }) => proxy);
   const tls = args.tls !== null || proxies.some((proxy) => proxy.tls !== null);
   await core.load?.({ lookup: settings.dns === "local", tls }).catch(() => {}); // the step that needs it tells
   const reports: CheckReport[] = [];

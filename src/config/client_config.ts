@@ -100,7 +100,7 @@ export function parseConfig<S>(
     targets,
     onEvent,
     shared: checkStore(options.shared),
-    probe: parseProbe({ settings: checked, isolation, targets }, options.probe),
+    probe: parseProbe({ settings: checked, isolation, targets, proxies }, options.probe),
   };
 }
 
@@ -112,7 +112,10 @@ function checkStore(store: FleetStore | undefined): FleetStore | undefined {
 
 const PROBE: Known<ProbeOptions> = { target: true, interval: true, timeout: true, tls: true, probe: true };
 
-function parseProbe(terms: Terms, given: ProbeOptions | undefined): ProbeArgs | undefined {
+function parseProbe(
+  terms: Terms & { readonly proxies: readonly Proxy[] },
+  given: ProbeOptions | undefined,
+): ProbeArgs | undefined {
   if (given === undefined) return undefined;
   const { target, interval, timeout, tls, probe } = checkOptions("probe", given, PROBE);
   const ms = milliseconds("probe.timeout", timeout, terms.settings.attemptTimeout);

@@ -239,6 +239,8 @@ export interface CheckOptions extends CommandOptions, Pick<ConnectOptions, "tls"
   probe?: Uint8Array | undefined;
   /** Number of proxies that are checked at a time, a whole number from 1, or `Infinity`. Default: 100. */
   concurrency?: number | undefined;
+  /** The label of the one proxy to check. Default: all of the list. */
+  proxy?: string | undefined;
   /** Called synchronously as each step begins. What it throws is ignored. */
   onStep?: ((step: { proxy: string; phase: Exclude<Phase, "pool"> }) => void) | undefined;
 }

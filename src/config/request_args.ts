@@ -21,7 +21,14 @@ const CONNECT: Known<ConnectOptions & DialOptions> = {
   keepAlive: true,
 };
 
-const CHECK: Known<CheckOptions> = { ...COMMAND, tls: true, probe: true, concurrency: true, onStep: true };
+const CHECK: Known<CheckOptions> = {
+  ...COMMAND,
+  tls: true,
+  probe: true,
+  proxy: true,
+  concurrency: true,
+  onStep: true,
+};
 
 const ASSOCIATE: Known<AssociateOptions> = { ...COMMAND, from: true, allowPrivateRelay: true };
 
@@ -133,12 +140,14 @@ export interface CheckArgs extends Omit<RequestArgs, "address" | "data" | "reuse
   readonly probe: Uint8Array | undefined;
   /** How many proxies are checked at a time. */
   readonly concurrency: number;
+  /** The label of the one proxy that is checked. */
+  readonly proxy: string | undefined;
   readonly onStep: CheckOptions["onStep"];
 }
 
 /** Checks the arguments; throws a `TypeError` or a `RangeError`. */
 export function parseCheck(
-  terms: Terms,
+  terms: Terms & { readonly proxies: readonly Proxy[] },
   target: Target | undefined,
   given?: CheckOptions,
 ): CheckArgs {
@@ -160,6 +169,7 @@ export function parseCheck(
     timeout: milliseconds("timeout", options.timeout, terms.settings.timeout),
     tls: address === null ? null : parseTls("tls", tls, address.hostname, terms),
     probe: probe && new Uint8Array(probe),
+    proxy: options.proxy === undefined ? undefined : parseLabel(terms.proxies, options.proxy),
     session: parseSession(options.session),
     concurrency,
     signal,

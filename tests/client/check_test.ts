@@ -343,6 +343,19 @@ test("check() of several proxies gives a report for each, in their order, all at
     );
   }));
 
+test("check() of one proxy of a list, by its label, dials no other, and another label is an error", () =>
+  withProxy({}, (one) =>
+    withProxy({}, async (other) => {
+      const client = new Socks5Client([one.url, { url: other.url, label: "de-1" }]);
+      assertEquals((await client.check(undefined, { proxy: "de-1" })).map(({ label }) => label), ["de-1"]);
+      assertEquals([one.connections.length, other.connections.length], [0, 1]);
+      client.setProxies([one.url]);
+      const error = await client.check(undefined, { proxy: "de-1" }).catch((error) => error);
+      assertInstanceOf(error, TypeError);
+      assertEquals(error.message, 'Cannot find a proxy with the label "de-1" in the list');
+      await client.close();
+    })));
+
 test("check() tells of each step as it begins, and a listener that throws changes nothing", () =>
   withTarget(targets.startBanner("220 hello"), (banner) =>
     withProxy({ credentials: ALICE }, async (proxy) => {
