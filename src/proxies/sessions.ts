@@ -74,12 +74,12 @@ function identityOf({ label, key }: Proxy): string {
 
 /**
  * The score of a proxy for a session, by the hashes of both: `-weight / ln(h)`, where `h` is a fraction with 53 bits, more
- * than 0 and less than 1, of the hashes' words, combined with XOR and mixed once more.
+ * than 0 and less than 1, of the hashes' words, combined with XOR and mixed once more. docs/design.md writes it down.
  */
 export function score(a: readonly [number, number], b: readonly [number, number], weight: number): number {
   const high = mix(a[0] ^ b[0]) >>> 0;
-  const low = mix(a[1] ^ b[1]) >>> 11;
-  return -weight / Math.log((high * 2 ** 21 + low + 0.5) / 2 ** 53);
+  const low = mix(a[1] ^ b[1]) >>> 12;
+  return -weight / Math.log((high * 2 ** 20 + low + 0.5) / 2 ** 52);
 }
 
 /** MurmurHash3 (x86, 32 bits) of the text in UTF-8, with the seeds 0 and 1. */

@@ -37,6 +37,14 @@ export const proxies = [
     name: "maxOpen of a proxy holds,",
   },
   {
+    promise: "no hash of a session is worth nothing",
+    file: "src/proxies/sessions.ts",
+    find: "+ low + 0.5) / 2 ** 52",
+    replace: "+ low) / (2 ** 52 - 1)",
+    tests: "tests/proxies/sessions_test.ts",
+    name: "every score is more than 0 and finite",
+  },
+  {
     promise: "who came first is served first",
     file: "src/proxies/waiters.ts",
     find: "if (own !== undefined && own.number < waiter.number) return own;",
