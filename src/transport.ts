@@ -55,6 +55,8 @@ export interface Lent {
   readonly socket: unknown;
   /** To be called when the socket broke, or was closed by its owner; gives the error that this is to its holder. */
   broke(cause: unknown): unknown;
+  /** The bytes that went through the socket since it was lent. */
+  readonly traffic?: { readonly sent: number; readonly received: number };
 }
 
 /** How an {@linkcode OwnedTransport} opens a connection. */

@@ -69,9 +69,18 @@ export class NodePipe extends CallbackReader<Socket> implements UnreadableConn {
   }
 
   override lend(): Lent | undefined {
-    return versions.bun || versions.deno || this.whyBusy()
-      ? undefined
-      : { socket: this.handOver("lent"), broke: (cause) => cause };
+    if (versions.bun || versions.deno || this.whyBusy()) return undefined;
+    const socket = this.handOver("lent");
+    const { bytesRead, bytesWritten } = socket;
+    const traffic = {
+      get sent() {
+        return socket.bytesWritten - bytesWritten;
+      },
+      get received() {
+        return socket.bytesRead - bytesRead;
+      },
+    };
+    return { socket, broke: (cause) => cause, traffic };
   }
 
   protected serve(reading: Reading): void {

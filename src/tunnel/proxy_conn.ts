@@ -34,6 +34,7 @@ export class ProxyConn<S = unknown> implements Pooled {
   closedBy: CloseReason | undefined;
   /** Called once, when it ends. */
   onClosed: ((reason: CloseReason, traffic: Traffic) => void) | undefined;
+  #lent: Lent | undefined;
   #byte: Uint8Array | undefined;
   #watch: Promise<number | null> | undefined;
   #readable = false;
@@ -119,7 +120,7 @@ export class ProxyConn<S = unknown> implements Pooled {
 
   /** Lends the socket, unless a watch is reading from it. */
   lend(): Lent | undefined {
-    return this.#watch === undefined ? SoundConn.lentBy(this.conn) : undefined;
+    return this.#lent = this.#watch === undefined ? SoundConn.lentBy(this.conn) : undefined;
   }
 
   /** Starts TLS with the target: all that is read and written from then on goes through it. */
@@ -133,6 +134,8 @@ export class ProxyConn<S = unknown> implements Pooled {
   close(reason: CloseReason = "holder"): void {
     if (this.closedBy !== undefined) return;
     this.closedBy = reason;
+    const { sent = 0, received = 0 } = this.#lent?.traffic ?? {};
+    if (sent + received > 0) this.count(sent, received);
     if (reason !== "detached") this.conn.close();
     this.place?.leave();
     this.onClosed?.(reason, this);

@@ -48,6 +48,19 @@ test("createConnector(): a connection counts as open until it closes, and closes
   }
 }, noBun);
 
+test("createConnector(): the bytes of a connection are counted for its proxy, by its end", async () => {
+  await withFetch(silent, {}, async ({ client }) => {
+    const socket = await open(client, "http:");
+    const request = "GET / HTTP/1.1\r\nHost: example.test\r\n\r\n";
+    await new Promise((resolve) => socket.write(request, resolve));
+    const closed = ended(socket);
+    socket.destroy();
+    await closed;
+    const { sent, received } = (client as Socks5Client).stats().proxies[0]!;
+    assertEquals([sent, received], [request.length, 0]);
+  });
+}, noBun);
+
 test("createConnector(): closing the client waits for the connections that are in use", async () => {
   await withFetch(silent, {}, async ({ proxy }) => {
     const client = new Socks5Client(proxy.url);
