@@ -42,7 +42,7 @@ export type FleetEventDetails =
     duration: number;
     hostname?: string;
   }
-  /** A proxy is back in service. It is told when the next request chooses a proxy. */
+  /** A proxy is back in service. It is told when the next request chooses a proxy; with a host name: at its time. */
   | { type: "resumed"; proxy: string; hostname?: string }
   /** The store that processes share is out of reach, or is back. */
   | { type: "shared"; proxy?: undefined; state: "lost" | "back"; error?: unknown };

@@ -261,7 +261,7 @@ export class Socks5Client<S = unknown> implements Transport<S> {
 
   /**
    * Takes a proxy out of service for a while because the application says so: its exit is blocked, or has to wait. Its idle
-   * tunnels are closed; those in use stay open. A proxy that is suspended is used only if no other one is left.
+   * tunnels are closed; those in use stay open, and are not kept afterwards. A proxy that is suspended is used only if no other one is left.
    *
    * @param which The label of a proxy, as `conn.proxy` has it; or a session, which means the proxy that it has now.
    * @param options `for`: milliseconds, or `Infinity`. `hostname`: only for targets with this name and those below it.

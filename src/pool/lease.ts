@@ -9,6 +9,8 @@ export interface Pooled {
   readonly proxy: object;
   /** When it is too old to be handed out again, on the clock of `performance.now()`. */
   readonly expires: number;
+  /** Whether it is neither too old to be kept nor unwanted. */
+  readonly mayBeKept: boolean;
   /** Watches it while it is idle; `onLost` is called if the peer speaks, ends or resets, or if what is below it is closed. */
   watch(onLost: () => void): void;
   /** Ends the watch. */

@@ -110,6 +110,7 @@ export class Pool<C extends Pooled> {
     this.#warm.put(lease);
     this.#setUnused(lease);
     this.closeEnded();
+    this.onIdle?.(conn.proxy);
   }
 
   /** Closes the connection to a proxy that is unused for the longest time, if there is one. */
@@ -130,7 +131,7 @@ export class Pool<C extends Pooled> {
   release(lease: Lease<C>): void {
     if (!this.markInUse(lease)) return;
     if (this.#closed !== undefined) return this.destroy(lease, "client");
-    if (lease.conn!.expires <= performance.now()) return this.destroy(lease, "evicted");
+    if (!lease.conn!.mayBeKept) return this.destroy(lease, "evicted");
     this.#unhold(lease);
     this.#idle.put(lease);
     this.#setUnused(lease);
@@ -148,6 +149,7 @@ export class Pool<C extends Pooled> {
     lease.since = performance.now();
     lease.evicted = evicted;
     if (this.#closed !== undefined) this.end(lease, "client");
+    else if (!lease.conn!.mayBeKept) this.end(lease, "evicted");
     else lease.conn!.markIdle(() => this.#lost(lease));
     if (lease.conn !== undefined && this.#closed === undefined) this.#setUnused(lease);
     this.#serveWaiters();

@@ -18,7 +18,7 @@ export interface Listed {
  * out and not what is left, so that the length of the list costs O(log n).
  */
 export class Candidates {
-  readonly #list: Listed;
+  readonly list: Listed;
   /** Those that are out for this round. */
   readonly #out = new Set<ProxyState>();
   /** Those that are out for good. */
@@ -30,7 +30,7 @@ export class Candidates {
   #chances: Remainder | undefined;
 
   constructor(list: Listed) {
-    this.#list = list;
+    this.list = list;
   }
 
   get size(): number {
@@ -39,7 +39,7 @@ export class Candidates {
 
   /** How many are left when the next round begins. */
   get inNextRound(): number {
-    return this.#list.size - (this.#dropped?.size ?? 0);
+    return this.list.size - (this.#dropped?.size ?? 0);
   }
 
   /** Those that are out, which the list has too. */
@@ -54,16 +54,16 @@ export class Candidates {
 
   /** Whether it may be tried, before those at the end. */
   has(state: ProxyState): boolean {
-    return !this.#out.has(state) && !this.#dropped?.has(state) && this.#list.has(state.index);
+    return !this.#out.has(state) && !this.#dropped?.has(state) && this.list.has(state.index);
   }
 
   get ranks(): Tree {
-    if (this.#isWhole) return this.#list.ranks;
-    return this.#ranks ??= this.#rest(this.#list.ranks);
+    if (this.#isWhole) return this.list.ranks;
+    return this.#ranks ??= this.#rest(this.list.ranks);
   }
 
   get chances(): Tree | undefined {
-    const { chances } = this.#list;
+    const { chances } = this.list;
     if (chances === undefined || this.#isWhole) return chances;
     return this.#chances ??= this.#rest(chances);
   }

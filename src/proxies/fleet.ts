@@ -1,11 +1,14 @@
 import type { Balance } from "../config/options.ts";
 import type { Proxy } from "../config/proxy_url.ts";
 import { type FleetEventDetails, rounded } from "../events.ts";
+import { DeadlineTimer, type Timed } from "../deadline_timer.ts";
+import { balanced } from "./balance.ts";
 import { Candidates, type Listed } from "./candidates.ts";
-import { HostBans } from "./host_bans.ts";
-import { firstUpTo, indexAtShare, type Tree } from "./number_tree.ts";
+import { HostBans, hostnameOf } from "./host_bans.ts";
+import { KnownProxies } from "./known_proxies.ts";
+import { firstUpTo, type Tree } from "./number_tree.ts";
 import { Place } from "./place.ts";
-import { ProxyState, type SuspensionReason } from "./proxy_state.ts";
+import type { ProxyState, SuspensionReason } from "./proxy_state.ts";
 import { DUE, FULL, NONE, Roster, WORKING } from "./roster.ts";
 import { Sessions } from "./sessions.ts";
 import { Waiters } from "./waiters.ts";
@@ -37,20 +40,26 @@ export interface FleetHooks {
 export class Fleet {
   readonly #settings: FleetSettings;
   readonly #hooks: FleetHooks;
-  readonly #states = new WeakMap<Proxy, ProxyState>();
+  readonly #known = new KnownProxies();
   #roster: Roster;
-  #byName: Map<string, ProxyState[]> | undefined;
   /** Of the host names for which proxies are suspended. */
   readonly #bans: HostBans;
   readonly #sessions = new Sessions();
   readonly #waiters = new Waiters();
+  readonly #timer = new DeadlineTimer<Timed>(false);
+  /** Rings when the first suspension is over, as long as somebody waits. */
+  readonly #alarm = { deadline: Infinity, slot: -1, wake: (): void => this.#resumeForWaiters() };
   #all: Candidates;
 
   constructor(proxies: readonly Proxy[], settings: FleetSettings, hooks: FleetHooks) {
     this.#settings = settings;
     this.#hooks = hooks;
-    this.#bans = new HostBans(hooks.tell);
-    this.#roster = this.#listed(proxies.map((proxy) => new ProxyState(proxy)));
+    this.#bans = new HostBans(this.#timer, ({ proxy }, hostname) => {
+      hooks.tell({ type: "resumed", proxy: proxy.name, hostname });
+      if (this.#waiters.size > 0) this.vacant(this.stateOf(proxy));
+    });
+    this.#known.replace(proxies);
+    this.#roster = this.#listed();
     this.#all = new Candidates(this.#roster);
   }
 
@@ -65,19 +74,12 @@ export class Fleet {
 
   /** What is known of a proxy that is or was in the list. */
   stateOf(proxy: Proxy): ProxyState {
-    return this.#states.get(proxy)!;
+    return this.#known.stateOf(proxy);
   }
 
   /** Those with that label. */
   named(name: string): readonly ProxyState[] {
-    if (this.#byName === undefined) {
-      this.#byName = new Map();
-      for (const state of this.states) {
-        const same = this.#byName.get(state.proxy.name);
-        same === undefined ? this.#byName.set(state.proxy.name, [state]) : same.push(state);
-      }
-    }
-    return this.#byName.get(name) ?? [];
+    return this.#known.named(name);
   }
 
   /** The list, less those that are suspended for the host name of a target; another object once it has changed. */
@@ -96,22 +98,26 @@ export class Fleet {
   /** The proxy has done its part. */
   worked(state: ProxyState, now: number = performance.now()): void {
     if (state.strikes === 0 && state.until.failure === 0) return;
-    state.strikes = 0;
+    state.strikes = state.struckAt = 0;
     state.until.failure = 0;
     this.#hooks.recovered(state, "failure", undefined);
     this.#resumed(state, now);
   }
 
-  /** An attempt failed, which counts as a slow one. */
-  failed(state: ProxyState): void {
+  /** An attempt that began at `begun` failed, which counts as a slow one. */
+  failed(state: ProxyState, begun?: number): void {
     const { attemptTimeout } = this.#settings;
     state.failures++;
     if (attemptTimeout < Infinity) state.latency.observe(attemptTimeout, performance.now());
-    this.passOver(state);
+    this.passOver(state, begun);
   }
 
-  /** For a while others go before it, although it may not have failed. */
-  passOver(state: ProxyState): void {
+  /**
+   * For a while others go before it, although it may not have failed. Attempts that ran at the same time say it once.
+   */
+  passOver(state: ProxyState, begun: number = performance.now()): void {
+    if (begun < state.struckAt) return;
+    state.struckAt = performance.now();
     state.strikes++;
     const duration = this.#pauseOf(state);
     this.#suspend(state, "failure", duration * (1 + Math.random() / 10));
@@ -122,12 +128,13 @@ export class Fleet {
     if (hostname === undefined) return this.#suspend(state, reason, duration);
     this.#bans.suspend(state, hostname, performance.now() + duration, this.#roster);
     this.#told(state, reason, duration, hostname);
+    if (this.#waiters.size > 0) this.#waiters.release(state);
   }
 
   /** Puts it back into service, also for each host name. */
   resume(state: ProxyState): void {
     for (const { hostname } of this.#bans.of(state)) this.end(state, "application", hostname);
-    state.strikes = 0;
+    state.strikes = state.struckAt = 0;
     for (const reason of Object.keys(state.until) as SuspensionReason[]) {
       if (state.until[reason] > 0) this.end(state, reason);
     }
@@ -146,10 +153,11 @@ export class Fleet {
     if (state.isTakenElsewhere) return;
     state.isTakenElsewhere = true;
     this.#update(state);
-    setTimeout(() => {
+    const wake = () => {
       state.isTakenElsewhere = false;
       this.vacant(state);
-    }, LOOK_AGAIN);
+    };
+    this.#timer.set({ deadline: performance.now() + LOOK_AGAIN, slot: -1, wake });
   }
 
   /** Why it is out of service, and for how many milliseconds yet. */
@@ -166,22 +174,13 @@ export class Fleet {
 
   /** The list is another one: those with the same key keep what is known of them. Gives those that have left. */
   setProxies(proxies: readonly Proxy[]): readonly ProxyState[] {
-    const known = new Map(this.states.map((state) => [state.proxy.key, state]));
-    const states = proxies.map((proxy) => {
-      const state = known.get(proxy.key);
-      known.delete(proxy.key);
-      if (state === undefined) return new ProxyState(proxy);
-      Object.assign(state.proxy, proxy);
-      return state;
-    });
-    for (const state of known.values()) state.index = -1;
-    this.#roster = this.#listed(states);
-    this.#byName = undefined;
+    const left = this.#known.replace(proxies);
+    this.#roster = this.#listed();
     this.#all = new Candidates(this.#roster);
     this.#bans.move(this.#roster);
-    const left = [...known.values()];
-    this.#hooks.left([...left, ...states.filter(({ proxy }) => proxy.weight === 0)]);
-    this.#waiters.releaseAll();
+    this.#hooks.left([...left, ...this.states.filter(({ proxy }) => proxy.weight === 0)]);
+    this.#waiters.releaseAll(() => true);
+    this.#waiters.release(undefined);
     return left;
   }
 
@@ -235,6 +234,7 @@ export class Fleet {
   leave(state: ProxyState): void {
     const wasFull = state.isFull;
     state.open--;
+    this.#known.left(state);
     if (wasFull) this.vacant(state);
   }
 
@@ -248,24 +248,42 @@ export class Fleet {
   /** It may have room: those who wait for it are served. */
   vacant(state: ProxyState): void {
     this.#update(state);
-    while (this.#waiters.size > 0 && this.#rankOf(state) <= DUE) {
-      const waiter = this.#waiters.nextFor(state);
+    while (this.#waiters.size > 0 && !state.isFull) {
+      const waiter = this.#waiters.nextFor(state, this.#rankOf(state) <= DUE);
       if (waiter === undefined) return;
       waiter.resolve(this.enter(state));
     }
   }
 
   /**
-   * Waits in order of arrival for a place at `one`, or at any of `left`: gives the place, or `undefined` if the request has
-   * to choose again.
+   * Waits in order of arrival for a place at `one`, or at any that it accepts: gives the place, or `undefined` if the
+   * request has to choose again.
    */
-  wait(one: ProxyState | undefined, left: Candidates, signal: AbortSignal): Promise<Place | undefined> {
-    return this.#waiters.wait(one, (state) => left.has(state), signal);
+  wait(
+    one: ProxyState | undefined,
+    accepts: (state: ProxyState) => boolean,
+    signal: AbortSignal,
+  ): Promise<Place | undefined> {
+    const waiting = this.#waiters.wait(one, accepts, signal);
+    this.#setAlarm();
+    return waiting;
   }
 
-  #listed(states: readonly ProxyState[]): Roster {
+  /** Whether a tunnel to a target may be kept for the next connect. */
+  mayBeKept({ index, until, proxy }: ProxyState, target: string): boolean {
+    const suspended = Math.max(until.application, until["shared application"]);
+    if (index < 0 || proxy.weight === 0 || suspended > performance.now()) return false;
+    return this.listFor(hostnameOf(target)).has(index);
+  }
+
+  /** Ends its timers. */
+  close(): void {
+    for (const timed of this.#timer.all) this.#timer.delete(timed);
+  }
+
+  #listed(): Roster {
+    const { states } = this.#known;
     this.#sessions.reset(states);
-    for (const state of states) this.#states.set(state.proxy, state);
     return new Roster(states, this.#settings.balance, this.#settings.isProbed);
   }
 
@@ -293,21 +311,8 @@ export class Fleet {
     throw new Error("no proxy is left"); // one has that rank
   }
 
-  /** One in service, by the balance. */
   #balanced(chances: Tree, now: number): ProxyState {
-    const { states } = this.#roster;
-    const { balance } = this.#settings;
-    if (balance === "round-robin") return states[firstUpTo(chances.at(1), chances)!]!;
-    const draw = () => states[indexAtShare(Math.random(), chances)!]!;
-    const one = draw();
-    if (balance === "random") return one;
-    let other = draw();
-    for (let tries = 0; other === one && tries < MOST_DRAWS; tries++) other = draw();
-    const load = ({ open, proxy: { weight } }: ProxyState) => open / weight;
-    const cost = balance === "least-open"
-      ? load
-      : (state: ProxyState) => (1 + state.latency.expected(now)) * (1 + load(state));
-    return cost(other) < cost(one) ? other : one;
+    return balanced(this.#settings.balance, this.states, chances, now);
   }
 
   /** The one that a session prefers among those in service, whether or not it has room. */
@@ -324,7 +329,6 @@ export class Fleet {
 
   /** Somebody tries it just now: others do not, until it is known whether it works. */
   #holdBack(state: ProxyState, now: number): void {
-    state.strikes = Math.max(state.strikes, 1);
     state.until.failure = now + this.#pauseOf(state);
     this.#update(state);
   }
@@ -336,6 +340,7 @@ export class Fleet {
     if (this.#waiters.size === 0) return;
     this.#waiters.release(state);
     if (this.#all.ranks.at(1) > FULL) this.#waiters.release(undefined);
+    this.#setAlarm();
   }
 
   #told(state: ProxyState, reason: SuspensionReason, duration: number, hostname: string | undefined): void {
@@ -355,7 +360,21 @@ export class Fleet {
     if (state.suspendedUntil > now) return;
     if (state.isToldOf) this.#hooks.tell({ type: "resumed", proxy: state.proxy.name });
     state.isToldOf = false;
-    if (this.#waiters.size > 0) this.vacant(state);
+    if (this.#waiters.size === 0) return;
+    this.#waiters.releaseAll((one) => this.#rankOf(one) > FULL); // they had no better one
+    this.vacant(state);
+  }
+
+  #setAlarm(): void {
+    const { soonest } = this.#roster;
+    if (this.#waiters.size === 0 || soonest === NONE) return;
+    this.#alarm.deadline = soonest + 1; // a timer may come a little early
+    this.#timer.set(this.#alarm);
+  }
+
+  #resumeForWaiters(): void {
+    this.#resume(performance.now());
+    this.#setAlarm();
   }
 
   /** Puts those whose time is up back into service. */
@@ -371,6 +390,3 @@ const LOOK_AGAIN = 50;
 function shown(reason: SuspensionReason): "failure" | "application" | "shared" {
   return reason === "failure" || reason === "application" ? reason : "shared";
 }
-
-/** How often another one is drawn to compare it with the first. */
-const MOST_DRAWS = 4;

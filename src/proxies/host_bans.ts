@@ -1,4 +1,4 @@
-import type { FleetEventDetails } from "../events.ts";
+import type { DeadlineTimer, Timed } from "../deadline_timer.ts";
 import type { Listed } from "./candidates.ts";
 import { Remainder } from "./number_tree.ts";
 import type { ProxyState } from "./proxy_state.ts";
@@ -6,44 +6,43 @@ import type { Roster } from "./roster.ts";
 
 /** The proxies that are suspended for some targets, by the host name that those have or are below. */
 export class HostBans {
-  readonly #tell: (event: FleetEventDetails) => void;
+  readonly #timer: DeadlineTimer<Timed>;
+  readonly #onResumed: (state: ProxyState, hostname: string) => void;
   #bans = new Map<string, HostBan>();
+  /** The host names for which a proxy is suspended. */
+  readonly #names = new Map<ProxyState, Set<string>>();
 
-  constructor(tell: (event: FleetEventDetails) => void) {
-    this.#tell = tell;
+  /** `onResumed` is told when one is no longer suspended for a host name. */
+  constructor(timer: DeadlineTimer<Timed>, onResumed: (state: ProxyState, hostname: string) => void) {
+    this.#timer = timer;
+    this.#onResumed = onResumed;
   }
 
-  /** The list, less those that are suspended for the host name of a target. */
+  /** The list, less those that are suspended for the host name of a target; another object once it has changed. */
   listFor(hostname: string, roster: Roster): Listed {
-    let list: Listed = roster;
-    if (this.#bans.size === 0) return list;
-    const now = performance.now();
-    for (let name = hostname; name !== ""; name = parentOf(name)) {
-      const ban = this.#bans.get(name);
-      if (ban === undefined) continue;
-      for (const state of ban.resume(now)) this.#resumed(state, name, ban);
-      if (ban.size > 0 && ban.size < list.size) list = ban; // all of them: each is as good as another
-    }
-    return list;
+    return this.#bans.size === 0 ? roster : this.#below(hostname.replace(/\.$/, ""), roster, performance.now());
   }
 
   suspend(state: ProxyState, hostname: string, until: number, roster: Roster): void {
-    let ban = this.#bans.get(hostname);
-    if (ban === undefined) this.#bans.set(hostname, ban = new HostBan(roster));
+    if (!roster.has(state.index)) return;
+    const ban = this.#bans.get(hostname) ?? this.#put(hostname, roster);
     ban.add(state, until);
+    this.#timer.set(ban);
+    let names = this.#names.get(state);
+    if (names === undefined) this.#names.set(state, names = new Set());
+    names.add(hostname);
   }
 
   /** Puts one back. */
   resume(state: ProxyState, hostname: string): void {
     const ban = this.#bans.get(hostname);
-    if (ban?.remove(state)) this.#resumed(state, hostname, ban);
+    if (ban?.until.has(state)) this.#remove(state, ban);
   }
 
   /** For which host names a proxy is suspended, and until when. */
   of(state: ProxyState): { hostname: string; until: number }[] {
-    return [...this.#bans].flatMap(([hostname, { until }]) => {
-      const time = until.get(state);
-      return time === undefined ? [] : [{ hostname, until: time }];
+    return Array.from(this.#names.get(state) ?? [], (hostname) => {
+      return { hostname, until: this.#bans.get(hostname)!.until.get(state)! };
     });
   }
 
@@ -51,15 +50,64 @@ export class HostBans {
   move(roster: Roster): void {
     const bans = this.#bans;
     this.#bans = new Map();
-    for (const [hostname, { until }] of bans) {
-      for (const [state, time] of until) if (roster.has(state.index)) this.suspend(state, hostname, time, roster);
+    this.#names.clear();
+    for (const [hostname, ban] of bans) {
+      this.#timer.delete(ban);
+      for (const [state, until] of ban.until) this.suspend(state, hostname, until, roster);
     }
   }
 
-  #resumed({ proxy }: ProxyState, hostname: string, ban: HostBan): void {
-    if (ban.until.size === 0) this.#bans.delete(hostname);
-    this.#tell({ type: "resumed", proxy: proxy.name, hostname });
+  /** The list for a host name: what is left for the one above it, less those that are suspended for this one. */
+  #below(hostname: string, roster: Roster, now: number): Listed {
+    if (hostname === "") return roster;
+    const above = this.#below(parentOf(hostname), roster, now);
+    const ban = this.#bans.get(hostname);
+    if (ban === undefined) return above;
+    if (ban.deadline <= now) this.#expire(ban, now);
+    if (ban.until.size === 0) return above;
+    const list = ban.above === above ? ban : this.#put(hostname, above, ban);
+    return list.size > 0 ? list : above; // all of them: each is as good as another
   }
+
+  #put(hostname: string, above: Listed, before?: HostBan): HostBan {
+    const ban: HostBan = new HostBan(hostname, above, (now) => this.#expire(ban, now));
+    for (const [state, until] of before?.until ?? []) ban.add(state, until);
+    if (before !== undefined) {
+      this.#timer.delete(before);
+      this.#timer.set(ban);
+    }
+    this.#bans.set(hostname, ban);
+    return ban;
+  }
+
+  /** Puts those back whose time is over. */
+  #expire(ban: HostBan, now: number): void {
+    this.#timer.delete(ban);
+    ban.deadline = Infinity;
+    for (const [state, until] of [...ban.until]) {
+      if (until <= now) this.#remove(state, ban);
+      else ban.deadline = Math.min(ban.deadline, until);
+    }
+    if (ban.until.size > 0) this.#timer.set(ban);
+  }
+
+  #remove(state: ProxyState, ban: HostBan): void {
+    const { hostname } = ban;
+    ban.remove(state);
+    if (ban.until.size === 0) {
+      this.#bans.delete(hostname);
+      this.#timer.delete(ban);
+    }
+    const names = this.#names.get(state)!;
+    names.delete(hostname);
+    if (names.size === 0) this.#names.delete(state);
+    this.#onResumed(state, hostname);
+  }
+}
+
+/** The host name of a target, `"host:port"`. */
+export function hostnameOf(target: string): string {
+  return target.slice(0, target.lastIndexOf(":")).replace(/^\[|\]$|\.$/g, "");
 }
 
 function parentOf(hostname: string): string {
@@ -68,55 +116,54 @@ function parentOf(hostname: string): string {
 }
 
 /** Which proxies are suspended for the targets below one host name, and until when. */
-class HostBan implements Listed {
+class HostBan implements Listed, Timed {
+  readonly hostname: string;
+  /** The list that they are taken out of. */
+  readonly above: Listed;
   readonly until: Map<ProxyState, number> = new Map();
   readonly ranks: Remainder;
   readonly chances: Remainder | undefined;
-  readonly #roster: Roster;
-  /** When the first of them is over. */
-  #soonest = Infinity;
+  /** When the first of them is over, or earlier. */
+  deadline = Infinity;
+  slot = -1;
+  readonly #expire: (now: number) => void;
 
-  constructor(roster: Roster) {
-    this.#roster = roster;
-    this.ranks = new Remainder(roster.ranks, []);
-    this.chances = roster.chances && new Remainder(roster.chances, []);
+  constructor(hostname: string, above: Listed, expire: (now: number) => void) {
+    this.hostname = hostname;
+    this.above = above;
+    this.ranks = new Remainder(above.ranks, []);
+    this.chances = above.chances && new Remainder(above.chances, []);
+    this.#expire = expire;
   }
 
   get size(): number {
-    return this.#roster.size - this.until.size;
+    const { above, until } = this;
+    if (!(above instanceof HostBan)) return above.size - until.size;
+    let size = above.size;
+    for (const { index } of until.keys()) if (above.has(index)) size--;
+    return size;
   }
 
   has(index: number): boolean {
-    return this.#roster.has(index) && !this.until.has(this.#roster.states[index]!);
+    return this.above.has(index) && !this.ranks.isTaken(index);
   }
 
   add(state: ProxyState, until: number): void {
-    if (!this.#roster.has(state.index)) return;
-    if (!this.until.has(state)) this.#take(state);
+    if (!this.until.has(state)) {
+      this.ranks.take(state.index);
+      this.chances?.take(state.index);
+    }
     this.until.set(state, until);
-    this.#soonest = Math.min(this.#soonest, until);
+    this.deadline = Math.min(this.deadline, until);
   }
 
-  /** Whether it was suspended. */
-  remove(state: ProxyState): boolean {
-    if (!this.until.delete(state)) return false;
+  remove(state: ProxyState): void {
+    this.until.delete(state);
     this.ranks.put(state.index);
     this.chances?.put(state.index);
-    return true;
   }
 
-  /** Puts those back whose time is over, and gives them. */
-  resume(now: number): ProxyState[] {
-    if (now < this.#soonest) return [];
-    const over = [...this.until].filter(([, until]) => until <= now).map(([state]) => state);
-    for (const state of over) this.remove(state);
-    this.#soonest = Infinity;
-    for (const until of this.until.values()) this.#soonest = Math.min(this.#soonest, until);
-    return over;
-  }
-
-  #take({ index }: ProxyState): void {
-    this.ranks.take(index);
-    this.chances?.take(index);
+  wake(): void {
+    this.#expire(Math.max(this.deadline, performance.now()));
   }
 }

@@ -133,6 +133,11 @@ export class Remainder implements Tree {
     return this.#tree.changesAt(node) + (this.#nodes.get(node)?.taken ?? 0);
   }
 
+  /** Whether a number was taken out of it. */
+  isTaken(index: number): boolean {
+    return this.#nodes.has(this.width + index);
+  }
+
   /** Takes a number out. */
   take(index: number): void {
     this.#nodes.set(this.width + index, { value: this.fold.none, stamp: UNKNOWN, taken: 0 });

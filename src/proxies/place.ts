@@ -27,6 +27,11 @@ export class Place {
     this.#fleet.idled(this.state, isIdle ? 1 : -1);
   }
 
+  /** Whether the connection may be kept for the next connect to its target. */
+  mayBeKept(target: string): boolean {
+    return this.#fleet.mayBeKept(this.state, target);
+  }
+
   /** The connection is closed; the first call counts. */
   leave(): void {
     if (this.#isLeft) return;

@@ -20,6 +20,8 @@ export class ProxyState {
   received = 0;
   /** Times in a row that it was passed over; 0: it has worked since. */
   strikes = 0;
+  /** When it was the last time, on the clock of `performance.now()`. */
+  struckAt = 0;
   /** Until when it is out of service, by the reason, on the clock of `performance.now()`. */
   readonly until: Record<SuspensionReason, number> = {
     failure: 0,

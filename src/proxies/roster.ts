@@ -75,6 +75,12 @@ export class Roster implements Listed {
     if (this.rankOf(state) <= DUE) this.chances!.set(state.index, state.turn);
   }
 
+  /** When the first suspension is over; `NONE` if no one is suspended, or for ever. */
+  get soonest(): number {
+    const until = this.#untils.at(1);
+    return until === FOREVER ? NONE : until;
+  }
+
   /** Puts those whose suspension is over back into service, and gives them. */
   resume(now: number): ProxyState[] {
     const resumed: ProxyState[] = [];

@@ -1,6 +1,6 @@
 import type { Settings } from "../config/settings.ts";
 import { type Phase, type Socks5Error, withEarlier } from "../errors.ts";
-import { Candidates, type Listed } from "./candidates.ts";
+import { Candidates } from "./candidates.ts";
 import type { Fleet } from "./fleet.ts";
 import { pauseAfter, type Verdict } from "./policy.ts";
 import type { Place } from "./place.ts";
@@ -30,8 +30,6 @@ export class Rounds {
   readonly #hostname: string;
   readonly #session: string | undefined;
   readonly #tried = new Set<ProxyState>();
-  #list: Listed;
-  /** Those of the list that may still be tried. */
   #candidates: Candidates;
 
   /** `hostname`: of the target. */
@@ -40,13 +38,12 @@ export class Rounds {
     this.#settings = settings;
     this.#hostname = hostname;
     this.#session = session;
-    this.#list = fleet.listFor(hostname);
-    this.#candidates = new Candidates(this.#list);
+    this.#candidates = new Candidates(fleet.listFor(hostname));
   }
 
   /** Whether no proxy is untried, so that a reply may take what is left of `timeout`. */
   get isLast(): boolean {
-    return this.#tried.size >= this.#list.size;
+    return this.#tried.size >= this.#left.list.size;
   }
 
   /** The proxy of the session, which may have no room. */
@@ -56,7 +53,7 @@ export class Rounds {
 
   /** Whether a connection of this proxy will do. */
   mayUse(state: ProxyState): boolean {
-    return this.#session === undefined ? this.#list.has(state.index) : this.sessionProxy === state;
+    return this.#session === undefined ? this.#left.list.has(state.index) : this.sessionProxy === state;
   }
 
   /**
@@ -69,7 +66,7 @@ export class Rounds {
 
   /** Waits for a place at one proxy, or at any that may be tried. */
   wait(one: ProxyState | undefined, signal: AbortSignal): Promise<Place | undefined> {
-    return this.#fleet.wait(one, this.#left, signal);
+    return this.#fleet.wait(one, (state) => this.#left.has(state), signal);
   }
 
   /** Whether a proxy that is in service is left for an attempt beside others. */
@@ -88,12 +85,10 @@ export class Rounds {
     return this.#left.size > 1;
   }
 
+  /** Those of the list, as it is now, that may still be tried. */
   get #left(): Candidates {
     const list = this.#fleet.listFor(this.#hostname);
-    if (list !== this.#list) {
-      this.#list = list;
-      this.#candidates = this.#candidates.over(list);
-    }
+    if (list !== this.#candidates.list) this.#candidates = this.#candidates.over(list);
     return this.#candidates;
   }
 
@@ -107,11 +102,14 @@ export class Rounds {
     return parts === 1 ? attemptTimeout : Math.min(attemptTimeout, Math.max(request.remaining / parts, SHORTEST));
   }
 
-  /** Another attempt was ready to send the request before it; `isOvertaken`: although that one began later. */
-  lost(state: ProxyState, isOvertaken: boolean): void {
+  /**
+   * Another attempt was ready to send the request before it, which began at `begun`; `isOvertaken`: although that one
+   * began later.
+   */
+  lost(state: ProxyState, isOvertaken: boolean, begun?: number): void {
     this.#left.putLast(state);
     if (!isOvertaken && this.done === 0) this.#tried.delete(state);
-    if (isOvertaken) this.#fleet.passOver(state);
+    if (isOvertaken) this.#fleet.passOver(state, begun);
   }
 
   /** An attempt failed while others are under way. */

@@ -42,9 +42,10 @@ export class Waiters {
     });
   }
 
-  /** The first in line for a place at this proxy. */
-  nextFor(state: ProxyState): Waiter | undefined {
+  /** The first in line for a place at this proxy; if it is not in service, of those who wait for no other. */
+  nextFor(state: ProxyState, isInService: boolean): Waiter | undefined {
     const own = this.#forOne.get(state)?.first?.value;
+    if (!isInService) return own;
     for (const waiter of this.#forAny) {
       if (own !== undefined && own.number < waiter.number) return own;
       if (waiter.accepts(state)) return waiter;
@@ -59,11 +60,9 @@ export class Waiters {
     }
   }
 
-  /** All choose again. */
-  releaseAll(): void {
-    for (const list of [this.#forAny, ...this.#forOne.values()]) {
-      for (const waiter of [...list]) waiter.resolve(undefined);
-    }
+  /** Those who wait for one that is meant choose again. */
+  releaseAll(isMeant: (one: ProxyState) => boolean): void {
+    for (const one of [...this.#forOne.keys()]) if (isMeant(one)) this.release(one);
   }
 
   #listOf(one: ProxyState | undefined): LinkedList<Waiter> {

@@ -8,6 +8,7 @@ import { type Phase, type Socks5Error, socks5Error } from "../errors.ts";
 import { type FleetEventDetails, rounded, type Socks5Event, type Traffic } from "../events.ts";
 import { Pool } from "../pool/pool.ts";
 import { Fleet, type FleetHooks } from "../proxies/fleet.ts";
+import { hostnameOf } from "../proxies/host_bans.ts";
 import type { FleetStore } from "../proxies/fleet_store.ts";
 import type { Place } from "../proxies/place.ts";
 import type { ProxyState, SuspensionReason } from "../proxies/proxy_state.ts";
@@ -180,7 +181,7 @@ export class Core<S> implements Opener<S> {
   setProxies(proxies: readonly Proxy[], drain: number): void {
     const left = new Set<object>(this.fleet.setProxies(proxies).map(({ proxy }) => proxy));
     if (left.size === 0 || drain === Infinity) return;
-    const close = () => this.pool.closeHeld(({ proxy }) => left.has(proxy));
+    const close = () => this.pool.closeHeld(({ proxy }) => left.has(proxy) && this.fleet.stateOf(proxy).index < 0);
     if (drain === 0) return close();
     const timer = setTimeout(() => {
       this.#drains.delete(timer);
@@ -209,6 +210,7 @@ export class Core<S> implements Opener<S> {
     for (const it of timer.all) if (it instanceof Scope) it.end(closed(it.phase));
     warmer.close();
     this.#prober?.close();
+    this.fleet.close();
     for (const timer of this.#drains) clearTimeout(timer);
     pool.close(() => closed("pool"));
     const grace = drain > 0 && drain < Infinity ? setTimeout(() => pool.closeHeld(), drain) : undefined;
@@ -275,7 +277,7 @@ function statsOf(fleet: Fleet, state: ProxyState): ProxyStats {
 
 /** Whether a target, `"host:port"`, has the host name or one below it. */
 function isBelow(hostname: string, target: string): boolean {
-  const name = target.slice(0, target.lastIndexOf(":"));
+  const name = hostnameOf(target);
   return name === hostname || name.endsWith(`.${hostname}`);
 }
 

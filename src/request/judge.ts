@@ -5,6 +5,12 @@ import type { Fleet } from "../proxies/fleet.ts";
 import { GIVE_UP, PROXY_UNFIT, ruleFor, type Verdict } from "../proxies/policy.ts";
 import type { ProxyState } from "../proxies/proxy_state.ts";
 
+/** An attempt at a proxy, and when it began, on the clock of `performance.now()`. */
+type JudgedAttempt = Pick<Attempt<unknown>, "scope" | "identity"> & {
+  readonly state: ProxyState;
+  readonly begun: number;
+};
+
 /**
  * What an attempt failed with, and what follows from it; `fleet` remembers what it says about the proxy. Throws what is
  * no failure of a proxy or a target: a wrong argument, the reason of the caller's signal.
@@ -13,7 +19,7 @@ import type { ProxyState } from "../proxies/proxy_state.ts";
  */
 export function judge(
   thrown: unknown,
-  { scope, state, identity }: Pick<Attempt<unknown>, "scope" | "identity"> & { readonly state: ProxyState },
+  { scope, state, identity, begun }: JudgedAttempt,
   aim: Aim,
   hasOwnCredentials: boolean,
   fleet: Fleet,
@@ -28,6 +34,6 @@ export function judge(
   if (!(error instanceof Socks5Error)) throw error;
   const rule = !isInner ? ruleFor(error, hasOwnCredentials) : error instanceof TargetError ? PROXY_UNFIT : GIVE_UP;
   if (error instanceof TargetError && error.rep !== null && error.proxy === proxy.name) fleet.worked(state);
-  if (rule.cooldown) fleet.failed(state);
+  if (rule.cooldown) fleet.failed(state, begun);
   return { error, rule };
 }

@@ -10,6 +10,9 @@ import { ProxyProbe } from "./proxy_probe.ts";
 /** How many checks run at a time. */
 const MOST = 8;
 
+/** After how many milliseconds a proxy is looked at again whose places are all taken. */
+const BUSY = 1_000;
+
 /** A check that is due at a time. */
 class Due implements Timed {
   slot = -1;
@@ -71,7 +74,9 @@ export class Prober<S> {
     for (const state of this.#waiting) {
       if (this.#running.size >= MOST) return;
       this.#waiting.delete(state);
-      if (state.index >= 0 && state.strikes > 0) void this.#check(state);
+      if (state.index < 0 || state.strikes === 0) continue;
+      if (state.isFull) this.schedule(state, BUSY);
+      else void this.#check(state);
     }
   }
 

@@ -139,7 +139,7 @@ export class Race<S> implements Timed {
     const last = ended.reduce((a, b) => b.number > a.number ? b : a);
     const { reason } = scope.ended!;
     const isTimeout = !scope.aborted && reason instanceof Socks5Error && reason.code === "SOCKS5_TIMEOUT";
-    if (isTimeout) { for (const { place } of ended) if (place !== last.place) fleet.passOver(place.state); }
+    if (isTimeout) { for (const it of ended) if (it !== last) fleet.passOver(it.place.state, it.begun); }
     return last;
   }
 
@@ -155,7 +155,7 @@ export class Race<S> implements Timed {
   /** Another was ready to send the request before it. */
   #lost(it: RunningAttempt<S>): void {
     this.#leave(it);
-    this.#attempts.rounds.lost(it.place.state, this.#overtaken.has(it));
+    this.#attempts.rounds.lost(it.place.state, this.#overtaken.has(it), it.begun);
     this.#vacate(it.seat);
     this.#attempts.tell(it.proxy, { type: "overtaken", attempt: it.number });
   }

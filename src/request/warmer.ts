@@ -79,6 +79,7 @@ export class Warmer<S> {
     const { fleet, pool, settings } = this.#core;
     const { state, state: { proxy } } = place;
     const identity = identify(proxy, undefined, settings);
+    const begun = performance.now();
     try {
       if (!(await this.#core.shareLimit(place, scope.attempt.signal))) throw TAKEN;
       const conn = await scope.run(openProxyConn(scope.attempt, this.#dialer, proxy, identity));
@@ -98,7 +99,7 @@ export class Warmer<S> {
       lease.stop = undefined;
       lease.destroy("client");
       try {
-        if (thrown !== TAKEN) judge(thrown, { scope, state, identity }, { target: null }, false, fleet);
+        if (thrown !== TAKEN) judge(thrown, { scope, state, identity, begun }, { target: null }, false, fleet);
       } catch {
         // not for us to report: the next connect fails with it, too
       }

@@ -57,6 +57,11 @@ export class ProxyConn<S = unknown> implements Pooled {
     return this.reply !== undefined;
   }
 
+  /** Whether another request may have it. */
+  get mayBeKept(): boolean {
+    return this.expires > performance.now() && (this.place?.mayBeKept(this.target) ?? true);
+  }
+
   watch(onLost: () => void): void {
     this.conn.unref?.();
     this.#setIdle(true);

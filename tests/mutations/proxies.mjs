@@ -1,5 +1,6 @@
 // src/proxies and what holds connections to its choice
 
+const places = "tests/proxies/places_test.ts";
 const many = "tests/proxies/many_test.ts";
 
 /** @type {import("./all.mjs").Mutation[]} */
@@ -15,8 +16,8 @@ export const proxies = [
   {
     promise: "a session uses no tunnel of another proxy",
     file: "src/proxies/rounds.ts",
-    find: "? this.#list.has(state.index) : this.sessionProxy === state;",
-    replace: "? this.#list.has(state.index) : true;",
+    find: "? this.#left.list.has(state.index) : this.sessionProxy === state;",
+    replace: "? this.#left.list.has(state.index) : true;",
     tests: many,
     name: "a session reuses no tunnel of the proxy that it has left,",
   },
@@ -87,9 +88,57 @@ export const proxies = [
   {
     promise: "the list may change while requests wait",
     file: "src/proxies/fleet.ts",
-    find: "    this.#waiters.releaseAll();\n",
+    find: "    this.#waiters.releaseAll(() => true);\n    this.#waiters.release(undefined);\n",
     replace: "",
     tests: many,
     name: "who waits for a place is served by a list with more proxies",
+  },
+  {
+    promise: "who waits for a proxy that is out of service, since no other one is left, is served",
+    file: "src/proxies/fleet.ts",
+    find: "const waiter = this.#waiters.nextFor(state, this.#rankOf(state) <= DUE);",
+    replace: "if (this.#rankOf(state) > DUE) return;\n      const waiter = this.#waiters.nextFor(state, true);",
+    tests: places,
+    name: "who waits for a proxy that is suspended, since no other one is left, is served",
+  },
+  {
+    promise: "who waits is served as soon as a suspension is over",
+    file: "src/proxies/fleet.ts",
+    find: "const waiting = this.#waiters.wait(one, accepts, signal);\n    this.#setAlarm();",
+    replace: "const waiting = this.#waiters.wait(one, accepts, signal);",
+    tests: places,
+    name: "who waits for a place is served by a proxy whose suspension is over",
+  },
+  {
+    promise: "suspensions for a name and for one below it add up",
+    file: "src/proxies/host_bans.ts",
+    find: "const list = ban.above === above ? ban : this.#put(hostname, above, ban);",
+    replace: "const list = ban;",
+    tests: places,
+    name: "a proxy that is suspended for a name and another for a name below it are both passed over",
+  },
+  {
+    promise: "no tunnel of a proxy that is blocked is kept",
+    file: "src/pool/pool.ts",
+    find: 'if (!lease.conn!.mayBeKept) return this.destroy(lease, "evicted");',
+    replace: 'if (lease.conn!.expires <= performance.now()) return this.destroy(lease, "evicted");',
+    tests: places,
+    name: "a tunnel that was in use while its proxy was suspended is not used again",
+  },
+  {
+    promise: "a proxy that leaves and comes back has the connections that it had",
+    file: "src/proxies/known_proxies.ts",
+    find: "if (state.open > 0) this.#departed.add(state);",
+    replace: "",
+    tests: places,
+    name: "a proxy that leaves the list and comes back has the connections that it had",
+  },
+  {
+    promise: "attempts that fail together are one failure",
+    file: "src/proxies/fleet.ts",
+    find: "if (begun < state.struckAt) return;",
+    replace: "",
+    tests: places,
+    name: "attempts that fail together count as one failure of their proxy",
   },
 ];

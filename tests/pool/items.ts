@@ -22,6 +22,10 @@ export class Item implements Pooled {
     this.expires = expires;
   }
 
+  get mayBeKept(): boolean {
+    return this.expires > performance.now();
+  }
+
   watch(lost: () => void): void {
     this.lost = lost;
     if (this.#spoke) lost();

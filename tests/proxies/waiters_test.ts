@@ -14,7 +14,7 @@ async function served(waiters: Waiters, waiting: Record<string, Promise<unknown>
   const order: string[] = [];
   for (const [name, promise] of Object.entries(waiting)) void promise.then(() => order.push(name), () => {});
   for (const state of states) {
-    waiters.nextFor(state)?.resolve({ state } as Place);
+    waiters.nextFor(state, true)?.resolve({ state } as Place);
     await new Promise((resolve) => setTimeout(resolve));
   }
   return order;
@@ -42,6 +42,25 @@ test("who does not accept a proxy is passed over, and keeps its place in line", 
   assertEquals(await served(waiters, waiting, a, a, b), ["any", "notA"]);
 });
 
+test("at a proxy that is out of service those are served who wait for it alone", async () => {
+  const waiters = new Waiters();
+  const waiting = [waiters.wait(undefined, any, never), waiters.wait(a, any, never)];
+  waiters.nextFor(a, false)?.resolve({ state: a } as Place);
+  assertEquals([(await waiting[1])?.state, waiters.nextFor(a, false)], [a, undefined]);
+  waiters.nextFor(a, true)?.resolve({ state: a } as Place);
+  assertEquals([(await waiting[0])?.state, waiters.size], [a, 0]);
+});
+
+test("those who wait for one that is meant choose again, in their order", async () => {
+  const waiters = new Waiters();
+  const waiting = { b1: waiters.wait(b, any, never), a1: waiters.wait(a, any, never), b2: waiters.wait(b, any, never) };
+  const released: string[] = [];
+  for (const [name, promise] of Object.entries(waiting)) void promise.then(() => released.push(name));
+  waiters.releaseAll((one) => one === b);
+  await waiting.b2;
+  assertEquals([released, waiters.size], [["b1", "b2"], 1]);
+});
+
 test("who is aborted leaves with the reason, and the others choose again when they are told to", async () => {
   const waiters = new Waiters();
   const controller = new AbortController();
@@ -54,7 +73,7 @@ test("who is aborted leaves with the reason, and the others choose again when th
   assertEquals(await aborted.catch((reason) => reason), "enough");
   waiters.release(a);
   assertEquals([await one, waiters.size], [undefined, 1]);
-  waiters.releaseAll();
+  waiters.release(undefined);
   assertEquals([await all, waiters.size], [undefined, 0]);
   await assertRejects(() => waiters.wait(a, any, controller.signal));
 });
