@@ -309,6 +309,17 @@ test("setProxies() keeps what is known of those that stay, and gives the others 
   await client.close();
 });
 
+test("setProxies() takes a proxy out as often as it was in the list", async () => {
+  const { client, taken, transport } = setUp(list("a", "a"), { balance: "round-robin" });
+  for (const target of ["x.test:1", "y.test:1"]) (await client.connect(target, { reuse: true })).release();
+  assertEquals(transport.open, 2);
+  client.setProxies(list("a", "b"));
+  assertEquals(transport.open, 1);
+  client.setProxies(list("b"));
+  assertEquals([transport.open, await taken({ reuse: true }, "x.test:1")], [0, "b"]);
+  await client.close();
+});
+
 test("setProxies() closes what is in use of those that left, after drain", () =>
   withClock(async (clock) => {
     const { client, transport } = setUp(list("a", "b"));
