@@ -22,7 +22,7 @@ const MIN_CHUNK = 4096;
 const MAX_CHUNK = 65536;
 
 /** Where a tunnel leads and comes from, of a connection that is one. */
-type Ends = { target?: string; boundAddress?: { hostname: string; port: number } };
+type Ends = { proxy?: string; target?: string; boundAddress?: { hostname: string; port: number } };
 
 const /** @internal */ Duplex: typeof NodeDuplex = NodeDuplex ?? Object; // a bundle for browsers may have none
 
@@ -95,6 +95,11 @@ export class ConnDuplex extends Duplex {
   /** The bytes that were sent, and those that wait to be. */
   get bytesWritten(): number {
     return this.#sent + this.writableLength;
+  }
+
+  /** The label of the proxy that serves it; `undefined` until it is open, and of a connection that is no tunnel. */
+  get proxy(): string | undefined {
+    return this.#ends.proxy;
   }
 
   /** The host of the target: a name stays one, as it is the proxy that resolves it. */

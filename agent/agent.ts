@@ -11,9 +11,16 @@ import type { Socks5Options } from "../src/config/options.ts";
 import { cannot } from "../src/errors.ts";
 import { identity } from "./identity.ts";
 import { type SecureOptions, secureOver, Sessions } from "./secure.ts";
+import { keepSession, sessionOf } from "./session.ts";
 
 /** The options of `https.Agent`: those of `http.Agent`, and those of TLS, which count for `https:` requests. */
-export type Socks5AgentOptions = AgentOptions & {
+export type Socks5AgentOptions = Omit<AgentOptions, "session"> & {
+  /**
+   * An identity that keeps its proxy, 1 to 255 bytes of UTF-8, as `connect()` of the client takes it: for requests that
+   * have no `session` of their own. Requests share a connection only if their sessions are the same. Bytes are what they
+   * are to `node:tls`: a session of TLS. Default: none.
+   */
+  session?: string | Uint8Array | undefined;
   /**
    * The options of the client that is made for a proxy. Not together with a `Socks5Client`. Default: those of the
    * client.
@@ -40,7 +47,8 @@ const /** @internal */ Agent: typeof HttpAgent = HttpAgent ?? Object; // a bundl
  *
  * The agent keeps connections for later requests to the same host (`keepAlive` is on by default, as with the global
  * agents; an idle connection lets the process end). Requests share a connection only if protocol and TLS options are
- * the same. One agent has one identity: for other credentials make another agent.
+ * the same, and the `session`: a text in the options of the agent or of a request is an identity that keeps its proxy.
+ * For other credentials make another agent.
  *
  * The proxy resolves names: the options `lookup`, `family` and `localAddress` have no effect. An idle connection counts
  * as open (`pool.maxOpen` of the client). If a request waits for a place, the longest idle one is closed.
@@ -69,7 +77,8 @@ export class Socks5Agent extends Agent {
   declare options: AgentOptions;
   readonly #client: ClientLike;
   readonly #closeClient: () => Promise<void>;
-  readonly #sessions: Sessions;
+  readonly #session: string | undefined;
+  readonly #tlsSessions: Sessions;
 
   /**
    * Opens nothing yet.
@@ -83,18 +92,21 @@ export class Socks5Agent extends Agent {
    * @throws {RangeError} If a number in `client` is out of range.
    */
   constructor(proxy: ClientOrProxy, options: Socks5AgentOptions = {}) {
-    const { client: clientOptions, ...own } = checkAgentOptions(options);
+    const { client: clientOptions, ...given } = checkAgentOptions(options);
+    const session = sessionOf(given);
+    const own = (session === undefined ? given : { ...given, session: undefined }) as AgentOptions;
     const { client, close } = clientOf(proxy, clientOptions);
     runtimeName();
     super({ ...own, keepAlive: own.keepAlive ?? true });
     this.#client = client;
     this.#closeClient = close;
-    this.#sessions = new Sessions(own.maxCachedSessions ?? 100);
+    this.#session = session;
+    this.#tlsSessions = new Sessions(own.maxCachedSessions ?? 100);
     // both kinds of requests look at these: without a protocol each takes the agent for one of its own
     Object.assign(this, { defaultPort: NO_PORT });
     Object.defineProperty(this, "protocol", { get: () => this.#isGlobal ? callerProtocol() : undefined });
     // a request with `agent: false` makes an agent like the global one, for itself
-    const once = { ...own, keepAlive: false };
+    const once = { ...given, keepAlive: false };
     Object.defineProperty(this, "constructor", { value: makeOne });
     function makeOne(): Socks5Agent {
       return new Socks5Agent(client, once);
@@ -115,12 +127,19 @@ export class Socks5Agent extends Agent {
     limitHandshake(request);
     (request as { _retrying?: boolean })._retrying = true; // Deno would send again what was cut off, a POST too
     Object.assign(options, { protocol, port });
+    keepSession(options);
     const base = Agent.prototype as unknown as { addRequest(request: ClientRequest, options: ClientRequestArgs): void };
     base.addRequest.call(this, request, options);
   }
 
   /** For `node:http`: the name of those connections that may serve each other's requests. */
   override getName(options: ClientRequestArgs = {}): string {
+    const session = sessionOf(options) ?? this.#session;
+    const name = this.#nameOf(options);
+    return session === undefined ? name : `${JSON.stringify(session)} ${name}`;
+  }
+
+  #nameOf(options: ClientRequestArgs): string {
     if (options.protocol !== "https:") return `http:${super.getName(options)}`;
     const { ALPNProtocols, checkServerIdentity, secureContext } = options as SecureOptions;
     const more = [ALPNProtocols?.toString(), identity(checkServerIdentity), identity(secureContext)];
@@ -132,11 +151,14 @@ export class Socks5Agent extends Agent {
     const { host, port, socketPath, timeout } = options;
     // the client says that there is no way to a path
     const target = socketPath ? { path: socketPath } : { hostname: host ?? "localhost", port: Number(port) };
-    const stream = new ConnDuplex((signal) => this.#client.connect(target, { signal, timeout: timeout || undefined }));
+    const session = sessionOf(options) ?? this.#session;
+    const stream = new ConnDuplex((signal) =>
+      this.#client.connect(target, { signal, session, timeout: timeout || undefined })
+    );
     stream.connect();
     // libraries begin to wait for the connection when the name is looked up: here it is the proxy that does
     if (host && isIP(host) === 0) setImmediate(() => stream.emit("lookup", null, host, 0, host));
-    return options.protocol === "https:" ? secureOver(stream, options as AgentRequest, this.#sessions) : stream;
+    return options.protocol === "https:" ? secureOver(stream, options as AgentRequest, this.#tlsSessions) : stream;
   }
 
   /** For `node:http`: an idle connection gives way to requests that wait for a place of the client. */

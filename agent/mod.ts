@@ -35,6 +35,8 @@ export { Socks5Agent, type Socks5AgentOptions } from "./agent.ts";
 
 /** A stream of {@linkcode toDuplex}: a `net.Socket` for libraries, which a keep-alive pool can mark as idle. */
 export interface Socks5Duplex extends Socket {
+  /** The label of the proxy that serves it; `undefined` until it is open, and of a connection that is no tunnel. */
+  readonly proxy: string | undefined;
   /**
    * Opens the connection before it is first used. Takes and ignores what `net.Socket.connect` takes, except for the
    * listener at the end.

@@ -2,6 +2,7 @@ import type { Buffer } from "node:buffer";
 import { connect, type ConnectionOptions, type TLSSocket } from "node:tls";
 import type { ConnDuplex } from "../adapters/duplex.ts";
 import { honestCheck } from "../adapters/server_identity.ts";
+import { isBytes } from "../src/arguments.ts";
 
 /** What `https:` requests give; `_agentKey` is the agent's name for connections like this one. */
 export type SecureOptions = Omit<ConnectionOptions, "host" | "port" | "path"> & {
@@ -10,14 +11,15 @@ export type SecureOptions = Omit<ConnectionOptions, "host" | "port" | "path"> & 
 };
 
 const EVENTS = ["lookup", "connect", "ready", "timeout"];
-const ENDS = ["remoteAddress", "remotePort", "remoteFamily", "localAddress", "localPort", "localFamily"] as const;
+const ENDS = "remoteAddress remotePort remoteFamily localAddress localPort localFamily proxy".split(
+  " ",
+) as (keyof ConnDuplex)[];
 
 /** TLS over a stream, whose errors are its own too, as `node:tls` has it; the stream ends with it. */
 export function secureOver(stream: ConnDuplex, options: SecureOptions, sessions: Sessions): TLSSocket {
   // the path is that of the request and no socket's; node:http has set servername, to nothing for an address
-  const { path: _, _agentKey: key, session = sessions.get(key), ...given } = options as SecureOptions & {
-    path?: string;
-  };
+  const { path: _, _agentKey: key, session: own, ...given } = options as SecureOptions & { path?: string };
+  const session = isBytes(own) ? own : sessions.get(key); // else it is an identity
   // the dot at the end is no part of the name in TLS (RFC 6066 section 3), nor in a certificate
   const [host, servername] = [given.host, given.servername].map((name) => name?.replace(/\.$/, ""));
   // whatever the environment says (NODE_TLS_REJECT_UNAUTHORIZED)

@@ -2,6 +2,7 @@ import type { ClientRequest, ClientRequestArgs } from "node:http";
 import type { Duplex } from "node:stream";
 import { ConnDuplex } from "../adapters/duplex.ts";
 import { Socks5Agent } from "../agent/agent.ts";
+import { sessionOf } from "../agent/session.ts";
 import type { ClientLike } from "../src/client_of.ts";
 import { connectTo, type FetchTls } from "./options.ts";
 
@@ -20,9 +21,11 @@ export class FetchAgent extends Socks5Agent {
   }
 
   /** For `node:http`: with TLS of the client, which says what of it failed. */
-  override createConnection({ protocol, host, port }: ClientRequestArgs): Duplex {
+  override createConnection(options: ClientRequestArgs): Duplex {
+    const { protocol, host, port } = options;
     const target = { protocol: protocol!, hostname: host!, port: String(port) };
-    const stream = new ConnDuplex((signal) => connectTo(this.#client, this.#tls, target, { signal }));
+    const session = sessionOf(options);
+    const stream = new ConnDuplex((signal) => connectTo(this.#client, this.#tls, target, { signal, session }));
     const gone = new Promise<void>((resolve) => stream.once("close", resolve));
     this.#open.set(stream, gone.then(() => void this.#open.delete(stream)));
     return stream.on("timeout", () => stream.destroy()).connect();

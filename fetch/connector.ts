@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import { runtimeName } from "../adapters/runtime.ts";
 import type { ClientOrProxy } from "../src/client_of.ts";
-import { type FetchOptions, parseArguments } from "./options.ts";
+import { type ConnectorOptions, parseArguments } from "./options.ts";
 
 /** What undici calls a {@linkcode UndiciConnector} with. */
 export interface UndiciConnectOptions {
@@ -56,8 +56,8 @@ let sockets: typeof import("./undici_socket.ts") | undefined; // loaded by the f
  * const { statusCode } = await request("https://example.com/", { dispatcher });
  * ```
  */
-export function createConnector(proxy: ClientOrProxy, options: FetchOptions = {}): UndiciConnector {
-  const { client, close, tls } = parseArguments("createConnector()", proxy, options);
+export function createConnector(proxy: ClientOrProxy, options: ConnectorOptions = {}): UndiciConnector {
+  const { client, close, tls, session } = parseArguments("createConnector()", proxy, options);
   if (runtimeName() === "Bun") {
     throw new TypeError(
       "Cannot use undici on Bun, which has a stand-in for it that connects directly: use createFetch()",
@@ -65,7 +65,7 @@ export function createConnector(proxy: ClientOrProxy, options: FetchOptions = {}
   }
   const open = async (options: UndiciConnectOptions) => {
     const { openSocket } = sockets ??= await import("./undici_socket.ts");
-    return await openSocket(client, tls, options);
+    return await openSocket(client, tls, options, session);
   };
   const connect = (options: UndiciConnectOptions, callback: UndiciConnectCallback) => {
     open(options).then((socket) => callback(null, socket), (error) => callback(error, null));

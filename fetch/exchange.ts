@@ -2,13 +2,14 @@ import { Buffer } from "node:buffer";
 import { type ClientRequest, type IncomingMessage, request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { drained } from "../adapters/drained.ts";
+import type { ConnDuplex } from "../adapters/duplex.ts";
 import type { FetchAgent } from "./agent.ts";
 import type { Call } from "./call.ts";
 import type { FetchRequest } from "./request.ts";
 import type { RequestBody } from "./request_body.ts";
 
 /** One request of a fetch: its first, or one that a redirect leads to. */
-export interface Hop extends Pick<FetchRequest, "url" | "method" | "headers"> {
+export interface Hop extends Pick<FetchRequest, "url" | "method" | "headers" | "session"> {
   readonly body: RequestBody | null;
 }
 
@@ -16,6 +17,8 @@ export interface Hop extends Pick<FetchRequest, "url" | "method" | "headers"> {
 export interface Answer {
   readonly message: IncomingMessage;
   readonly request: ClientRequest;
+  /** The label of the proxy that it came through. */
+  readonly proxy: string | undefined;
 }
 
 type Fields = Record<string, string>;
@@ -66,13 +69,15 @@ class Attempt {
       method: hop.method,
       headers,
       maxHeaderSize: MAX_HEADER_BYTES,
+      ...(hop.session !== undefined && { session: hop.session }),
     });
     request.method = hop.method; // which node:http has written in capitals
     this.answer = new Promise((resolve, reject) => {
       this.#failed = reject;
       request.on("response", (message) => {
         this.#message = message.on("error", () => {});
-        resolve({ message, request });
+        const { proxy } = request.socket as unknown as ConnDuplex; // of the agent
+        resolve({ message, request, proxy });
       });
     });
     request.on("error", (error) => this.#ended(error));

@@ -14,7 +14,7 @@ import { drain, locationOf, nextHop } from "./redirect.ts";
 import { checkHttp, type FetchRequest } from "./request.ts";
 import { cancelBody, readAhead } from "./request_body.ts";
 import { requestFields } from "./request_fields.ts";
-import { fieldsOf, hasNoBody, responseOf } from "./response.ts";
+import { FetchResponse, fieldsOf, hasNoBody, responseOf } from "./response.ts";
 import { type ByteStream, streamOf } from "./response_body.ts";
 import { wholeResponseOf } from "./whole_response.ts";
 
@@ -43,6 +43,11 @@ export class Fetcher {
       cancelBody(request.body, failure);
       throw failure;
     }
+  }
+
+  /** The label of the proxy that a response came through. */
+  proxyOf(response: Response): string | undefined {
+    return FetchResponse.proxyOf(Object(response));
   }
 
   /** Ends what is in flight, and resolves when no connection is left. Later calls are rejected. */
@@ -89,7 +94,8 @@ export class Fetcher {
     call.throwIfOver();
     const { message } = answer;
     const status = message.statusCode!;
-    const facts = { url: withoutFragment(hop.url), redirected, status, statusText: message.statusMessage ?? "" };
+    const statusText = message.statusMessage ?? "";
+    const facts = { url: withoutFragment(hop.url), redirected, status, statusText, proxy: answer.proxy };
     const body = hasNoBody(hop.method, status) ? null : await wholeOf(answer) ?? decodedBody(answer, call);
     if (body === null) await drain(answer);
     call.throwIfOver();

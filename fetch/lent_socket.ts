@@ -27,6 +27,7 @@ export function lentSocket(conn: Socks5Conn): Socket & GivesWay | undefined {
     socket.destroy();
   };
   return Object.assign(socket, {
+    proxy: conn.proxy,
     markIdle: () => conn.markIdle(evicted),
     markInUse: () => conn.markInUse(),
     _destroy(error: Error | null, done: (error?: Error | null) => void) {

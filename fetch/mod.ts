@@ -7,16 +7,22 @@ import { runtimeName } from "../adapters/runtime.ts";
 import type { Fetcher } from "./fetcher.ts";
 import type { ClientLike, ClientOrProxy } from "../src/client_of.ts";
 import { type FetchOptions, type FetchTls, parseArguments } from "./options.ts";
-import { requestOf } from "./request.ts";
+import { type FetchInit, requestOf } from "./request.ts";
 
 export { createConnector } from "./connector.ts";
 export type { UndiciConnectCallback, UndiciConnectOptions, UndiciConnector } from "./connector.ts";
 export type { ClientLike, ClientOrProxy } from "../src/client_of.ts";
 export { isProxyFailure } from "../src/errors.ts";
-export type { FetchOptions, FetchTls } from "./options.ts";
+export type { ConnectorOptions, FetchOptions, FetchTls } from "./options.ts";
+export type { FetchInit } from "./request.ts";
 
 /** A `fetch` with its own connections. */
-export type Socks5Fetch = typeof fetch & {
+export type Socks5Fetch = ((input: RequestInfo | URL, init?: FetchInit) => Promise<Response>) & typeof fetch & {
+  /**
+   * The label of the proxy that a response came through, after redirects that of the last request; `undefined` for any
+   * response that is none of a fetch of this package, or needed no connection.
+   */
+  proxyOf(response: Response): string | undefined;
   /**
    * Ends pending requests, closes idle connections and the client that was made for a proxy; resolves when nothing is
    * left. Later calls reject.
@@ -35,7 +41,7 @@ export type Socks5Fetch = typeof fetch & {
  * "manual"` returns the redirect itself, with its `Location`, as on servers. The protocol is HTTP/1.1.
  *
  * A call throws a `TypeError` for the options by which a runtime's own fetch connects in another way (`dispatcher`,
- * `client`, `proxy`, `unix`, `tls`, `session`, `protocol`).
+ * `client`, `proxy`, `unix`, `tls`, `protocol`).
  *
  * @param proxy A proxy as the constructor of `Socks5Client` takes it: a URL, its parts, or a list of them in the order
  * of preference (failover, not a chain). The fetch makes a client for it, and `close()` closes that. Or a
@@ -55,13 +61,13 @@ export type Socks5Fetch = typeof fetch & {
  * ```
  */
 export function createFetch(proxy: ClientOrProxy, options: FetchOptions = {}): Socks5Fetch {
-  const { client, close: closeClient, tls } = parseArguments("createFetch()", proxy, options);
+  const { client, close: closeClient, tls, session } = parseArguments("createFetch()", proxy, options);
   let fetcher: Fetcher | undefined;
   let loading: Promise<Fetcher> | undefined;
   let closing: Promise<void> | undefined;
 
-  async function fetch(input: RequestInfo | URL, init: RequestInit | null = null): Promise<Response> {
-    const request = requestOf(input, init);
+  async function fetch(input: RequestInfo | URL, init: FetchInit | null = null): Promise<Response> {
+    const request = requestOf(input, init, session);
     fetcher ??= await load();
     return await fetcher.fetch(request);
   }
@@ -79,8 +85,9 @@ export function createFetch(proxy: ClientOrProxy, options: FetchOptions = {}): S
     return closing ??= end();
   }
 
+  const proxyOf = (response: Response) => fetcher?.proxyOf(response);
   // preconnect is Bun's: a hint, which is not taken
-  return Object.assign(fetch, { close, [Symbol.asyncDispose]: close, preconnect: () => {} });
+  return Object.assign(fetch, { proxyOf, close, [Symbol.asyncDispose]: close, preconnect: () => {} });
 }
 
 /** Loaded by the first call: an import of this module alone costs next to nothing, and needs no `node:http`. */

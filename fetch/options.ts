@@ -1,15 +1,15 @@
 import type { Socks5Conn } from "../src/tunnel/socks5_conn.ts";
 import { type ClientLike, type ClientOf, clientOf, type ClientOrProxy } from "../src/client_of.ts";
 import type { ConnectOptions, Socks5Options } from "../src/config/options.ts";
-import { checkOptions, type Known } from "../src/arguments.ts";
+import { checkOptions, type Known, parseSession } from "../src/arguments.ts";
 import { tlsOptions } from "../src/config/tls_options.ts";
 import type { TlsOptions } from "../src/transport.ts";
 
 /** The options of TLS with targets. The certificate must match the host of the URL. */
 export type FetchTls = Pick<TlsOptions, "caCerts" | "cert" | "key">;
 
-/** What the Fetch standard leaves open. */
-export interface FetchOptions {
+/** The options of `createConnector()`. */
+export interface ConnectorOptions {
   /**
    * The options of TLS with targets. Default: the certificate authorities of the runtime, and no client certificate.
    */
@@ -19,7 +19,14 @@ export interface FetchOptions {
    * client.
    */
   client?: Socks5Options | undefined;
+  /**
+   * An identity that keeps its proxy, 1 to 255 bytes of UTF-8, as `connect()` of the client takes it. Default: none.
+   */
+  session?: string | undefined;
 }
+
+/** What the Fetch standard leaves open. The `session` is for calls that have none of their own. */
+export interface FetchOptions extends ConnectorOptions {}
 
 /** The parts of a URL that say where to connect to, as `URL` and undici have them. */
 export interface UrlParts {
@@ -45,7 +52,7 @@ export async function connectTo(
 
 const TLS: Known<FetchTls> = { caCerts: true, cert: true, key: true };
 
-const OPTIONS: Known<FetchOptions> = { tls: true, client: true };
+const CONNECTOR: Known<ConnectorOptions> = { tls: true, client: true, session: true };
 
 /**
  * What `createFetch()` and `createConnector()` are given, checked; throws a `TypeError` that shows nothing of a secret.
@@ -53,9 +60,9 @@ const OPTIONS: Known<FetchOptions> = { tls: true, client: true };
 export function parseArguments(
   name: string,
   proxy: ClientOrProxy,
-  options: FetchOptions,
-): ClientOf & { tls: FetchTls } {
-  const { tls = {}, client } = checkOptions(`the options of ${name}`, options, OPTIONS);
+  options: ConnectorOptions,
+): ClientOf & { tls: FetchTls; session: string | undefined } {
+  const { tls = {}, client, session } = checkOptions(`the options of ${name}`, options, CONNECTOR);
   const { caCerts, cert, key } = tlsOptions("tls", checkOptions("tls", tls, TLS), "localhost");
-  return { ...clientOf(proxy, client), tls: { caCerts, cert, key } };
+  return { session: parseSession(session), ...clientOf(proxy, client), tls: { caCerts, cert, key } };
 }

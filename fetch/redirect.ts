@@ -33,7 +33,7 @@ export function nextHop(hop: Hop, status: number, location: string): Hop {
     for (const name of ABOUT_THE_BODY) headers.delete(name);
   }
   if (url.origin !== hop.url.origin) { for (const name of OF_THE_ORIGIN) headers.delete(name); }
-  return { url, method, headers, body };
+  return { ...hop, url, method, headers, body };
 }
 
 function nextUrl(from: URL, location: string): URL {
@@ -55,7 +55,7 @@ function utf8Of(field: string): string {
 }
 
 /** Reads what is left of an answer, so that its connection can be used again; closes it if that is much, or takes long. */
-export function drain({ message, request }: Answer): Promise<void> {
+export function drain({ message, request }: Pick<Answer, "message" | "request">): Promise<void> {
   return new Promise((resolve) => {
     let left = MAX_DRAIN_BYTES;
     const timer = setTimeout(() => message.destroy(), MAX_DRAIN_TIME);

@@ -1,3 +1,4 @@
+import { parseSession } from "../src/arguments.ts";
 import { cannot } from "../src/errors.ts";
 import { bodyOf, cancelBody, isStream, type RequestBody, type TakenBody, takenFrom } from "./request_body.ts";
 
@@ -12,7 +13,17 @@ export interface FetchRequest {
   readonly integrity: string;
   readonly cache: RequestCache;
   readonly signal: AbortSignal | null;
+  readonly session: string | undefined;
 }
+
+/** The options of one call. */
+export type FetchInit = RequestInit & {
+  /**
+   * An identity that keeps its proxy, 1 to 255 bytes of UTF-8, as `connect()` of the client takes it. A connection serves
+   * one session alone. Default: that of the fetch.
+   */
+  session?: string | undefined;
+};
 
 const NORMALIZED = ["DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"];
 const FORBIDDEN = ["CONNECT", "TRACE", "TRACK"];
@@ -40,7 +51,7 @@ const ENUMS: [name: string, values: readonly string[]][] = Object.entries({
 });
 
 // By these the runtimes' own fetch would connect in another way. An `agent` is none of them: nobody looks at that.
-const HOOKS = ["client", "dispatcher", "protocol", "proxy", "session", "tls", "unix"];
+const HOOKS = ["client", "dispatcher", "protocol", "proxy", "tls", "unix"];
 
 // Ports of other protocols, whose servers could take a request for something else (Fetch standard, "Port blocking").
 const BAD_PORTS = new Set([
@@ -57,9 +68,11 @@ const BAD_PORTS = new Set([
 /**
  * Checks what a fetch is given, on every runtime by the same rules, and copies it; throws the reason of a signal that has
  * aborted. Nothing of a URL or a field is shown by an error, since both may have a password in them.
+ *
+ * @param usual The session of a call that has none of its own.
  */
-export function requestOf(input: RequestInfo | URL, options: RequestInit | null): FetchRequest {
-  const init: RequestInit & { duplex?: "half" } = options ?? {};
+export function requestOf(input: RequestInfo | URL, options: FetchInit | null, usual?: string): FetchRequest {
+  const init: FetchInit & { duplex?: "half" } = options ?? {};
   if (typeof init !== "object") throw new TypeError(cannot("init", "an object", init));
   const given = init as Record<string, unknown>;
   for (const hook of HOOKS) {
@@ -77,6 +90,7 @@ export function requestOf(input: RequestInfo | URL, options: RequestInit | null)
   }
   const request = isRequest(input) ? input : undefined;
   const { method: givenMethod, headers: fields, body: givenBody, mode, signal: givenSignal, duplex } = init;
+  const session = parseSession(init.session, "init.session") ?? usual;
   const url = urlOf(request?.url ?? String(input));
   const method = methodOf(givenMethod ?? request?.method ?? "GET");
   const headers = headersOf(fields ?? request?.headers);
@@ -106,6 +120,7 @@ export function requestOf(input: RequestInfo | URL, options: RequestInit | null)
     integrity: init.integrity ?? request?.integrity ?? "",
     cache: init.cache ?? request?.cache ?? "default",
     signal,
+    session,
   };
 }
 

@@ -7,6 +7,8 @@ export interface ResponseFacts {
   readonly redirected: boolean;
   readonly status: number;
   readonly statusText: string;
+  /** The label of the proxy that it came through. */
+  readonly proxy?: string | undefined;
 }
 
 /** Names and values. */
@@ -62,6 +64,11 @@ export class FetchResponse extends PlainResponse {
     if (!isUsual) Object.defineProperties(this, { status: { value: status }, ok: { value: false } });
     for (const [name, value] of fields) this.headers.append(name, value);
     Object.setPrototypeOf(this.headers, ImmutableHeaders.prototype);
+  }
+
+  /** The label of the proxy that a response came through; `undefined` if it is none of a fetch of this package. */
+  static proxyOf(response: object): string | undefined {
+    return #facts in response ? response.#facts.proxy : undefined;
   }
 
   get url(): string {

@@ -6,8 +6,13 @@ import { type GivesWay, lentSocket } from "./lent_socket.ts";
 import { connectTo, type FetchTls, type UrlParts } from "./options.ts";
 
 /** Opens a socket for undici. */
-export async function openSocket(client: ClientLike, tls: FetchTls, to: UrlParts): Promise<Socket> {
-  const conn = await connectTo(client, tls, to, {}).catch((error) => {
+export async function openSocket(
+  client: ClientLike,
+  tls: FetchTls,
+  to: UrlParts,
+  session: string | undefined,
+): Promise<Socket> {
+  const conn = await connectTo(client, tls, to, { session }).catch((error) => {
     throw socketError(error);
   });
   const lent = lentSocket(conn);

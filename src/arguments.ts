@@ -77,6 +77,17 @@ export function choice<T extends string>(name: string, value: T, words: readonly
   throw new TypeError(cannot(name, `${quoted.slice(0, -1).join(", ")} or ${quoted.at(-1)}`, value));
 }
 
+/** Checks a session; throws a `TypeError` or a `RangeError`. */
+export function parseSession(session: unknown, name = "session"): string | undefined {
+  if (session === undefined) return undefined;
+  const want = "a text of 1 to 255 bytes";
+  if (typeof session !== "string") throw new TypeError(cannot(name, want, session));
+  if (session === "" || new TextEncoder().encode(session).length > 255) {
+    throw new RangeError(cannot(name, want, session));
+  }
+  return session;
+}
+
 /** The word that was probably meant: one that begins with what was written, or differs in a third of it at most. */
 export function nearest(word: string, words: readonly string[]): string | undefined {
   const written = word.slice(0, 40).toLowerCase();

@@ -1,4 +1,4 @@
-import { checkBoolean, checkFunction, checkOptions, isBytes, type Known } from "../arguments.ts";
+import { checkBoolean, checkFunction, checkOptions, isBytes, type Known, parseSession } from "../arguments.ts";
 import { cannot, kindOf, printable } from "../errors.ts";
 import { type Address, ATYP, type Host, parseHost, parseTarget, type Target } from "../protocol/address.ts";
 import type { UserPass } from "../protocol/messages.ts";
@@ -120,17 +120,6 @@ function credentialsOf(
 ): UserPass | null | undefined {
   if (credentials === undefined) return isolation.credentials(isolate);
   return credentials === null ? null : encodeCredentials(credentials);
-}
-
-/** Checks a session; throws a `TypeError` or a `RangeError`. */
-export function parseSession(session: unknown): string | undefined {
-  if (session === undefined) return undefined;
-  const want = "a text of 1 to 255 bytes";
-  if (typeof session !== "string") throw new TypeError(cannot("session", want, session));
-  if (session === "" || new TextEncoder().encode(session).length > 255) {
-    throw new RangeError(cannot("session", want, session));
-  }
-  return session;
 }
 
 /** A check with its arguments checked. */

@@ -3,6 +3,14 @@
 /** @type {import("./all.mjs").Mutation[]} */
 export const agent = [
   {
+    promise: "a session of TLS takes nothing away from the session of a request",
+    file: "agent/agent.ts",
+    find: "    keepSession(options);\n",
+    replace: "",
+    tests: "tests/agent/sessions_test.ts",
+    name: " a session of TLS in the agent's options takes nothing away from that of a request",
+  },
+  {
     promise: "Deno does not send a request again that was cut off",
     file: "agent/agent.ts",
     find: "_retrying?: boolean })._retrying = true",

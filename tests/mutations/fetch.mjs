@@ -3,6 +3,22 @@
 /** @type {import("./all.mjs").Mutation[]} */
 export const fetch = [
   {
+    promise: "a connection of a fetch serves one session alone",
+    file: "agent/agent.ts",
+    find: "return session === undefined ? name : `${JSON.stringify(session)} ${name}`;",
+    replace: "return name;",
+    tests: "tests/fetch/sessions_test.ts",
+    name: ": a connection serves one session alone, and who has none",
+  },
+  {
+    promise: "a redirect keeps the session",
+    file: "fetch/redirect.ts",
+    find: "return { ...hop, url,",
+    replace: "return { ...hop, session: undefined, url,",
+    tests: "tests/fetch/sessions_test.ts",
+    name: "the session of a call goes before that of the fetch, and goes with its redirects",
+  },
+  {
     promise: "a POST is not sent twice by fetch",
     file: "fetch/exchange.ts",
     find: " || !mayRepeat(hop)",

@@ -1,6 +1,6 @@
 import { assertInstanceOf } from "@std/assert";
 import { createFetch, type FetchOptions, type Socks5Fetch } from "../../fetch/mod.ts";
-import { Socks5Client, Socks5Error } from "../../mod.ts";
+import { Socks5Client, Socks5Error, type Socks5Options } from "../../mod.ts";
 import { createTestProxy, type TestProxy, type TestProxyOptions } from "../../testing/mod.ts";
 import { type Answer, startWeb, type Web } from "./http_server.ts";
 
@@ -47,4 +47,50 @@ export async function causeOf(promise: Promise<unknown>): Promise<Socks5Error> {
   assertInstanceOf(error, TypeError, String(error));
   assertInstanceOf(error.cause, Socks5Error, `${error.message}: ${error.cause}`);
   return error.cause;
+}
+
+/** What a fetch through several proxies is tried with. */
+export interface FleetStage {
+  /** The proxies by their labels: "a", "b" and so on. */
+  proxies: Record<string, TestProxy>;
+  client: Socks5Client;
+  /** Any host behind the proxies with the port 80, or 443 if it has TLS. */
+  web: Web;
+  /** How many connections each proxy has accepted. */
+  counts(): Record<string, number>;
+}
+
+/** Runs `use` with a client for some proxies, at which nothing may be open in the end. */
+export async function withFleet(
+  answer: Answer,
+  { proxies: labels = ["a", "b"], client: options, tls }: {
+    proxies?: string[];
+    client?: Socks5Options;
+    tls?: { cert: string; key: string } | undefined;
+  },
+  use: (stage: FleetStage) => Promise<void>,
+): Promise<void> {
+  const web = await startWeb(answer, tls);
+  const started = await Promise.all(labels.map(() => createTestProxy({ rules: () => ({ port: web.port }) })));
+  const proxies = Object.fromEntries(labels.map((label, i) => [label, started[i]!]));
+  const list = labels.map((label) => ({ url: proxies[label]!.url, label }));
+  const client = new Socks5Client(list, { retry: 0, ...options });
+  const counts = () => Object.fromEntries(labels.map((label) => [label, proxies[label]!.connections.length]));
+  try {
+    await use({ proxies, client, web, counts });
+    await client.close();
+    await Promise.all(started.map((proxy) => proxy.until(() => proxy.open === 0)));
+  } finally {
+    await client.close();
+    await Promise.all([...started, web].map((it) => it.close()));
+  }
+}
+
+/** A session whose proxy is the one with that label. */
+export async function sessionOn(client: Socks5Client, label: string): Promise<string> {
+  for (let i = 0;; i++) {
+    const conn = await client.connect("session.test:80", { session: `s${i}` });
+    conn.close();
+    if (conn.proxy === label) return `s${i}`;
+  }
 }
