@@ -88,7 +88,8 @@ export function hash(text: string): [number, number] {
   return [murmur3(bytes, 0), murmur3(bytes, 1)];
 }
 
-function murmur3(bytes: Uint8Array, seed: number): number {
+/** MurmurHash3 (x86, 32 bits) as a signed number. */
+export function murmur3(bytes: Uint8Array, seed: number): number {
   let h = seed;
   const whole = bytes.length & ~3;
   for (let i = 0; i < whole; i += 4) {

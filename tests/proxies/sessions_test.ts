@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { type ProxySpec, Socks5Client } from "../../mod.ts";
-import { hash, score } from "../../src/proxies/sessions.ts";
+import { hash, murmur3, score } from "../../src/proxies/sessions.ts";
 import { FakeTransport, socks5 } from "../support/fake.ts";
 import { tablesOf } from "../support/papers.ts";
 import { test } from "../support/test.ts";
@@ -12,6 +12,13 @@ test("the hash of a session is MurmurHash3 (x86, 32 bits), with seed 0 and with 
   const vectors = { "test": "ba6bd213", "Hello, world!": "c0363e43" };
   for (const [text, word] of Object.entries(vectors)) assertEquals(words(text).split(" ")[0], word, text);
   assertEquals(words(""), "00000000 514e28b7");
+});
+
+test("MurmurHash3 gives the verification value that its authors have published", () => {
+  const keys = Uint8Array.from({ length: 256 }, (_, i) => i);
+  const hashes = new DataView(new ArrayBuffer(4 * 256)); // of keys of 0 to 255 bytes, each with a seed of its own
+  for (let i = 0; i < 256; i++) hashes.setInt32(4 * i, murmur3(keys.subarray(0, i), 256 - i), true);
+  assertEquals(murmur3(new Uint8Array(hashes.buffer), 0) >>> 0, 0xb0f57ee3);
 });
 
 test("hashes and scores are those that docs/design.md has", () => {
