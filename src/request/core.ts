@@ -7,6 +7,7 @@ import { DeadlineTimer, type Timed } from "../deadline_timer.ts";
 import { type Phase, type Socks5Error, socks5Error } from "../errors.ts";
 import { type FleetEventDetails, rounded, type Socks5Event, type Traffic } from "../events.ts";
 import { Pool } from "../pool/pool.ts";
+import { Candidates } from "../proxies/candidates.ts";
 import { Fleet, type FleetHooks } from "../proxies/fleet.ts";
 import { hostnameOf } from "../proxies/host_bans.ts";
 import type { FleetStore } from "../proxies/fleet_store.ts";
@@ -194,7 +195,8 @@ export class Core<S> implements Opener<S> {
   /** Takes a proxy out of service, that with a label or that of a session. */
   suspend(which: string | { readonly session: string }, duration: number, hostname: string | undefined): void {
     const { fleet } = this;
-    const states = typeof which === "string" ? fleet.named(which) : [fleet.proxyOf(which.session)];
+    const left = hostname === undefined ? undefined : new Candidates(fleet.listFor(hostname));
+    const states = typeof which === "string" ? fleet.named(which) : [fleet.proxyOf(which.session, left)];
     for (const state of states) fleet.suspend(state, "application", duration, hostname);
   }
 

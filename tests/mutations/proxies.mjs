@@ -38,6 +38,14 @@ export const proxies = [
     name: "maxOpen of a proxy holds,",
   },
   {
+    promise: "suspend() of a session for a host name is about the proxy that it has for that name",
+    file: "src/request/core.ts",
+    find: "[fleet.proxyOf(which.session, left)]",
+    replace: "[fleet.proxyOf(which.session)]",
+    tests: many,
+    name: "suspend() of a session for a host name",
+  },
+  {
     promise: "no hash of a session is worth nothing",
     file: "src/proxies/sessions.ts",
     find: "+ low + 0.5) / 2 ** 52",

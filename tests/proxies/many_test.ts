@@ -161,6 +161,18 @@ test("a session reuses no tunnel of the proxy that it has left, and none that is
     await client.close();
   }));
 
+test("suspend() of a session for a host name is about the proxy that the session has for that name", async () => {
+  const { client, taken } = setUp(list("a", "b", "c"));
+  const exits: string[] = [];
+  for (let i = 0; i < 3; i++) {
+    exits.push(await taken({ session: "ann" }));
+    client.suspend({ session: "ann" }, { for: 60_000, hostname: "example.test" });
+  }
+  assertEquals(exits.toSorted(), ["a", "b", "c"]);
+  assertEquals(await taken({ session: "ann" }, "elsewhere.test:80"), exits[0]);
+  await client.close();
+});
+
 test("maxOpen of a proxy holds, and who finds no room waits in order of arrival", async () => {
   const { client, statsOf } = setUp([{ url: "socks5://a", maxOpen: 2 }, { url: "socks5://b", maxOpen: 1 }]);
   const open = await Promise.all([1, 2, 3].map(() => client.connect(TARGET)));
