@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import { runtimeName } from "../adapters/runtime.ts";
 import type { ClientOrProxy } from "../src/client_of.ts";
-import { type ConnectorOptions, parseArguments } from "./options.ts";
+import { type ConnectorOptions, parseConnector } from "./options.ts";
 
 /** What undici calls a {@linkcode UndiciConnector} with. */
 export interface UndiciConnectOptions {
@@ -57,7 +57,7 @@ let sockets: typeof import("./undici_socket.ts") | undefined; // loaded by the f
  * ```
  */
 export function createConnector(proxy: ClientOrProxy, options: ConnectorOptions = {}): UndiciConnector {
-  const { client, close, tls, session } = parseArguments("createConnector()", proxy, options);
+  const { client, close, tls, session } = parseConnector("createConnector()", proxy, options);
   if (runtimeName() === "Bun") {
     throw new TypeError(
       "Cannot use undici on Bun, which has a stand-in for it that connects directly: use createFetch()",

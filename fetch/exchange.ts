@@ -21,7 +21,8 @@ export interface Answer {
   readonly proxy: string | undefined;
 }
 
-type Fields = Record<string, string>;
+/** The fields of a request. */
+export type Fields = Record<string, string>;
 
 const MAX_HEADER_BYTES = 262_144; // as in Chromium
 
@@ -45,7 +46,8 @@ export async function exchange(hop: Hop, fields: Fields, agent: FetchAgent, call
   }
 }
 
-function mayRepeat({ method, headers, body }: Hop): boolean {
+/** Whether a request can be sent again, and nothing can come of it twice. */
+export function mayRepeat({ method, headers, body }: Hop): boolean {
   return body?.kind !== "stream" && (IDEMPOTENT.includes(method) || headers.has("idempotency-key"));
 }
 

@@ -3,13 +3,14 @@ import { clearImmediate, setImmediate } from "node:timers";
 import { socks5Error } from "../src/errors.ts";
 import type { Bytes } from "../src/transport.ts";
 import { FetchAgent } from "./agent.ts";
+import { exchangeWithBans } from "./bans.ts";
 import { Call } from "./call.ts";
 import { decoded } from "./content_coding.ts";
 import { type Answer, exchange, type Hop } from "./exchange.ts";
 import { matches } from "./integrity.ts";
 import { localFetch, withoutFragment } from "./local.ts";
 import type { ClientLike } from "../src/client_of.ts";
-import type { FetchTls } from "./options.ts";
+import type { BanRules, FetchTls } from "./options.ts";
 import { drain, locationOf, nextHop } from "./redirect.ts";
 import { checkHttp, type FetchRequest } from "./request.ts";
 import { cancelBody, readAhead } from "./request_body.ts";
@@ -23,11 +24,13 @@ const MAX_REDIRECTS = 20;
 /** What a fetch does: over `node:http`, and on connections of its own. */
 export class Fetcher {
   readonly #agent: FetchAgent;
+  readonly #bans: BanRules | undefined;
   readonly #calls = new Set<Call>();
   #closed: TypeError | undefined;
 
-  constructor(client: ClientLike, tls: FetchTls) {
+  constructor(client: ClientLike, tls: FetchTls, bans: BanRules | undefined) {
     this.#agent = new FetchAgent(client, tls);
+    this.#bans = bans;
   }
 
   /** Fetches; rejects as the standard has it. */
@@ -71,12 +74,17 @@ export class Fetcher {
     const body = request.body?.kind === "taken" ? await readAhead(request.body, turn) : request.body;
     let hop: Hop = { ...request, body };
     for (let redirects = 0;; redirects++) {
-      const answer = await exchange(hop, requestFields(hop, request.cache), this.#agent, call);
+      const fields = requestFields(hop, request.cache);
+      const answer = await (this.#bans === undefined
+        ? exchange(hop, fields, this.#agent, call)
+        : exchangeWithBans(hop, fields, this.#agent, call, this.#bans));
       const location = locationOf(answer.message);
       if (location === null || request.redirect === "manual") {
         return await this.#respond(answer, hop, request.integrity, redirects > 0, call);
       }
-      if (request.redirect === "error") throw new TypeError('Cannot follow a redirect: init.redirect is "error"');
+      if (request.redirect === "error") {
+        throw new TypeError('Cannot follow a redirect: init.redirect is "error"');
+      }
       if (redirects === MAX_REDIRECTS) {
         throw new TypeError(`Cannot follow a redirect: there were ${MAX_REDIRECTS} before it`);
       }
@@ -85,7 +93,9 @@ export class Fetcher {
         throw new TypeError('Cannot follow a redirect to another origin: init.mode is "same-origin"');
       }
       const drained = drain(answer);
-      if (next.url.origin === hop.url.origin) await drained; // its connection serves the next request
+      if (next.url.origin === hop.url.origin) {
+        await drained; // its connection serves the next request
+      }
       hop = next;
     }
   }

@@ -6,7 +6,7 @@
 import { runtimeName } from "../adapters/runtime.ts";
 import type { Fetcher } from "./fetcher.ts";
 import type { ClientLike, ClientOrProxy } from "../src/client_of.ts";
-import { type FetchOptions, type FetchTls, parseArguments } from "./options.ts";
+import { type BanRules, type FetchOptions, type FetchTls, parseFetch } from "./options.ts";
 import { type FetchInit, requestOf } from "./request.ts";
 
 export { createConnector } from "./connector.ts";
@@ -46,8 +46,9 @@ export type Socks5Fetch = ((input: RequestInfo | URL, init?: FetchInit) => Promi
  * @param proxy A proxy as the constructor of `Socks5Client` takes it: a URL, its parts, or a list of them in the order
  * of preference (failover, not a chain). The fetch makes a client for it, and `close()` closes that. Or a
  * `Socks5Client`, or anything else with its `connect()`: the caller must close that.
- * @throws {TypeError} If the proxy or an option is malformed or unknown. The message shows nothing of a proxy.
- * @throws {RangeError} If a number in `client` is out of range.
+ * @throws {TypeError} If the proxy or an option is malformed or unknown, or the client has no `suspend()`, which `ban`
+ * needs. The message shows nothing of a proxy.
+ * @throws {RangeError} If a number, a status of `ban` or the length of `session` is out of range.
  *
  * @example
  * ```ts
@@ -61,7 +62,7 @@ export type Socks5Fetch = ((input: RequestInfo | URL, init?: FetchInit) => Promi
  * ```
  */
 export function createFetch(proxy: ClientOrProxy, options: FetchOptions = {}): Socks5Fetch {
-  const { client, close: closeClient, tls, session } = parseArguments("createFetch()", proxy, options);
+  const { client, close: closeClient, tls, session, bans } = parseFetch(proxy, options);
   let fetcher: Fetcher | undefined;
   let loading: Promise<Fetcher> | undefined;
   let closing: Promise<void> | undefined;
@@ -73,7 +74,7 @@ export function createFetch(proxy: ClientOrProxy, options: FetchOptions = {}): S
   }
 
   function load(): Promise<Fetcher> {
-    return loading ??= makeFetcher(client, tls);
+    return loading ??= makeFetcher(client, tls, bans);
   }
 
   async function end(): Promise<void> {
@@ -91,8 +92,8 @@ export function createFetch(proxy: ClientOrProxy, options: FetchOptions = {}): S
 }
 
 /** Loaded by the first call: an import of this module alone costs next to nothing, and needs no `node:http`. */
-async function makeFetcher(client: ClientLike, tls: FetchTls): Promise<Fetcher> {
+async function makeFetcher(client: ClientLike, tls: FetchTls, bans: BanRules | undefined): Promise<Fetcher> {
   runtimeName();
   const { Fetcher } = await import("./fetcher.ts");
-  return new Fetcher(client, tls);
+  return new Fetcher(client, tls, bans);
 }

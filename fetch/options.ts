@@ -2,7 +2,10 @@ import type { Socks5Conn } from "../src/tunnel/socks5_conn.ts";
 import { type ClientLike, type ClientOf, clientOf, type ClientOrProxy } from "../src/client_of.ts";
 import type { ConnectOptions, Socks5Options } from "../src/config/options.ts";
 import { checkOptions, type Known, parseSession } from "../src/arguments.ts";
+import { milliseconds } from "../src/config/settings.ts";
 import { tlsOptions } from "../src/config/tls_options.ts";
+import { cannot } from "../src/errors.ts";
+import type { Socks5Client } from "../src/socks5_client.ts";
 import type { TlsOptions } from "../src/transport.ts";
 
 /** The options of TLS with targets. The certificate must match the host of the URL. */
@@ -26,7 +29,29 @@ export interface ConnectorOptions {
 }
 
 /** What the Fetch standard leaves open. The `session` is for calls that have none of their own. */
-export interface FetchOptions extends ConnectorOptions {}
+export interface FetchOptions extends ConnectorOptions {
+  /**
+   * For which statuses of a response the proxy that it came through is suspended (`suspend()` of the client), for the host
+   * name of the URL and those below it: from 200 to 599, each with the milliseconds, or `"retry-after"` for what the field
+   * `Retry-After` says, from a second to a day, or a minute without one that is valid. Default: none.
+   */
+  ban?: Readonly<Record<number, number | "retry-after">> | undefined;
+  /**
+   * How often a request is sent at most, as long as `ban` has a word on its responses: again through another proxy, to
+   * which its session moves, if the method is GET, HEAD, OPTIONS, PUT or DELETE, or there is an `Idempotency-Key`, and the
+   * body is no stream. The caller gets the last response. A whole number from 1, or `Infinity`. Default: 1.
+   */
+  attempts?: number | undefined;
+}
+
+/** `ban` and `attempts`, checked. */
+export interface BanRules {
+  /** Suspends a proxy; does nothing if it has left the list. */
+  suspend(proxy: string, options: { for: number; hostname: string }): void;
+  /** By the status: milliseconds, or as the field Retry-After says. */
+  readonly durations: ReadonlyMap<number, number | "retry-after">;
+  readonly attempts: number;
+}
 
 /** The parts of a URL that say where to connect to, as `URL` and undici have them. */
 export interface UrlParts {
@@ -54,15 +79,80 @@ const TLS: Known<FetchTls> = { caCerts: true, cert: true, key: true };
 
 const CONNECTOR: Known<ConnectorOptions> = { tls: true, client: true, session: true };
 
-/**
- * What `createFetch()` and `createConnector()` are given, checked; throws a `TypeError` that shows nothing of a secret.
- */
-export function parseArguments(
+const FETCH: Known<FetchOptions> = { ...CONNECTOR, ban: true, attempts: true };
+
+/** What `createFetch()` is given, checked; throws as {@linkcode parseConnector} does. */
+export function parseFetch(proxy: ClientOrProxy, options: FetchOptions): Connecting & { bans: BanRules | undefined } {
+  const name = "createFetch()";
+  const connecting = parseConnector(name, proxy, options, FETCH);
+  const { ban, attempts } = checkOptions(`the options of ${name}`, options, FETCH);
+  checkAttempts(attempts);
+  if (ban === undefined && attempts !== undefined) throw new TypeError("Cannot use attempts without ban");
+  const bans = ban === undefined
+    ? undefined
+    : { suspend: suspender(connecting.client), durations: durationsOf(ban), attempts: attempts ?? 1 };
+  return { ...connecting, bans };
+}
+
+/** How connections are opened. */
+interface Connecting extends ClientOf {
+  readonly tls: FetchTls;
+  readonly session: string | undefined;
+}
+
+/** What connects for `name`, checked; throws a `TypeError` that shows nothing of a secret, or a `RangeError`. */
+export function parseConnector(
   name: string,
   proxy: ClientOrProxy,
   options: ConnectorOptions,
-): ClientOf & { tls: FetchTls; session: string | undefined } {
-  const { tls = {}, client, session } = checkOptions(`the options of ${name}`, options, CONNECTOR);
+  known: Known<ConnectorOptions> = CONNECTOR,
+): Connecting {
+  const { tls = {}, client, session } = checkOptions(`the options of ${name}`, options, known);
   const { caCerts, cert, key } = tlsOptions("tls", checkOptions("tls", tls, TLS), "localhost");
   return { session: parseSession(session), ...clientOf(proxy, client), tls: { caCerts, cert, key } };
+}
+
+const STATUS = /^[2-5]\d\d$/;
+
+function durationsOf(ban: NonNullable<FetchOptions["ban"]>): BanRules["durations"] {
+  if (Object.prototype.toString.call(ban) !== "[object Object]") {
+    throw new TypeError(cannot("ban", "an object of statuses", ban));
+  }
+  return new Map(
+    Object.entries(ban).filter(([, duration]) => duration !== undefined).map(([status, duration]) => {
+      if (!STATUS.test(status)) throw notAStatus(status);
+      const name = `ban[${status}]`;
+      if (duration !== "retry-after" && typeof duration !== "number") {
+        throw new TypeError(cannot(name, 'milliseconds or "retry-after"', duration));
+      }
+      return [Number(status), duration === "retry-after" ? duration : milliseconds(name, duration, 0)];
+    }),
+  );
+}
+
+function notAStatus(key: string): Error {
+  const want = "a status from 200 to 599";
+  return /^\d{1,9}$/.test(key)
+    ? new RangeError(cannot("a key of ban", want, Number(key)))
+    : new TypeError(cannot("a key of ban", want, key));
+}
+
+function checkAttempts(attempts: unknown): void {
+  const want = "a whole number from 1 or Infinity";
+  if (attempts === undefined) return;
+  if (typeof attempts !== "number") throw new TypeError(cannot("attempts", want, attempts));
+  if (attempts !== Infinity && !(Number.isInteger(attempts) && attempts >= 1)) {
+    throw new RangeError(cannot("attempts", want, attempts));
+  }
+}
+
+function suspender(client: ClientLike & Partial<Pick<Socks5Client, "suspend">>): BanRules["suspend"] {
+  if (typeof client.suspend !== "function") throw new TypeError("Cannot use ban: the client has no suspend()");
+  return (proxy, options) => {
+    try {
+      client.suspend!(proxy, options);
+    } catch {
+      // it has left the list
+    }
+  };
 }

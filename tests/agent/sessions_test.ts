@@ -21,12 +21,12 @@ for (const tls of [undefined, names]) {
   const protocol = tls ? "https:" : "http:";
 
   test(`${protocol} a connection of an agent serves one session alone, and who has none`, async () => {
-    await withFleet(hello, { tls }, async ({ client, web }) => {
+    await withFleet(hello, { proxies: ["a"], tls }, async ({ client, webs }) => {
       const agent = new Socks5Agent(client, { ca });
       for (const session of [undefined, "one", "two", "one", undefined, "two"]) {
         assertEquals(await answer(of(agent, session)), "hello");
       }
-      assertEquals(web.seen.map(({ connection }) => connection), [0, 1, 2, 1, 0, 2]);
+      assertEquals(webs.a!.seen.map(({ connection }) => connection), [0, 1, 2, 1, 0, 2]);
       agent.destroy();
     });
   });

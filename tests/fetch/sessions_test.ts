@@ -15,11 +15,11 @@ for (const tls of [undefined, names]) {
   const url = tls ? "https://example.com/" : "http://example.com/";
 
   test(`${url}: a connection serves one session alone, and who has none`, async () => {
-    await withFleet(hello, { tls }, async ({ client, web }) => {
+    await withFleet(hello, { proxies: ["a"], tls }, async ({ client, webs }) => {
       await using fetch = createFetch(client, { tls: { caCerts } });
       const order = [undefined, "one", "two", "one", undefined, "two"];
       for (const session of order) assertEquals(await (await fetch(url, { session })).text(), "hello");
-      assertEquals(web.seen.map(({ connection }) => connection), [0, 1, 2, 1, 0, 2]);
+      assertEquals(webs.a!.seen.map(({ connection }) => connection), [0, 1, 2, 1, 0, 2]);
     });
   });
 

@@ -3,6 +3,38 @@
 /** @type {import("./all.mjs").Mutation[]} */
 export const fetch = [
   {
+    promise: "a proxy that a site bans is suspended for the host name of the URL alone",
+    file: "fetch/bans.ts",
+    find: "retryAfter(message) : duration, hostname });",
+    replace: "retryAfter(message) : duration, hostname: undefined as never });",
+    tests: "tests/fetch/bans_test.ts",
+    name: ": a proxy that a site bans is not asked again for its host name, and is for others",
+  },
+  {
+    promise: "a body that is a stream is not sent again through another proxy",
+    file: "fetch/bans.ts",
+    find: " || !mayRepeat(hop)",
+    replace: "",
+    tests: "tests/fetch/bans_test.ts",
+    name: "attempts: ",
+  },
+  {
+    promise: "the body of a response that is dropped is cancelled",
+    file: "fetch/bans.ts",
+    find: "    call.stop!(new Error(",
+    replace: "    void (new Error(",
+    tests: "tests/fetch/bans_test.ts",
+    name: "a response that is dropped is cancelled, and its connection closed",
+  },
+  {
+    promise: "a connection through a banned proxy serves no further request",
+    file: "src/pool/pool.ts",
+    find: '    else if (!lease.conn!.mayBeKept) this.end(lease, "evicted");\n',
+    replace: "",
+    tests: "tests/fetch/bans_test.ts",
+    name: "connections through a banned proxy that were kept, or are in use just then, serve no further request",
+  },
+  {
     promise: "a connection of a fetch serves one session alone",
     file: "agent/agent.ts",
     find: "return session === undefined ? name : `${JSON.stringify(session)} ${name}`;",

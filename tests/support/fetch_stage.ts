@@ -54,15 +54,15 @@ export interface FleetStage {
   /** The proxies by their labels: "a", "b" and so on. */
   proxies: Record<string, TestProxy>;
   client: Socks5Client;
-  /** Any host behind the proxies with the port 80, or 443 if it has TLS. */
-  web: Web;
+  /** Any host, as it is seen through each proxy. */
+  webs: Record<string, Web>;
   /** How many connections each proxy has accepted. */
   counts(): Record<string, number>;
 }
 
-/** Runs `use` with a client for some proxies, at which nothing may be open in the end. */
+/** Runs `use` with a client for some proxies, at which nothing may be open in the end; `answer` is told the proxy, too. */
 export async function withFleet(
-  answer: Answer,
+  answer: (...args: [...Parameters<Answer>, proxy: string]) => unknown,
   { proxies: labels = ["a", "b"], client: options, tls }: {
     proxies?: string[];
     client?: Socks5Options;
@@ -70,19 +70,22 @@ export async function withFleet(
   },
   use: (stage: FleetStage) => Promise<void>,
 ): Promise<void> {
-  const web = await startWeb(answer, tls);
-  const started = await Promise.all(labels.map(() => createTestProxy({ rules: () => ({ port: web.port }) })));
-  const proxies = Object.fromEntries(labels.map((label, i) => [label, started[i]!]));
+  const started = await Promise.all(labels.map(async (label) => {
+    const web = await startWeb((request, response) => answer(request, response, label), tls);
+    return { label, web, proxy: await createTestProxy({ rules: () => ({ port: web.port }) }) };
+  }));
+  const proxies = Object.fromEntries(started.map(({ label, proxy }) => [label, proxy]));
+  const webs = Object.fromEntries(started.map(({ label, web }) => [label, web]));
   const list = labels.map((label) => ({ url: proxies[label]!.url, label }));
   const client = new Socks5Client(list, { retry: 0, ...options });
   const counts = () => Object.fromEntries(labels.map((label) => [label, proxies[label]!.connections.length]));
   try {
-    await use({ proxies, client, web, counts });
+    await use({ proxies, client, webs, counts });
     await client.close();
-    await Promise.all(started.map((proxy) => proxy.until(() => proxy.open === 0)));
+    await Promise.all(started.map(({ proxy }) => proxy.until(() => proxy.open === 0)));
   } finally {
     await client.close();
-    await Promise.all([...started, web].map((it) => it.close()));
+    await Promise.all(started.flatMap(({ proxy, web }) => [proxy.close(), web.close()]));
   }
 }
 
