@@ -180,6 +180,7 @@ export class Core<S> implements Opener<S> {
 
   /** The list is another one; what is in use of those that left ends after `drain` milliseconds. */
   setProxies(proxies: readonly Proxy[], drain: number): void {
+    if (this.#isClosed) return;
     const left = new Set<object>(this.fleet.setProxies(proxies).map(({ proxy }) => proxy));
     if (left.size === 0 || drain === Infinity) return;
     const close = () => this.pool.closeHeld(({ proxy }) => left.has(proxy) && this.fleet.stateOf(proxy).index < 0);
@@ -194,6 +195,7 @@ export class Core<S> implements Opener<S> {
 
   /** Takes a proxy out of service, that with a label or that of a session. */
   suspend(which: string | { readonly session: string }, duration: number, hostname: string | undefined): void {
+    if (this.#isClosed) return;
     const { fleet } = this;
     const left = hostname === undefined ? undefined : new Candidates(fleet.listFor(hostname));
     const states = typeof which === "string" ? fleet.named(which) : [fleet.proxyOf(which.session, left)];
@@ -202,6 +204,7 @@ export class Core<S> implements Opener<S> {
 
   /** Puts a proxy back into service. */
   resume(name: string): void {
+    if (this.#isClosed) return;
     for (const state of this.fleet.named(name)) this.fleet.resume(state);
   }
 

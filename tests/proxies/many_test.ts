@@ -173,6 +173,20 @@ test("suspend() of a session for a host name is about the proxy that the session
   await client.close();
 });
 
+test("a closed client takes another list and suspends nothing: it tells nobody and has no timer", async () => {
+  const { client, events, taken } = setUp(list("a", "b"));
+  await taken();
+  client.suspend("a:1080", { for: 60_000, hostname: "example.test" });
+  await client.close();
+  const before = events.length;
+  client.setProxies(list("a", "b", "c"), { drain: 60_000 });
+  client.setProxies(list("a"), { drain: 60_000 });
+  client.suspend("a:1080", { for: 60_000 });
+  client.suspend("a:1080", { for: 60_000, hostname: "example.test" });
+  client.resume("a:1080");
+  assertEquals(events.length, before);
+});
+
 test("maxOpen of a proxy holds, and who finds no room waits in order of arrival", async () => {
   const { client, statsOf } = setUp([{ url: "socks5://a", maxOpen: 2 }, { url: "socks5://b", maxOpen: 1 }]);
   const open = await Promise.all([1, 2, 3].map(() => client.connect(TARGET)));
