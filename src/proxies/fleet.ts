@@ -6,7 +6,7 @@ import { balanced } from "./balance.ts";
 import { Candidates, type Listed } from "./candidates.ts";
 import { HostBans, hostnameOf } from "./host_bans.ts";
 import { KnownProxies } from "./known_proxies.ts";
-import { firstUpTo, type Tree } from "./number_tree.ts";
+import { firstUpTo } from "./number_tree.ts";
 import { Place } from "./place.ts";
 import type { ProxyState, SuspensionReason } from "./proxy_state.ts";
 import { DUE, FULL, NONE, Roster, WORKING } from "./roster.ts";
@@ -209,8 +209,9 @@ export class Fleet {
     let state: ProxyState;
     if (session !== undefined && listed <= FULL) state = this.#preferred(session, left);
     else if (least === FULL) return undefined;
-    else if (listed <= DUE && left.chances !== undefined) state = this.#balanced(left.chances, now);
-    else state = this.#firstOf(left, isProbe ? Math.max(least, DUE) : least);
+    else if (listed <= DUE && left.chances !== undefined) {
+      state = balanced(this.#settings.balance, this.#roster, left, now);
+    } else state = this.#firstOf(left, isProbe ? Math.max(least, DUE) : least);
     const rank = this.#rankOf(state);
     if (rank !== WORKING && rank !== FULL) this.#holdBack(state, now);
     return state;
@@ -309,10 +310,6 @@ export class Fleet {
     if (index !== undefined) return states[index]!;
     for (const state of left.last) if (this.#rankOf(state) <= most) return state;
     throw new Error("no proxy is left"); // one has that rank
-  }
-
-  #balanced(chances: Tree, now: number): ProxyState {
-    return balanced(this.#settings.balance, this.states, chances, now);
   }
 
   /** The one that a session prefers among those in service, whether or not it has room. */

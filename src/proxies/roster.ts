@@ -18,6 +18,8 @@ export const NONE: number = Infinity;
 export class Roster implements Listed {
   readonly states: readonly ProxyState[];
   readonly size: number;
+  /** The least weight. */
+  readonly unit: number;
   readonly ranks: NumberTree;
   readonly chances: NumberTree | undefined;
   readonly #balance: Balance;
@@ -31,6 +33,7 @@ export class Roster implements Listed {
     states.forEach((state, index) => state.index = index);
     this.states = states;
     this.size = states.filter(({ proxy }) => proxy.weight > 0).length;
+    this.unit = states.reduce((least, { proxy: { weight } }) => weight > 0 ? Math.min(least, weight) : least, Infinity);
     this.ranks = new NumberTree(nothing, MIN);
     this.#untils = new NumberTree(nothing, MIN);
     this.#balance = balance;

@@ -149,4 +149,20 @@ export const proxies = [
     tests: places,
     name: "attempts that fail together count as one failure of their proxy",
   },
+  {
+    promise: "a large proxy with some connections does not lose against small ones that have none",
+    file: "src/proxies/balance.ts",
+    find: "return Math.floor(open * unit / weight + Math.random());",
+    replace: "return open * unit / weight;",
+    tests: "tests/proxies/simulation_test.ts",
+    name: "balance … shares 100,000 connects as the weights say, with about",
+  },
+  {
+    promise: "a time that is hardly shorter is hardly a reason",
+    file: "src/proxies/balance.ts",
+    find: "return Math.floor(shift + Math.log2(",
+    replace: "return (shift + Math.log2(",
+    tests: "tests/proxies/simulation_test.ts",
+    name: "balance … shares 100,000 connects as the weights say, with about",
+  },
 ];
