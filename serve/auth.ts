@@ -2,9 +2,18 @@ import { Buffer } from "node:buffer";
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { type Credentials, encodeCredentials } from "../src/config/proxy_url.ts";
 
-/** A client that was let in, and its credentials for the SOCKS5 proxy: `undefined` are the proxy's own. */
+/** A client that was let in. */
 export interface ClientIdentity {
+  /** Its credentials for the SOCKS5 proxy; `undefined` are the proxy's own. */
   readonly credentials: Credentials | undefined;
+  /** The identity that keeps its proxy. */
+  readonly session: string | undefined;
+}
+
+/** Any user name, which becomes the session of the client, with one password. */
+export interface SessionCredentials {
+  session: true;
+  password: string;
 }
 
 /** Milliseconds before a wrong password is refused, so that few can be tried. */
@@ -18,17 +27,22 @@ export interface ClientAuth {
   authenticate(given: Required<Credentials> | null): ClientIdentity | null;
 }
 
-/** Lets in everyone, one user, or everyone under the credentials that they send. */
-export function clientAuth(credentials: Credentials | "forward" | undefined): ClientAuth {
+/** Lets in everyone, one user, or everyone under the user name or the credentials that they send. */
+export function clientAuth(
+  credentials: Credentials | SessionCredentials | "forward" | "session" | undefined,
+): ClientAuth {
   if (credentials === undefined) return { isRequired: false, authenticate: () => DEFAULT_IDENTITY };
   if (credentials === "forward") return { isRequired: true, authenticate: forwarded };
+  if (credentials === "session") return { isRequired: true, authenticate: ofSession };
+  const isSession = "session" in credentials;
   const key = randomBytes(32);
-  const digest = ({ username, password = "" }: Credentials) =>
-    createHmac("sha256", key).update(JSON.stringify([username, password])).digest();
+  const digest = ({ username, password = "" }: Partial<Credentials>) =>
+    createHmac("sha256", key).update(JSON.stringify(isSession ? [password] : [username, password])).digest();
   const expected = digest(credentials);
+  const admitted = isSession ? ofSession : () => DEFAULT_IDENTITY;
   return {
     isRequired: true,
-    authenticate: (given) => given !== null && timingSafeEqual(digest(given), expected) ? DEFAULT_IDENTITY : null,
+    authenticate: (given) => given !== null && timingSafeEqual(digest(given), expected) ? admitted(given) : null,
   };
 }
 
@@ -49,7 +63,7 @@ export function decodeUtf8(bytes: Uint8Array): string | null {
   }
 }
 
-const DEFAULT_IDENTITY: ClientIdentity = { credentials: undefined };
+const DEFAULT_IDENTITY: ClientIdentity = { credentials: undefined, session: undefined };
 
 function forwarded(given: Required<Credentials> | null): ClientIdentity | null {
   try {
@@ -57,5 +71,11 @@ function forwarded(given: Required<Credentials> | null): ClientIdentity | null {
   } catch {
     return null; // what SOCKS5 cannot carry
   }
-  return given && { credentials: given };
+  return given && { credentials: given, session: undefined };
+}
+
+/** The password is not looked at here. */
+function ofSession(given: Required<Credentials> | null): ClientIdentity | null {
+  const length = given === null ? 0 : Buffer.byteLength(given.username);
+  return length >= 1 && length <= 255 ? { credentials: undefined, session: given!.username } : null;
 }

@@ -120,6 +120,13 @@ export class ClientConn {
     }
   }
 
+  /** Gives the outcome of a promise; rejects when the client is gone. */
+  async whileHere<T>(promise: Promise<T>): Promise<T> {
+    let forget: (() => void) | undefined;
+    const gone = new Promise<never>((_, reject) => forget = this.onGone(() => reject(GONE)));
+    return await Promise.race([promise, gone]).finally(forget);
+  }
+
   /** Resolves after so many milliseconds, or when the client is gone. */
   async pause(ms: number): Promise<void> {
     await new Promise<void>((resolve) => {
@@ -172,9 +179,10 @@ export class ClientConn {
     this.close();
   }
 
-  /** `"host:port"` at the other end. */
+  /** `"host:port"` at the other end; `""` on a unix socket. */
   get address(): string {
-    const { remoteAddress = "", remotePort = 0 } = this.#socket;
+    const { remoteAddress, remotePort } = this.#socket;
+    if (remoteAddress === undefined || remotePort === undefined) return "";
     return formatHostPort(remoteAddress.replace(/^::ffff:(?=\d+\.)/, ""), remotePort);
   }
 
@@ -191,7 +199,9 @@ export class ClientConn {
 
   /** Closes both ways with a reset, which nobody takes for an end. */
   reset(): void {
-    if (!this.#socket.destroyed) this.#socket.resetAndDestroy();
+    const isTcp = this.address !== "" && !("encrypted" in this.#socket);
+    if (isTcp && !this.#socket.destroyed) this.#socket.resetAndDestroy();
+    else this.#socket.destroy();
     this.#markGone();
   }
 

@@ -1,10 +1,13 @@
 import type { ClientLike } from "../src/client_of.ts";
 import { type Address, formatHostPort } from "../src/protocol/address.ts";
 import type { Socks5Conn } from "../src/tunnel/socks5_conn.ts";
+import { WRONG_PASSWORD_DELAY } from "./auth.ts";
 import type { ClientConn } from "./client_conn.ts";
-import { LoopDetected } from "./error_mapping.ts";
-import type { ClientIdentity } from "./auth.ts";
-import { isLoopback } from "./options.ts";
+import { type Asked, Connection } from "./connection.ts";
+import { decided } from "./decision.ts";
+import type { FileWatch } from "./file_watch.ts";
+import { LoopDetected, Refused, WrongPassword } from "./error_mapping.ts";
+import { isLoopback, type ServeConfig } from "./options.ts";
 
 /**
  * Connects clients of the local proxy to their targets, and never to the local proxy itself: neither by an address of this
@@ -12,27 +15,94 @@ import { isLoopback } from "./options.ts";
  */
 export class Connector {
   readonly #client: ClientLike;
-  readonly #hostname: string;
+  readonly #config: ServeConfig;
   readonly #port: number;
   readonly #clients: Iterable<ClientConn>;
-  readonly #isFixed: boolean;
+  readonly #files: FileWatch;
   readonly #bound: Set<string> = new Set();
+  #lastId = 0;
 
-  /** With a fixed target, `localhost` is the machine of the proxy: there a port of the same number is as good as any. */
-  constructor(client: ClientLike, hostname: string, port: number, clients: Iterable<ClientConn>, isFixed: boolean) {
+  constructor(
+    client: ClientLike,
+    config: ServeConfig,
+    port: number,
+    clients: Iterable<ClientConn>,
+    files: FileWatch,
+  ) {
     this.#client = client;
-    this.#hostname = hostname;
+    this.#config = config;
     this.#port = port;
     this.#clients = clients;
-    this.#isFixed = isFixed;
+    this.#files = files;
   }
 
-  /** Opens a tunnel; gives up when the client of the local proxy is gone. */
-  async connect(target: Address, { credentials }: ClientIdentity, client: ClientConn): Promise<Socks5Conn> {
+  /** Admits what a client asks for, connects it, and sends the client what says so. */
+  async open(client: ClientConn, asked: Asked, granted?: Uint8Array): Promise<Connection> {
+    const connection = await this.admit(client, asked);
+    const conn = await this.connect(client, connection);
+    try {
+      if (granted !== undefined) await client.write(granted);
+      return connection;
+    } catch (error) {
+      conn.close();
+      connection.end();
+      throw error;
+    }
+  }
+
+  /** Has the application decide on what a client asks for. What rejects has ended. */
+  async admit(client: ClientConn, asked: Asked): Promise<Connection> {
+    const { onConnection, report } = this.#config;
+    const connection = this.#connectionOf(client, asked);
+    if (onConnection === undefined) return connection;
+    try {
+      const { target, session } = await client.whileHere(decided(onConnection, connection));
+      if (target !== undefined) connection.address = target;
+      if (session !== undefined) connection.identity = { ...connection.identity, session };
+      return connection;
+    } catch (error) {
+      connection.end(error);
+      if (!(error instanceof Refused) && !client.isGone) report(new Error("onConnection failed", { cause: error }));
+      throw error;
+    }
+  }
+
+  /** Opens a tunnel; gives up when the client of the local proxy is gone. What rejects has ended. */
+  async connect(client: ClientConn, connection: Connection): Promise<Socks5Conn> {
+    try {
+      const conn = await this.#connect(client, connection.address!, connection);
+      connection.grant(conn);
+      return conn;
+    } catch (error) {
+      this.#files.explains(error);
+      connection.end(error);
+      throw error;
+    }
+  }
+
+  /** Lets a client wait that gave a wrong password, so that few can be tried. */
+  async refuse(client: ClientConn, protocol: Asked["protocol"], target?: Address): Promise<void> {
+    const identity = { credentials: undefined, session: undefined };
+    this.#connectionOf(client, { protocol, identity, target }).end(new WrongPassword());
+    await client.pause(WRONG_PASSWORD_DELAY);
+  }
+
+  /** Whether a client is the SOCKS5 proxy, which was asked to connect to a name of this machine. */
+  isLoop(client: ClientConn): boolean {
+    return this.#bound.size > 0 && this.#bound.has(client.address);
+  }
+
+  #connectionOf(client: ClientConn, asked: Asked): Connection {
+    const { log, onConnection } = this.#config;
+    const isSeen = onConnection !== undefined || log !== undefined;
+    return new Connection(++this.#lastId, client, asked, isSeen ? (entry) => log?.(entry) : undefined);
+  }
+
+  async #connect(client: ClientConn, target: Address, { identity }: Connection): Promise<Socks5Conn> {
     const isOwnPort = target.port === this.#port;
-    if (isOwnPort && !this.#isFixed && this.#isOwn(target.hostname)) throw new LoopDetected("The target is this port");
+    if (isOwnPort && this.#isOwn(target.hostname)) throw new LoopDetected("The target is this port");
     const { signal, done } = untilGone(client);
-    const conn = await this.#client.connect(target.name, { credentials, signal }).finally(done);
+    const conn = await this.#client.connect(target.name, { ...identity, signal }).finally(done);
     try {
       if (isOwnPort) this.#rejectLoop(conn, client);
       client.throwIfGone();
@@ -41,11 +111,6 @@ export class Connector {
       conn.close();
       throw error;
     }
-  }
-
-  /** Whether a client is the SOCKS5 proxy, which was asked to connect to a name of this machine. */
-  isLoop(client: ClientConn): boolean {
-    return this.#bound.size > 0 && this.#bound.has(client.address);
   }
 
   #rejectLoop({ boundAddress }: Socks5Conn, client: ClientConn): void {
@@ -59,8 +124,11 @@ export class Connector {
     client.closed().then(() => this.#bound.delete(bound));
   }
 
+  /** With a fixed target, `localhost` is the machine of the proxy: there a port of the same number is as good as any. */
   #isOwn(hostname: string): boolean {
-    return isLoopback(hostname) || hostname === this.#hostname || hostname === "0.0.0.0" || hostname === "::";
+    const { target, hostname: own } = this.#config;
+    if (target !== undefined) return false;
+    return isLoopback(hostname) || hostname === own || hostname === "0.0.0.0" || hostname === "::";
   }
 }
 

@@ -12,13 +12,30 @@ export interface MappedError {
   readonly text: string;
   /** Whether other credentials may help. */
   readonly auth: boolean;
+  /** Header fields of the response, for HTTP. */
+  readonly fields?: readonly (readonly [name: string, value: string])[];
 }
 
 /** The target leads back to the local proxy. */
 export class LoopDetected extends Error {}
 
+/** A client signed in with credentials that are not those. */
+export class WrongPassword extends Error {}
+
+/** The application refuses a connection. */
+export class Refused extends Error {
+  /** What the client is told. */
+  readonly answer: MappedError;
+
+  constructor(answer: Pick<MappedError, "status" | "rep" | "text" | "fields">) {
+    super("The connection is refused");
+    this.answer = { type: "http_request_denied", auth: false, ...answer };
+  }
+}
+
 /** Maps an error of `connect()` to what a client is told. */
 export function mapError(error: unknown): MappedError {
+  if (error instanceof Refused) return error.answer;
   if (error instanceof LoopDetected) {
     return { ...GENERAL, rep: 0x02, type: "proxy_loop_detected", text: "The local proxy does not connect to itself" };
   }

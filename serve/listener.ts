@@ -1,4 +1,4 @@
-import { type AddressInfo, createServer, type Socket } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { versions } from "node:process";
 import { clearInterval, setInterval } from "node:timers";
 import type { ClientLike } from "../src/client_of.ts";
@@ -6,10 +6,12 @@ import { ClientConn, ClientTimeout } from "./client_conn.ts";
 import { LoopDetected } from "./error_mapping.ts";
 import { HttpServer } from "./http/http_server.ts";
 import { BufferedReader, Malformed } from "./buffered_reader.ts";
-import type { Socks5Conn } from "../src/tunnel/socks5_conn.ts";
+import type { Connection } from "./connection.ts";
+import { FileWatch } from "./file_watch.ts";
 import type { ServeConfig } from "./options.ts";
 import { tunnel } from "./tunnel.ts";
 import { Connector } from "./connector.ts";
+import { bound, serverOf } from "./server.ts";
 import { serveSocks } from "./socks_server.ts";
 
 /** An open port. */
@@ -19,7 +21,7 @@ export interface Listener {
   close(drain: number): Promise<void>;
 }
 
-const WAKE_INTERVAL = 1_000;
+const LOOK_INTERVAL = 1_000;
 
 /** Listens, and serves every connection until its end. */
 export async function listen(upstream: ClientLike, config: ServeConfig): Promise<Listener> {
@@ -56,26 +58,24 @@ export async function listen(upstream: ClientLike, config: ServeConfig): Promise
     return idle !== undefined;
   }
 
-  const newServer = () => createServer({ allowHalfOpen: true }, accept);
+  const newServer = () => serverOf(config, accept);
   const server = newServer();
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen({ host: config.hostname, port: config.port }, () => {
-      server.off("error", reject);
-      resolve();
-    });
-  });
+  await bound(server, config);
+  const files = new FileWatch(config.report);
   // a connection that cannot be accepted does not end the others
-  server.on("error", config.report);
-  // once files ran out Deno accepts nothing more and says nothing, until somebody listens on the same handle again
-  const wake = () => newServer().on("error", config.report).listen(server);
-  const waking = versions.deno ? setInterval(wake, WAKE_INTERVAL).unref() : undefined;
-  const { port } = server.address() as AddressInfo;
+  const failed = (error: Error) => files.explains(error) || config.report(error);
+  server.on("error", failed);
+  const looking = setInterval(() => {
+    if (open.size > 0) files.look();
+    // once files ran out Deno accepts nothing more, until somebody listens on the same handle again
+    if (versions.deno && config.path === undefined) newServer().on("error", failed).listen(server);
+  }, LOOK_INTERVAL).unref();
+  const { port } = config.path === undefined ? server.address() as AddressInfo : { port: 0 };
   const clients = { [Symbol.iterator]: () => open.keys() };
-  const connector = new Connector(upstream, config.hostname, port, clients, config.target !== undefined);
+  const connector = new Connector(upstream, config, port, clients, files);
 
   async function stop(): Promise<void> {
-    clearInterval(waking);
+    clearInterval(looking);
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
     for (const client of open.keys()) if (client.idle) client.close();
     await Promise.all(open.values());
@@ -111,8 +111,8 @@ async function serve(
 ): Promise<void> {
   try {
     const reader = new BufferedReader(client);
-    const conn = await granted(client, reader, connector, config, isClosing);
-    if (conn !== undefined) await tunnel(client, reader, conn);
+    const connection = await granted(client, reader, connector, config, isClosing);
+    if (connection !== undefined) await tunnel(client, reader, connection).finally(() => connection.end());
   } catch (error) {
     if (error instanceof LoopDetected) config.report(error); // with a fixed target nobody else is told
     if (!client.isGone && !(error instanceof ClientTimeout || error instanceof Malformed)) client.reset();
@@ -122,19 +122,19 @@ async function serve(
   }
 }
 
-/** The connection for the tunnel that a client wants; `undefined` if it has been served otherwise, or is gone. */
+/** What a client wants to be a tunnel; `undefined` if it has been served otherwise, or is gone. */
 async function granted(
   client: ClientConn,
   reader: BufferedReader,
   connector: Connector,
   config: ServeConfig,
   isClosing: () => boolean,
-): Promise<Socks5Conn | undefined> {
+): Promise<Connection | undefined> {
   const { auth, target, headTimeout } = config;
   if (target !== undefined) { // it may speak first, so nothing is awaited
     client.idle = false;
     client.halfOpen = true;
-    return await connector.connect(target, auth.authenticate(null)!, client);
+    return await connector.open(client, { protocol: "target", identity: auth.authenticate(null)!, target });
   }
   const first = await client.withTimeout(headTimeout, reader.peek());
   if (first === null) return undefined;

@@ -22,16 +22,23 @@ import { parseServeOptions, type ServeOptions } from "./options.ts";
 import { clientOf, type ClientOrProxy } from "../src/client_of.ts";
 
 export type { ClientLike, ClientOrProxy } from "../src/client_of.ts";
-export type { ServeOptions } from "./options.ts";
+export type { SessionCredentials } from "./auth.ts";
+export type { ConnectionDecision, ConnectionLog, Refusal, ServedConnection } from "./connection.ts";
+export type { ServeOptions, ServeTlsOptions } from "./options.ts";
 
 /** An open port that leads through a SOCKS5 proxy. */
 export interface LocalProxy {
-  /** `"http://127.0.0.1:1234"`, for proxy settings; with a `target` that is a web server, its URL. */
+  /**
+   * `"http://127.0.0.1:1234"`, for proxy settings; with a `target` that is a web server, its URL. With `tls` it is
+   * `https:`, and of a unix socket `"socks5h://localhost/path"`, as curl and this package take it.
+   */
   readonly url: string;
-  /** The host name or address that it listens on. */
+  /** The host name or address that it listens on; `""` for a unix socket. */
   readonly hostname: string;
-  /** The port that it listens on. */
+  /** The port that it listens on; 0 for a unix socket. */
   readonly port: number;
+  /** The path of the unix socket that it listens on. */
+  readonly path: string | undefined;
   /** Lets the process end although the port and connections of clients are open. */
   unref(): void;
   /**
@@ -79,10 +86,14 @@ export async function serve(proxy: ClientOrProxy, options: ServeOptions = {}): P
     await close(milliseconds("drain", drain, 0));
     await closeClient();
   };
+  const { hostname, path, tls } = config;
   return {
-    url: `http://${formatHostPort(config.hostname, port)}`,
-    hostname: config.hostname,
+    url: path === undefined
+      ? `http${tls === undefined ? "" : "s"}://${formatHostPort(hostname, port)}`
+      : `socks5h://localhost${path.split("/").map(encodeURIComponent).join("/")}`,
+    hostname: path === undefined ? hostname : "",
     port,
+    path,
     unref,
     close: closeIn,
     [Symbol.asyncDispose]: () => closeIn(),

@@ -1,32 +1,28 @@
-import { type Address, ATYP, decodeHost, parseTarget } from "../src/protocol/address.ts";
+import { ATYP, decodeHost, parseTarget } from "../src/protocol/address.ts";
 import type { ClientConn } from "./client_conn.ts";
 import { mapError } from "./error_mapping.ts";
-import { type ClientIdentity, decodeUtf8, WRONG_PASSWORD_DELAY } from "./auth.ts";
+import { type ClientIdentity, decodeUtf8 } from "./auth.ts";
 import type { BufferedReader } from "./buffered_reader.ts";
 import type { ServeConfig } from "./options.ts";
-import type { Socks5Conn } from "../src/tunnel/socks5_conn.ts";
+import type { Asked, Connection } from "./connection.ts";
 import type { Connector } from "./connector.ts";
 
 const REP = { SUCCEEDED: 0x00, FAILED: 0x01, NOT_ALLOWED: 0x02, BAD_COMMAND: 0x07, BAD_ADDRESS_TYPE: 0x08 } as const;
 
-/** Speaks SOCKS5 with a client: no password or that of RFC 1929, and CONNECT alone. Gives the connection for a tunnel. */
+/** Speaks SOCKS5 with a client: no password or that of RFC 1929, and CONNECT alone. Gives what is to be a tunnel. */
 export async function serveSocks(
   client: ClientConn,
   reader: BufferedReader,
   connector: Connector,
   config: ServeConfig,
-): Promise<Socks5Conn | undefined> {
-  const asked = await client.withTimeout(config.headTimeout, negotiated(client, reader, config));
+): Promise<Connection | undefined> {
+  const asked = await client.withTimeout(config.headTimeout, negotiated(client, reader, connector, config));
   if (asked === null) return void await client.linger();
-  const { target, identity } = asked;
-  const conn = await connector.connect(target, identity, client).catch((error) => mapError(error).rep);
-  if (typeof conn === "number") return void await refuse(client, conn);
   try {
-    await client.write(reply(REP.SUCCEEDED));
-    return conn;
+    return await connector.open(client, asked, reply(REP.SUCCEEDED));
   } catch (error) {
-    conn.close();
-    throw error;
+    await client.write(reply(mapError(error).rep));
+    return void await client.linger();
   }
 }
 
@@ -34,9 +30,10 @@ export async function serveSocks(
 async function negotiated(
   client: ClientConn,
   reader: BufferedReader,
+  connector: Connector,
   config: ServeConfig,
-): Promise<{ target: Address; identity: ClientIdentity } | null> {
-  const identity = await authenticated(client, reader, config);
+): Promise<Asked | null> {
+  const identity = await authenticated(client, reader, connector, config);
   if (identity === null) return null;
   const [ver, cmd, , atyp] = await reader.readFull(4);
   const refused = (rep: number) => client.write(reply(rep)).then(() => null);
@@ -46,7 +43,7 @@ async function negotiated(
   if (hostname === null) return await refused(REP.BAD_ADDRESS_TYPE);
   const [high, low] = await reader.readFull(2);
   try {
-    return { target: parseTarget({ hostname, port: high! << 8 | low! }), identity };
+    return { protocol: "socks5", identity, target: parseTarget({ hostname, port: high! << 8 | low! }) };
   } catch {
     return await refused(REP.FAILED);
   }
@@ -55,6 +52,7 @@ async function negotiated(
 async function authenticated(
   client: ClientConn,
   reader: BufferedReader,
+  connector: Connector,
   { auth }: ServeConfig,
 ): Promise<ClientIdentity | null> {
   const [, nmethods] = await reader.readFull(2);
@@ -72,7 +70,7 @@ async function authenticated(
   const password = decodeUtf8(await reader.readFull(plen!));
   const given = ver === 0x01 && username !== null && password !== null ? { username, password } : null;
   const identity = given && auth.authenticate(given);
-  if (identity === null) await client.pause(WRONG_PASSWORD_DELAY);
+  if (identity === null) await connector.refuse(client, "socks5");
   await client.write(Uint8Array.of(0x01, identity === null ? 0x01 : 0x00));
   return identity;
 }
@@ -83,11 +81,6 @@ async function host(reader: BufferedReader, atyp: number): Promise<string | null
   if (atyp !== ATYP.DOMAIN) return null;
   const [length] = await reader.readFull(1);
   return decodeUtf8(await reader.readFull(length!)) ?? "";
-}
-
-async function refuse(client: ClientConn, rep: number): Promise<void> {
-  await client.write(reply(rep));
-  await client.linger();
 }
 
 /** BND.ADDR and BND.PORT are zero: nobody needs them for CONNECT. */

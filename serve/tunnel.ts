@@ -1,21 +1,23 @@
-import type { Conn } from "../src/transport.ts";
 import type { ClientConn } from "./client_conn.ts";
 import { type Source, sourceOf } from "./buffered_reader.ts";
-
-type Sink = { write(bytes: Uint8Array): Promise<unknown> };
+import type { Connection } from "./connection.ts";
+import type { Write } from "./http/body.ts";
 
 /**
  * Carries bytes, ends and resets both ways until both have ended, and closes both. It holds one chunk for each way, and
  * none while it waits. `up` is what the client sends, `down` what the target sends.
  */
-export async function tunnel(client: ClientConn, up: Source, conn: Conn, down: Source = sourceOf(conn)): Promise<void> {
+export async function tunnel(client: ClientConn, up: Source, connection: Connection, down?: Source): Promise<void> {
+  const { conn } = connection;
   client.halfOpen = true;
   client.readTimeout = Infinity;
   const forget = client.onGone(() => conn.close());
   try {
     // a target that takes nothing more may have answered before
-    const sending = copy(up, conn).then(() => conn.closeWrite()).catch(() => {});
-    const receiving = copy(down, client).then(() => client.end()).catch(() => client.reset());
+    const sending = copy(up, connection.send).then(() => conn.closeWrite()).catch(() => {});
+    const receiving = copy(down ?? sourceOf(conn), connection.deliver).then(() => client.end()).catch(() =>
+      client.reset()
+    );
     await sending;
     await receiving;
   } finally {
@@ -25,13 +27,13 @@ export async function tunnel(client: ClientConn, up: Source, conn: Conn, down: S
   }
 }
 
-async function copy(from: Source, to: Sink): Promise<void> {
-  while (await carry(from, to));
+async function copy(from: Source, write: Write): Promise<void> {
+  while (await carry(from, write));
 }
 
 /** Apart from the loop, which would hold a chunk while it waits for the next; `false` at the end. */
-async function carry(from: Source, to: Sink): Promise<boolean> {
+async function carry(from: Source, write: Write): Promise<boolean> {
   const chunk = await from.next();
-  if (chunk !== null) await to.write(chunk);
+  if (chunk !== null) await write(chunk);
   return chunk !== null;
 }

@@ -4,9 +4,7 @@ import { type BufferedReader, Malformed } from "../buffered_reader.ts";
 import { forwarded } from "./hop_by_hop.ts";
 
 /** Takes bytes; resolves once they may be overwritten. */
-export interface Sink {
-  write(bytes: Uint8Array): Promise<unknown>;
-}
+export type Write = (bytes: Uint8Array) => Promise<unknown>;
 
 const JOINED = 8_192;
 
@@ -18,18 +16,18 @@ export async function carryMessage(
   head: Uint8Array,
   from: BufferedReader,
   framing: Framing,
-  to: Sink,
+  to: Write,
   as: Framing,
   maxTrailers: number,
 ): Promise<void> {
   const isHere = typeof framing === "number" && framing > 0 && !from.isEmpty;
   const first = isHere ? await from.next(Math.min(framing, JOINED)) : null;
-  await to.write(first === null ? head : Buffer.concat([head, first]));
-  const write = (bytes: Uint8Array) => to.write(as === "chunked" ? chunkOf(bytes) : bytes);
+  await to(first === null ? head : Buffer.concat([head, first]));
+  const write = (bytes: Uint8Array) => to(as === "chunked" ? chunkOf(bytes) : bytes);
   const trailers = framing === "chunked"
     ? await carryChunks(from, write, maxTrailers)
     : await carryBytes(from, framing === "close" ? Infinity : framing - (first?.length ?? 0), write);
-  if (as === "chunked") await to.write(text(`0\r\n${lines(trailers)}\r\n`));
+  if (as === "chunked") await to(text(`0\r\n${lines(trailers)}\r\n`));
 }
 
 /** Field lines as they are sent. */
@@ -42,7 +40,7 @@ export function text(characters: string): Uint8Array {
   return Buffer.from(characters, "latin1");
 }
 
-async function carryBytes(from: BufferedReader, length: number, write: Sink["write"]): Promise<Field[]> {
+async function carryBytes(from: BufferedReader, length: number, write: Write): Promise<Field[]> {
   for (let left = length; left > 0;) {
     const bytes = await from.next(left);
     if (bytes === null && length === Infinity) break;
@@ -57,7 +55,7 @@ const SIZE = /^([\da-f]{1,12})(?:[\t ]*;[\t\x20-\x7e\x80-\xff]*)?$/i;
 const PADDED_SIZE = /^([\da-f]{1,12})[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?$/i;
 
 /** RFC 9112 section 7.1; extensions are dropped, since nobody needs to know them. */
-async function carryChunks(from: BufferedReader, write: Sink["write"], maxTrailers: number): Promise<Field[]> {
+async function carryChunks(from: BufferedReader, write: Write, maxTrailers: number): Promise<Field[]> {
   for (;;) {
     const line = await from.readLine(4_096);
     const [, digits] = (from.isLenient ? PADDED_SIZE : SIZE).exec(line ?? "") ?? [];

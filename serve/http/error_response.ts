@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import { ClientTimeout } from "../client_conn.ts";
 import { lines, text } from "./body.ts";
 import { type Field, Unsupported } from "./head.ts";
@@ -34,16 +35,19 @@ export function errorResponseOf(error: unknown): ErrorResponse {
 /** The bytes of a response. */
 export function encodeErrorResponse(response: ErrorResponse, method: string): Uint8Array {
   const { status, text: what, type = "http_protocol_error", target, fields = [] } = response;
-  const body = `${what}\n`;
+  const body = Buffer.from(`${what}\n`);
+  const isOwn = (name: string) => ["connection", "content-length", "transfer-encoding"].includes(name);
+  const has = (name: string) => fields.some(([it]) => it.toLowerCase() === name);
   const head = lines([
-    ...fields,
+    ...fields.filter(([name]) => !isOwn(name.toLowerCase())),
     // RFC 9209: this is from the local proxy and not from the target
     ["Proxy-Status", `socks5; error=${type}${target === undefined ? "" : `; next-hop=${quoted(target)}`}`],
-    ["Content-Type", "text/plain"],
+    ...(has("content-type") ? [] : [["Content-Type", "text/plain"] as const]),
     ["Content-Length", String(body.length)],
     ["Connection", "close"],
   ]);
-  return text(`HTTP/1.1 ${status} ${REASONS[status]}\r\n${head}\r\n${method === "HEAD" ? "" : body}`);
+  const sent = text(`HTTP/1.1 ${status} ${REASONS[status] ?? ""}\r\n${head}\r\n`);
+  return method === "HEAD" ? sent : Buffer.concat([sent, body]);
 }
 
 /** A string of RFC 8941 section 3.3.3; names of hosts are printable ASCII. */
@@ -53,8 +57,10 @@ function quoted(value: string): string {
 
 const REASONS: Record<number, string> = {
   400: "Bad Request",
+  403: "Forbidden",
   407: "Proxy Authentication Required",
   408: "Request Timeout",
+  429: "Too Many Requests",
   431: "Request Header Fields Too Large",
   501: "Not Implemented",
   502: "Bad Gateway",

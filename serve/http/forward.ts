@@ -3,6 +3,7 @@ import { carryMessage, lines, text } from "./body.ts";
 import { persists, requestFields, responseFields, upgrades } from "./hop_by_hop.ts";
 import { type Framing, parseResponse, type RequestHead, type ResponseHead } from "./head.ts";
 import { type BufferedReader, Malformed } from "../buffered_reader.ts";
+import type { Connection } from "../connection.ts";
 import type { ServeConfig } from "../options.ts";
 import { type ErrorResponse, errorResponseOf } from "./error_response.ts";
 import { tunnel } from "../tunnel.ts";
@@ -20,32 +21,34 @@ export async function forward(
   reader: BufferedReader,
   request: RequestHead,
   upstream: Upstream,
+  connection: Connection,
   { maxHead }: ServeConfig,
   keeps: () => boolean,
 ): Promise<Outcome> {
-  const { conn, responses } = upstream;
+  const { responses } = upstream;
   const hangUp = () => upstream.close();
   const forget = client.onGone(hangUp);
   let sent = false;
   let fault: Malformed | ClientTimeout | undefined;
   let begun = false;
-  sendRequest(reader, request, upstream, maxHead, keeps()).then(() => sent = true).catch((error) => {
+  sendRequest(reader, request, connection, maxHead, keeps()).then(() => sent = true).catch((error) => {
     if (!(error instanceof Malformed || error instanceof ClientTimeout)) return; // a target that takes nothing more may have answered before
     fault = error;
     hangUp();
   });
   try {
     if (!await upstream.responds() && fault === undefined) return client.isGone ? "over" : "hung up";
-    const response = await readResponseHead(client, responses, request, maxHead);
+    const response = await readResponseHead(connection, responses, request, maxHead);
     begun = true;
+    connection.status = response.status;
     if (response.status === 101) {
-      await client.write(headOf(response, 0, false));
-      await tunnel(client, reader, conn, responses);
+      await connection.deliver(headOf(response, 0, false));
+      await tunnel(client, reader, connection, responses);
       return "over";
     }
     const as = framingFor(response, request);
     const kept = keeps() && sent && as !== "close";
-    await carryMessage(headOf(response, as, kept), responses, response.body, client, as, maxHead);
+    await carryMessage(headOf(response, as, kept), responses, response.body, connection.deliver, as, maxHead);
     if (kept && response.body !== "close" && persists(response) && responses.isEmpty) upstream.markIdle();
     return kept ? "kept" : "over";
   } catch (error) {
@@ -66,18 +69,18 @@ export async function forward(
 async function sendRequest(
   reader: BufferedReader,
   request: RequestHead,
-  { conn }: Upstream,
+  { send }: Connection,
   maxHead: number,
   keeps: boolean,
 ): Promise<void> {
   const { method, path, body } = request;
   const head = text(`${method} ${path} HTTP/1.1\r\n${lines(requestFields(request, keeps))}\r\n`);
-  await carryMessage(head, reader, body, conn, body, maxHead);
+  await carryMessage(head, reader, body, send, body, maxHead);
 }
 
 /** Passes on interim responses (100, 103) to a client that understands them, and gives the final one. */
 async function readResponseHead(
-  client: ClientConn,
+  { deliver }: Connection,
   responses: BufferedReader,
   request: RequestHead,
   maxHead: number,
@@ -89,7 +92,7 @@ async function readResponseHead(
     if (response.status >= 200) return response;
     if (response.status === 101 && upgrades(request)) return response;
     if (response.status === 101) throw new Malformed("nobody asked for an upgrade");
-    if (request.minor === 1) await client.write(headOf(response, 0, true));
+    if (request.minor === 1) await deliver(headOf(response, 0, true));
   }
 }
 

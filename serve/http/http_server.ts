@@ -3,19 +3,21 @@ import { text } from "./body.ts";
 import { forward } from "./forward.ts";
 import { mapError } from "../error_mapping.ts";
 import { persists } from "./hop_by_hop.ts";
-import { type ClientIdentity, parseBasic, WRONG_PASSWORD_DELAY } from "../auth.ts";
+import { type ClientIdentity, parseBasic } from "../auth.ts";
 import { parseRequest, type RequestHead, valuesOf } from "./head.ts";
 import { type BufferedReader, Malformed } from "../buffered_reader.ts";
 import type { ServeConfig } from "../options.ts";
 import { AUTH_REQUIRED, encodeErrorResponse, type ErrorResponse, errorResponseOf } from "./error_response.ts";
-import type { Socks5Conn } from "../../src/tunnel/socks5_conn.ts";
+import type { Connection } from "../connection.ts";
 import type { Connector } from "../connector.ts";
 import { Upstream } from "./upstream.ts";
 
 const CR = 0x0d;
 
 /** A CONNECT that was granted. */
-type Granted = { readonly conn: Socks5Conn };
+type Granted = { readonly connection: Connection };
+
+const ESTABLISHED = text("HTTP/1.1 200 Connection established\r\n\r\n");
 
 /** Speaks HTTP/1.1 with a client as its proxy: CONNECT, and requests for whole URLs, one after another. */
 export class HttpServer {
@@ -40,8 +42,8 @@ export class HttpServer {
     this.#isClosing = isClosing;
   }
 
-  /** Serves requests until the last one; gives the connection for a tunnel if that is a CONNECT. */
-  async serve(): Promise<Socks5Conn | undefined> {
+  /** Serves requests until the last one; gives what is to be a tunnel if that is a CONNECT. */
+  async serve(): Promise<Connection | undefined> {
     const client = this.#client;
     client.readTimeout = this.#config.idleTimeout;
     try {
@@ -49,7 +51,7 @@ export class HttpServer {
         const request = await client.withTimeout(this.#config.headTimeout, this.#readRequest()).catch(errorResponseOf);
         if (request === null) return undefined;
         const outcome = "text" in request ? request : await this.#respond(request);
-        if (typeof outcome === "object" && "conn" in outcome) return outcome.conn;
+        if (typeof outcome === "object" && "connection" in outcome) return outcome.connection;
         if (typeof outcome === "object") {
           await client.write(encodeErrorResponse(outcome, "method" in request ? request.method : ""));
         }
@@ -81,41 +83,39 @@ export class HttpServer {
     const authorizations = valuesOf(request.fields, "proxy-authorization");
     const given = authorizations.length === 1 ? parseBasic(authorizations[0]) : null;
     const identity = this.#config.auth.authenticate(given);
-    if (identity === null && given !== null) await this.#client.pause(WRONG_PASSWORD_DELAY);
+    const { method, target } = request;
+    const protocol = method === "CONNECT" ? "connect" : "http";
+    if (identity === null && given !== null) await this.#connector.refuse(this.#client, protocol, target);
     if (identity === null) return AUTH_REQUIRED;
     try {
-      return request.method === "CONNECT"
-        ? await this.#grant(request, identity)
-        : await this.#forward(request, identity);
+      if (protocol === "http") return await this.#forward(request, identity);
+      return { connection: await this.#connector.open(this.#client, { protocol, identity, target }, ESTABLISHED) };
     } catch (error) {
       this.#client.throwIfGone();
-      const { status, type, text, auth } = mapError(error);
+      const { auth, ...answer } = mapError(error);
       if (auth && identity.credentials !== undefined) return AUTH_REQUIRED;
-      return { status, text, type, target: request.target.name };
-    }
-  }
-
-  async #grant({ target }: RequestHead, identity: ClientIdentity): Promise<Granted> {
-    const conn = await this.#connector.connect(target, identity, this.#client);
-    try {
-      await this.#client.write(text("HTTP/1.1 200 Connection established\r\n\r\n"));
-      return { conn };
-    } catch (error) {
-      conn.close();
-      throw error;
+      return { ...answer, target: target.name };
     }
   }
 
   async #forward(request: RequestHead, identity: ClientIdentity): Promise<"kept" | "over" | ErrorResponse> {
+    const asked = { protocol: "http", identity, target: request.target, request } as const;
+    const connection = await this.#connector.admit(this.#client, asked);
+    try {
+      return await this.#exchange(request, connection);
+    } finally {
+      connection.end();
+    }
+  }
+
+  async #exchange(request: RequestHead, connection: Connection): Promise<"kept" | "over" | ErrorResponse> {
     const client = this.#client;
-    const { target } = request;
     const keeps = () => persists(request) && !this.#isClosing();
     for (;;) {
-      const upstream = this.#upstream?.reuse(target, identity)
-        ? this.#upstream
-        : new Upstream(await this.#connector.connect(target, identity, client), target, identity);
-      this.#upstream = upstream;
-      const outcome = await forward(client, this.#reader, request, upstream, this.#config, keeps);
+      if (this.#upstream?.reuse(connection)) connection.grant(this.#upstream.conn);
+      else this.#upstream = new Upstream(await this.#connector.connect(client, connection), connection);
+      const upstream = this.#upstream!;
+      const outcome = await forward(client, this.#reader, request, upstream, connection, this.#config, keeps);
       if (outcome !== "hung up") return outcome;
       this.#upstream = undefined;
       if (!upstream.reused) return { status: 502, text: "Bad response: the target hung up" };

@@ -1,8 +1,8 @@
 import { clearTimeout, setTimeout } from "node:timers";
-import type { Address } from "../../src/protocol/address.ts";
 import type { Socks5Conn } from "../../src/tunnel/socks5_conn.ts";
 import type { ClientIdentity } from "../auth.ts";
 import { BufferedReader, sourceOf } from "../buffered_reader.ts";
+import type { Connection } from "../connection.ts";
 
 const IDLE_TIMEOUT = 5_000; // it holds a place of the pool until somebody waits for one
 
@@ -14,13 +14,13 @@ export class Upstream {
   reused = false;
   /** Whether it waits for the next request. */
   idle = false;
-  readonly #target: Address;
+  readonly #target: string;
   readonly #identity: ClientIdentity;
   #first: Promise<number | null> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
 
-  constructor(conn: Socks5Conn, target: Address, identity: ClientIdentity) {
+  constructor(conn: Socks5Conn, { target, identity }: Connection) {
     this.conn = conn;
     this.responses = new BufferedReader(sourceOf(conn), true);
     this.#target = target;
@@ -38,11 +38,9 @@ export class Upstream {
   }
 
   /** Whether it can serve a request; if not, it is closed. */
-  reuse(target: Address, identity: ClientIdentity): boolean {
+  reuse({ target, identity }: Connection): boolean {
     clearTimeout(this.#timer);
-    const { username, password } = identity.credentials ?? {};
-    const own = this.#identity.credentials;
-    if (target.name !== this.#target.name || username !== own?.username || password !== own?.password) this.close();
+    if (target !== this.#target || !isSame(identity, this.#identity)) this.close();
     if (this.conn.markInUse?.() === false) this.close();
     this.idle = false;
     this.reused = true;
@@ -65,4 +63,10 @@ export class Upstream {
     clearTimeout(this.#timer);
     this.conn.close();
   }
+}
+
+function isSame(one: ClientIdentity, other: ClientIdentity): boolean {
+  const { username, password } = one.credentials ?? {};
+  return one.session === other.session && username === other.credentials?.username &&
+    password === other.credentials?.password;
 }

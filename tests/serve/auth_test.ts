@@ -2,7 +2,7 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { serve, type ServeOptions } from "../../serve/mod.ts";
 import { Socks5Client } from "../../mod.ts";
 import { text } from "../support/contract.ts";
-import { basicOf, readHead, socksRequest, withLocalProxy } from "../support/serve_stage.ts";
+import { basicOf, readHead, socksRequest, userPass, withLocalProxy } from "../support/serve_stage.ts";
 import { withTarget } from "../support/stage.ts";
 import { startEcho, startTarget } from "../support/targets.ts";
 import { test } from "../support/test.ts";
@@ -18,12 +18,6 @@ const startWeb = () =>
     socket.on("data", () => socket.end("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"));
     socket.on("end", () => socket.end());
   });
-
-/** The RFC 1929 message of a user. */
-function userPass(username: string, password: string, ver = 1): Uint8Array {
-  const [uname, passwd] = [new TextEncoder().encode(username), new TextEncoder().encode(password)];
-  return Uint8Array.of(ver, uname.length, ...uname, passwd.length, ...passwd);
-}
 
 const refused: Record<string, string | undefined> = {
   "nothing": undefined,

@@ -18,7 +18,7 @@ const CLIENTS = 400;
 const PROGRAM = [
   process.execPath,
   ...("Deno" in globalThis
-    ? ["run", "--allow-net=127.0.0.1", "--allow-env", "--quiet", "--no-lock", "--no-check"]
+    ? ["run", "--allow-net=127.0.0.1", "--allow-env", "--allow-read=/dev/null", "--quiet", "--no-lock", "--no-check"]
     : []),
   fileURLToPath(new URL("../support/serve_program.ts", import.meta.url)),
 ];
@@ -96,8 +96,12 @@ for (const [name, said] of [["say nothing", ""], ["want a tunnel", CONNECT]] as 
         assert(await serves(stage));
         const clients = await dialMany(stage, said);
         await until(() => stage.files() >= FILES - 2, () => `${stage.files()} files`);
+        await stage.until(() => stage.out().includes("told: "));
         await closeAll(clients);
         await until(() => serves(stage), () => stage.out());
+        assertEquals(stage.out().match(/^told: .*$/gm), [
+          "told: The process has run out of files: clients have to wait, or are refused",
+        ]);
       }),
     { skip },
   );

@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import { connect } from "node:net";
+import { connect as connectTls } from "node:tls";
 import type { Endpoint } from "../../src/transport.ts";
 import { Changes } from "../../testing/changes.ts";
 
@@ -20,10 +21,11 @@ export interface RawClient {
   reset(): void;
 }
 
-/** Connects; rejects with the runtime's error. */
-export async function connectRaw(to: Endpoint): Promise<RawClient> {
+/** Connects, by TLS if it is given an authority to trust; rejects with the runtime's error. */
+export async function connectRaw(to: Endpoint, ca?: string): Promise<RawClient> {
   const where = "path" in to ? to : { host: to.hostname, port: to.port };
-  const socket = connect({ ...where, allowHalfOpen: true, noDelay: true });
+  const options = { ...where, allowHalfOpen: true, noDelay: true };
+  const socket = ca === undefined ? connect(options) : connectTls({ ...options, ca });
   const chunks: Uint8Array[] = [];
   let available = 0;
   let receives = 0;
@@ -46,7 +48,7 @@ export async function connectRaw(to: Endpoint): Promise<RawClient> {
   };
 
   await new Promise<void>((resolve, reject) => {
-    socket.once("connect", resolve);
+    socket.once(ca === undefined ? "connect" : "secureConnect", resolve);
     socket.once("error", reject);
   });
   socket.on("readable", receive);

@@ -1,5 +1,6 @@
 import { type LocalProxy, serve, type ServeOptions } from "../../serve/mod.ts";
 import { Socks5Client, type Socks5Options } from "../../mod.ts";
+import { certificates } from "./certificates.ts";
 import { bytes, text } from "./contract.ts";
 import { connectRaw, type RawClient } from "./raw_client.ts";
 import { startTarget, type Target } from "./targets.ts";
@@ -25,7 +26,9 @@ export async function withLocalProxy(
   const client = new Socks5Client(proxy.url, { retry: 0, ...options.client });
   const localProxy = await serve(client, options.serve);
   const dial = async (said: string | Uint8Array = "") => {
-    const raw = await connectRaw({ hostname: localProxy.hostname, port: localProxy.port });
+    const { path, hostname, port, url } = localProxy;
+    const ca = url.startsWith("https:") ? certificates().authority.cert : undefined;
+    const raw = await connectRaw(path === undefined ? { hostname, port } : { path }, ca);
     if (said.length > 0) await raw.write(typeof said === "string" ? latin1(said) : said);
     return raw;
   };
@@ -60,6 +63,12 @@ export function characters(bytes: Uint8Array): string {
 /** "Basic …" of a user. */
 export function basicOf(username: string, password: string): string {
   return `Basic ${btoa(String.fromCharCode(...bytes(`${username}:${password}`)))}`;
+}
+
+/** The RFC 1929 message of a user. */
+export function userPass(username: string, password: string, ver = 1): Uint8Array {
+  const [uname, passwd] = [bytes(username), bytes(password)];
+  return Uint8Array.of(ver, uname.length, ...uname, passwd.length, ...passwd);
 }
 
 /** A SOCKS5 request for CONNECT to a name. */
