@@ -16,8 +16,8 @@ export interface FetchRequest {
   readonly session: string | undefined;
 }
 
-/** The options of one call. */
-export type FetchInit = RequestInit & {
+/** The options of one call: those of the standard, and `session`, which is another one than that of Bun's types. */
+export type FetchInit = Omit<RequestInit, "session"> & {
   /**
    * An identity that keeps its proxy, 1 to 255 bytes of UTF-8, as `connect()` of the client takes it. A connection serves
    * one session alone. Default: that of the fetch.

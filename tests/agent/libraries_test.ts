@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
-import { Socks5Agent, toDuplex } from "../../agent/mod.ts";
+import { type ClientLike, Socks5Agent, toDuplex } from "../../agent/mod.ts";
 import { Socks5Client, Socks5Error } from "../../mod.ts";
 import { certificates } from "../support/certificates.ts";
 import { type Imported, type Library, library } from "../support/library.ts";
@@ -189,6 +189,23 @@ for (const protocol of ["ws:", "wss:"]) {
     });
   }, { skip: ws.missing });
 
+  test(`${protocol} a WebSocket of ws has the session that it is given`, async () => {
+    await withWeb({}, async ({ client, plain, secure }) => {
+      const server = new ws.it.WebSocketServer({ server: (protocol === "ws:" ? plain : secure).server });
+      server.on("connection", (socket: Imported) => socket.on("message", (said: unknown) => socket.send(`${said}!`)));
+      const given: unknown[] = [];
+      const connect: ClientLike["connect"] = (target, options) => {
+        given.push(options!.session);
+        return client.connect(target, options);
+      };
+      const agent = new Socks5Agent({ connect }, { ca: certificates().authority.cert });
+      const url = `${protocol}//example.com/`;
+      for (const session of ["alice", undefined]) assertEquals(await overWebSocket(url, agent, session), "hello!");
+      assertEquals(given, ["alice", undefined]);
+      agent.destroy();
+    });
+  }, { skip: ws.missing });
+
   test(`${protocol} a WebSocket of ws goes through dante with a password`, async () => {
     await throughDante(async (agent, { plain, secure, servers }) => {
       const isPlain = protocol === "ws:";
@@ -287,8 +304,8 @@ function causeOf(error: unknown): Socks5Error | undefined {
 }
 
 /** Says hello to an echo and gives its answer. */
-async function overWebSocket(url: string, agent: Socks5Agent): Promise<string> {
-  const socket = new ws.it.WebSocket(url, { agent });
+async function overWebSocket(url: string, agent: Socks5Agent, session?: string): Promise<string> {
+  const socket = new ws.it.WebSocket(url, { agent, session });
   const answer = await new Promise((resolve, reject) => {
     socket.on("open", () => socket.send("hello")).on("message", resolve).on("error", reject);
   });

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { get, type RequestOptions } from "node:http";
 import { get as getSecure } from "node:https";
 import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import { Socks5Agent, type Socks5AgentOptions, type Socks5Duplex, toDuplex } from "../../agent/mod.ts";
 import { certificates } from "../support/certificates.ts";
 import { sessionOn, withFleet } from "../support/fetch_stage.ts";
@@ -100,3 +101,17 @@ test("a connection of createConnection() and one of toDuplex() have the session 
     }
   });
 });
+
+test("https: what the server gave to go on with is used by the same session alone", async () => {
+  await withFleet(hello, { proxies: ["a"], tls: names }, async ({ client }) => {
+    const agent = new Socks5Agent(client, { ca, keepAlive: false });
+    const resumed: boolean[] = [];
+    for (const session of [undefined, "one", "two", "one", undefined]) {
+      const request = getSecure({ host: "example.com", servername: "example.com", agent, session } as RequestOptions);
+      request.on("response", () => resumed.push((request.socket as TLSSocket).isSessionReused()));
+      await answer(request);
+    }
+    assertEquals(resumed, [false, false, false, true, true]);
+    agent.destroy();
+  });
+}, { skip: "Deno" in globalThis && "node:tls of Deno begins anew each time" });
