@@ -302,8 +302,9 @@ export class Socks5Client<S = unknown> implements Transport<S> {
 
   /** Does it now, or once there is a core. */
   #tell(act: (core: Pick<Core<unknown>, "suspend" | "resume">) => void): void {
-    if (this.#core !== undefined) return act(this.#core);
+    if (commands !== undefined) return act(this.#coreOf(commands));
     this.#early.push(act);
+    this.#load().then(() => void this.#coreOf(commands!), () => {}); // the next call tells why it failed
   }
 
   #coreOf(it: Commands): Core<S> {

@@ -317,6 +317,16 @@ test("what is said of proxies before the first connect counts", async () => {
   assertThrows(() => client.suspend("b:1080", { for: 1 }), TypeError, 'Cannot find a proxy with the label "b:1080"');
 });
 
+test("suspend() of a client that was not used yet shows in stats(), and is told", () => {
+  const events: Socks5Event[] = [];
+  const client = new Socks5Client(["socks5h://a.test", "socks5h://b.test"], { onEvent: (event) => events.push(event) });
+  client.suspend("a.test:1080", { for: 60_000 });
+  const reasons = () => client.stats().proxies.map(({ suspended }) => suspended.map(({ reason }) => reason));
+  assertEquals([reasons(), events.map(({ type }) => type)], [[["application"], []], ["suspended"]]);
+  client.resume("a.test:1080");
+  assertEquals([reasons(), events.map(({ type }) => type)], [[[], []], ["suspended", "resumed"]]);
+});
+
 test("setProxies() keeps what is known of those that stay, and gives the others no new connect", async () => {
   const { broken, client, statsOf, taken, transport } = setUp(list("a", "b"));
   broken.add("a");
