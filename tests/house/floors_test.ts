@@ -17,6 +17,7 @@ const rooms: { name: string; files: RegExp; imports: string }[] = [
   { name: "env", files: /^env\//, imports: "config protocol base node:" },
   { name: "testing", files: /^testing\//, imports: "config base node: proxies*" },
   { name: "redis", files: /^redis\//, imports: "base proxies*" },
+  { name: "admin", files: /^admin\//, imports: "metrics serve config protocol base node: client* request*" },
   { name: "metrics", files: /^metrics\//, imports: "base client* request*" },
   { name: "mod", files: /^mod\.ts$/, imports: "client config base request* udp* tunnel* proxies* protocol*" },
   {

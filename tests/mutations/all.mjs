@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { posix } from "node:path";
 import { adapters } from "./adapters.mjs";
+import { admin } from "./admin.mjs";
 import { agent } from "./agent.mjs";
 import { attempt } from "./attempt.mjs";
 import { cli } from "./cli.mjs";
@@ -48,6 +49,7 @@ export const mutations = [
   ...env,
   ...redis,
   ...metrics,
+  ...admin,
   ...cli,
   ...testing,
 ];
