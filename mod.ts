@@ -14,6 +14,8 @@
  *
  * @module
  */
+import "./adapters/runtime.ts";
+
 export type { Target } from "./src/protocol/address.ts";
 export type { Association, Datagram } from "./src/udp/association.ts";
 export type { CheckReport, CheckStep } from "./src/check.ts";

@@ -8,6 +8,8 @@ import type {
   TlsOptions,
   Transport,
 } from "../src/transport.ts";
+import { type Needs, setRuntime } from "../src/runtime.ts";
+import { claimRequest, isWorkers, startNoTls } from "./workers/platform.ts";
 
 let transport: Transport | undefined;
 let loading: Promise<Transport> | undefined;
@@ -28,38 +30,44 @@ export const runtimeTransport: OwnedTransport = {
   },
 };
 
-/** What {@linkcode loadRuntime} loads the code for. */
-export interface Needs {
-  readonly connect: boolean;
-  readonly lookup: boolean;
-  readonly tls: boolean;
-}
+/** It resolves no names and carries no datagrams there. */
+const onWorkers: OwnedTransport = { usesOwner: true, connect: runtimeTransport.connect };
 
-/** Loads what is otherwise loaded at its first use, so that the time of it is not taken for that of a proxy. */
-export async function loadRuntime({ connect, lookup, tls }: Needs): Promise<void> {
+setRuntime({
+  get transport() {
+    return isWorkers() ? onWorkers : runtimeTransport;
+  },
+  startTls,
+  load: loadRuntime,
+  claim: claimRequest,
+}, true);
+
+async function loadRuntime({ connect, lookup, tls }: Needs): Promise<void> {
   const name = connect || lookup || tls ? runtimeName() : undefined;
   await Promise.all([
     connect && !transport && (loading ??= load()),
-    lookup && import("./dns.ts").then(({ loadDns }) => loadDns()),
-    tls && import("./tls.ts"),
-    tls && name === "Bun" && import("./bun/tls.ts"),
+    ...(name === "Workers" ? [] : [
+      lookup && import("./dns.ts").then(({ loadDns }) => loadDns()),
+      tls && import("./tls.ts"),
+      tls && name === "Bun" && import("./bun/tls.ts"),
+    ]),
   ]);
 }
 
 /** Starts TLS on any connection, for those that cannot themselves; loaded at its first use. */
-export async function runtimeStartTls(conn: Conn, options: TlsOptions): Promise<Conn> {
-  runtimeName();
+async function startTls(conn: Conn, options: TlsOptions): Promise<Conn> {
+  if (runtimeName() === "Workers") return await startNoTls(conn);
   const { startTlsOver } = await import("./tls.ts");
   return await startTlsOver(conn, options);
 }
 
 /**
- * The runtime that this is. Deno and Bun come first, since both have what Node has; and Node and Bun may have a stand-in
- * for `Deno`.
+ * The runtime that this is. Deno, Bun and Workers come first, since they have what Node has; and Node and Bun may have a
+ * stand-in for `Deno`.
  *
  * @throws {TypeError} If it is none of them, such as a browser.
  */
-export function runtimeName(): "Deno" | "Bun" | "Node" {
+export function runtimeName(): "Deno" | "Bun" | "Workers" | "Node" {
   const { Deno, Bun, process } = globalThis as {
     Deno?: { version?: { deno?: string } };
     Bun?: { version?: string };
@@ -67,8 +75,11 @@ export function runtimeName(): "Deno" | "Bun" | "Node" {
   };
   if (Deno?.version?.deno) return "Deno";
   if (Bun?.version) return "Bun";
+  if (isWorkers()) return "Workers";
   if (process?.versions?.node) return "Node";
-  throw new TypeError("Cannot connect: SOCKS5 needs the sockets of Deno, Bun or Node, and this is none of them");
+  throw new TypeError(
+    "Cannot connect: SOCKS5 needs the sockets of Deno, Bun, Node or Workers, and this is none of them",
+  );
 }
 
 async function load(): Promise<Transport> {
@@ -77,6 +88,7 @@ async function load(): Promise<Transport> {
     const name = runtimeName();
     if (name === "Deno") transport = (await import("./deno/mod.ts")).denoTransport;
     else if (name === "Bun") transport = (await import("./bun/mod.ts")).bunTransport;
+    else if (name === "Workers") transport = (await import("./workers/mod.ts")).workersTransport;
     else transport = (await import("./node/mod.ts")).nodeTransport;
     return transport;
   } finally {

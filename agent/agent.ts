@@ -5,6 +5,7 @@ import { isIP, type Socket } from "node:net";
 import { setImmediate } from "node:timers";
 import { ConnDuplex } from "../adapters/duplex.ts";
 import { runtimeName } from "../adapters/runtime.ts";
+import { refuseOnWorkers } from "../adapters/workers/platform.ts";
 import { checkBoolean, checkOptions, choice } from "../src/arguments.ts";
 import { type ClientLike, clientOf, type ClientOrProxy } from "../src/client_of.ts";
 import type { Socks5Options } from "../src/config/options.ts";
@@ -97,6 +98,7 @@ export class Socks5Agent extends Agent {
     const own = (session === undefined ? given : { ...given, session: undefined }) as AgentOptions;
     const { client, close } = clientOf(proxy, clientOptions);
     runtimeName();
+    refuseOnWorkers("Socks5Agent", "their node:http connects directly; use createFetch() of ./workers");
     super({ ...own, keepAlive: own.keepAlive ?? true });
     this.#client = client;
     this.#closeClient = close;

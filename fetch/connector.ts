@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import { runtimeName } from "../adapters/runtime.ts";
+import { refuseOnWorkers } from "../adapters/workers/platform.ts";
 import type { ClientOrProxy } from "../src/client_of.ts";
 import { type ConnectorOptions, parseConnector } from "./options.ts";
 
@@ -58,6 +59,7 @@ let sockets: typeof import("./undici_socket.ts") | undefined; // loaded by the f
  */
 export function createConnector(proxy: ClientOrProxy, options: ConnectorOptions = {}): UndiciConnector {
   const { client, close, tls, session } = parseConnector("createConnector()", proxy, options);
+  refuseOnWorkers("undici", "use createFetch() of ./workers");
   if (runtimeName() === "Bun") {
     throw new TypeError(
       "Cannot use undici on Bun, which has a stand-in for it that connects directly: use createFetch()",

@@ -4,6 +4,7 @@
  * @module
  */
 import { runtimeName } from "../adapters/runtime.ts";
+import { refuseOnWorkers } from "../adapters/workers/platform.ts";
 import type { Fetcher } from "./fetcher.ts";
 import type { ClientLike, ClientOrProxy } from "../src/client_of.ts";
 import { type BanRules, type FetchOptions, type FetchTls, parseFetch } from "./options.ts";
@@ -63,6 +64,7 @@ export type Socks5Fetch = ((input: RequestInfo | URL, init?: FetchInit) => Promi
  */
 export function createFetch(proxy: ClientOrProxy, options: FetchOptions = {}): Socks5Fetch {
   const { client, close: closeClient, tls, session, bans } = parseFetch(proxy, options);
+  refuseOnWorkers("createFetch() of ./fetch", "their node:http connects directly; there is another one in ./workers");
   let fetcher: Fetcher | undefined;
   let loading: Promise<Fetcher> | undefined;
   let closing: Promise<void> | undefined;

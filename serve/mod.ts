@@ -14,6 +14,8 @@
  *
  * @module
  */
+import "../adapters/runtime.ts";
+import { refuseOnWorkers } from "../adapters/workers/platform.ts";
 import { formatHostPort } from "../src/protocol/address.ts";
 import { checkOptions } from "../src/arguments.ts";
 import { milliseconds } from "../src/config/settings.ts";
@@ -78,6 +80,7 @@ export interface LocalProxy {
  * ```
  */
 export async function serve(proxy: ClientOrProxy, options: ServeOptions = {}): Promise<LocalProxy> {
+  refuseOnWorkers("serve()", "a Worker cannot listen");
   const config = parseServeOptions(options);
   const { client, close: closeClient } = clientOf(proxy, config.client);
   const { port, unref, close } = await listen(client, config);

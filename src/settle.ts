@@ -6,6 +6,7 @@ export function settle(): Promise<void> {
   return new Promise((resolve) => {
     let left = ROUNDS;
     const round = () => left-- > 0 ? void setImmediate(round) : resolve();
-    round();
+    if (typeof setImmediate === "function") round();
+    else setTimeout(resolve, 0); // Workers
   });
 }

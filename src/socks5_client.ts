@@ -1,4 +1,3 @@
-import { loadRuntime, runtimeStartTls, runtimeTransport } from "../adapters/runtime.ts";
 import type { CheckReport } from "./check.ts";
 import { checkBoolean, checkOptions } from "./arguments.ts";
 import { type ClientConfig, type Load, parseConfig, parseList } from "./config/client_config.ts";
@@ -22,6 +21,7 @@ import {
 } from "./config/request_args.ts";
 import type { Target } from "./protocol/address.ts";
 import type { Core, Socks5Stats } from "./request/core.ts";
+import { runtime } from "./runtime.ts";
 import type { Transport } from "./transport.ts";
 import type { Socks5Binding, Socks5Conn } from "./tunnel/socks5_conn.ts";
 import type { Association } from "./udp/association.ts";
@@ -77,6 +77,7 @@ const NO_PROXY_STATS = {
 export class Socks5Client<S = unknown> implements Transport<S> {
   readonly #config: ClientConfig<S>;
   #core: Core<S> | undefined;
+  #claim: (() => void) | undefined;
   #loading: Promise<void> | undefined;
   /** What was said of the proxies before there was a core. */
   readonly #early: ((core: Pick<Core<unknown>, "suspend" | "resume">) => void)[] = [];
@@ -90,10 +91,10 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    * @throws {RangeError} If a number is out of range.
    */
   constructor(proxy: ProxySpec | readonly ProxySpec[], options: Socks5Options<S> = {}) {
-    const load = (transport: Transport<S>): Load => (needs) =>
-      loadRuntime({ connect: transport === runtimeTransport || transport instanceof Socks5Client, ...needs });
-    const runtime = { transport: runtimeTransport as Transport<S>, startTls: runtimeStartTls, load };
-    this.#config = parseConfig(proxy, options, runtime);
+    const { transport, startTls, load } = runtime();
+    const loadFor = (it: Transport<S>): Load => (needs) =>
+      load({ connect: it === transport || it instanceof Socks5Client, ...needs });
+    this.#config = parseConfig(proxy, options, { transport: transport as Transport<S>, startTls, load: loadFor });
   }
 
   /**
@@ -308,7 +309,9 @@ export class Socks5Client<S = unknown> implements Transport<S> {
   }
 
   #coreOf(it: Commands): Core<S> {
+    this.#claim?.();
     if (this.#core !== undefined) return this.#core;
+    this.#claim = runtime().claim();
     this.#core = new it.Core(this.#config);
     for (const act of this.#early.splice(0)) act(this.#core);
     return this.#core;

@@ -38,6 +38,7 @@ const filters = {
   node: (pattern) => [`--test-name-pattern=${pattern}`],
   deno: (pattern) => ["--filter", `/${pattern}/`],
   bun: (pattern) => ["-t", pattern],
+  workerd: (pattern) => ["--only", pattern],
 };
 
 const counts = { killed: 0, survived: 0, stale: 0 };

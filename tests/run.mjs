@@ -1,5 +1,5 @@
-// The suite on Deno, Bun and Node, as jobs of some files each, of which some run at a time:
-// npm test -- [--quick] [--runtime deno|bun|node]... [--repeat N] [--timeout SECONDS] [--coverage] [--verbose] [part of a path]...
+// The suite on Deno, Bun, Node and workerd, as jobs of some files each, of which some run at a time:
+// npm test -- [--quick] [--runtime deno|bun|node|workerd]... [--repeat N] [--timeout SECONDS] [--coverage] [--verbose] [part of a path]...
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -7,7 +7,7 @@ import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { standIns } from "./offline/stand_ins.mjs";
-import { reachesStd, root, run, runtimes, testArgs } from "./support/tools.mjs";
+import { reachesStd, root, run, runsOn, runtimes, testArgs, version } from "./support/tools.mjs";
 
 const leastCoverage = 95;
 const coverageDir = join(root, ".coverage");
@@ -28,7 +28,7 @@ const { values: options, positionals: parts } = parseArgs({
     verbose: { type: "boolean", default: false },
   },
 });
-const chosen = options.runtime ?? (options.quick ? ["node"] : Object.keys(runtimes));
+let chosen = options.runtime ?? (options.quick ? ["node"] : Object.keys(runtimes));
 const rounds = Number(options.repeat);
 
 const unknown = chosen.find((name) => !(name in runtimes));
@@ -71,11 +71,19 @@ const runners = {
     summary: /^ℹ tests \d+$[^]*^ℹ duration_ms.*$/m,
     counts: { passed: /pass (\d+)/, failed: /fail (\d+)/, cancelled: /cancelled (\d+)/, skipped: /skipped (\d+)/ },
   },
+  workerd: {
+    std: "stand-ins for @std",
+    args: args.workerd,
+    passed: /^[✔﹣] .*\n/gm,
+    summary: /^ℹ tests \d+$[^]*^ℹ skipped \d+$/m,
+    counts: { passed: /pass (\d+)/, failed: /fail (\d+)/, skipped: /skipped (\d+)/ },
+  },
 };
 
-for (const runtime of chosen) {
-  const version = (await run(runtimes[runtime], ["--version"])).output.match(/\d+\.\d+\.\d+/)?.[0];
-  console.log(`${runtime.padEnd(4)} ${version}, ${runners[runtime].std}`);
+for (const runtime of [...chosen]) {
+  const found = await version(runtime);
+  console.log(`${runtime.padEnd(7)} ${found.version ?? `is skipped: ${found.missing}`}, ${runners[runtime].std}`);
+  if (found.version === undefined) chosen = chosen.filter((it) => it !== runtime);
 }
 if (options.coverage) rmSync(coverageDir, { recursive: true, force: true });
 
@@ -111,12 +119,12 @@ process.exitCode = total.failed === 0 && total.passed > 0 && covered ? 0 : 1;
 
 /** The files in jobs of about the same length for one runtime. */
 function jobs(runtime) {
-  const weights = files.map((file) => ({
+  const weights = files.filter((file) => runsOn(runtime, file)).map((file) => ({
     file,
     weight: times[runtime]?.[file] ?? statSync(join(root, file)).size / 8,
   }));
   const sum = weights.reduce((sum, { weight }) => sum + weight, 0);
-  const jobs = Array.from({ length: Math.min(files.length, mostJobs, Math.ceil(sum / jobLength)) }, () => {
+  const jobs = Array.from({ length: Math.min(weights.length, mostJobs, Math.ceil(sum / jobLength)) }, () => {
     return { runtime, weight: 0, files: [] };
   });
   for (const { file, weight } of weights.sort((a, b) => b.weight - a.weight)) {
@@ -169,9 +177,10 @@ async function runJob({ runtime, files }) {
 /** Prints the line of a file once all have run it. */
 function tell(file, runtime, ms = NaN) {
   (took[file][runtime] ??= []).push(ms);
-  if (!chosen.every((name) => took[file][name]?.length === rounds)) return;
+  const all = chosen.filter((name) => runsOn(name, file));
+  if (!all.every((name) => took[file][name]?.length === rounds)) return;
   const seconds = (name) => took[file][name].reduce((a, b) => a + b) / 1_000;
-  const cells = chosen.map((name) => `${name} ${Number.isNaN(seconds(name)) ? "-" : seconds(name).toFixed(1)}`);
+  const cells = all.map((name) => `${name} ${Number.isNaN(seconds(name)) ? "-" : seconds(name).toFixed(1)}`);
   console.log(`${file.slice("tests/".length).padEnd(36)} ${cells.join("  ")}`);
 }
 

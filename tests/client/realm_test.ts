@@ -43,7 +43,7 @@ test("a bundle for browsers can be imported, and what would connect names Deno, 
     const error = await (async () => await connect())().then(() => "no error", (error) => error);
     assertStringIncludes(
       String(error),
-      "SOCKS5 needs the sockets of Deno, Bun or Node, and this is none of them",
+      "SOCKS5 needs the sockets of Deno, Bun, Node or Workers, and this is none of them",
       name,
     );
   }

@@ -3,27 +3,29 @@ import { readdirSync, readFileSync } from "node:fs";
 import { posix } from "node:path";
 import { test } from "../support/test.ts";
 
-const BASE = "errors arguments transport guarded_conn deadline_timer linked_list members scope settle events".split(
-  " ",
-);
+const BASE = "errors arguments transport guarded_conn deadline_timer linked_list members scope settle events runtime"
+  .split(
+    " ",
+  );
 
 // Rooms from the top down: what belongs to each, and which rooms it may import. A room with a star is imported for its
 // types alone. Within a room the values that files import of each other make no circle.
 const rooms: { name: string; files: RegExp; imports: string }[] = [
   { name: "cli", files: /^cli\//, imports: "mod serve env config protocol base node:" },
   { name: "fetch", files: /^fetch\//, imports: "agent client adapters config base node: tunnel*" },
+  { name: "workers", files: /^workers\//, imports: "client adapters config base mod*" },
   { name: "agent", files: /^agent\//, imports: "client adapters base node: config*" },
-  { name: "serve", files: /^serve\//, imports: "client config protocol base node: tunnel*" },
+  { name: "serve", files: /^serve\//, imports: "client adapters config protocol base node: tunnel*" },
   { name: "env", files: /^env\//, imports: "config protocol base node:" },
   { name: "testing", files: /^testing\//, imports: "config base node: proxies*" },
   { name: "redis", files: /^redis\//, imports: "base proxies*" },
   { name: "admin", files: /^admin\//, imports: "metrics serve config protocol base node: client* request*" },
   { name: "metrics", files: /^metrics\//, imports: "base client* request*" },
-  { name: "mod", files: /^mod\.ts$/, imports: "client config base request* udp* tunnel* proxies* protocol*" },
+  { name: "mod", files: /^mod\.ts$/, imports: "client adapters config base request* udp* tunnel* proxies* protocol*" },
   {
     name: "client",
     files: /^src\/(client_of|socks5_client|commands|check)\.ts$/,
-    imports: "adapters request attempt tunnel config protocol base udp*",
+    imports: "request attempt tunnel config protocol base udp*",
   },
   { name: "request", files: /^src\/request\//, imports: "udp attempt tunnel pool proxies config protocol base" },
   { name: "udp", files: /^src\/udp\//, imports: "attempt protocol base tunnel* pool*" },
@@ -31,14 +33,15 @@ const rooms: { name: string; files: RegExp; imports: string }[] = [
   { name: "tunnel", files: /^src\/tunnel\//, imports: "config protocol base pool* proxies*" },
   { name: "pool", files: /^src\/pool\//, imports: "base" },
   { name: "proxies", files: /^src\/proxies\//, imports: "config base" },
-  { name: "adapters", files: /^adapters\//, imports: "config base node:" },
+  { name: "adapters", files: /^adapters\//, imports: "config base node: cloudflare:" },
   { name: "config", files: /^src\/config\//, imports: "protocol base proxies*" },
   { name: "protocol", files: /^src\/protocol\//, imports: "base" },
   { name: "base", files: new RegExp(`^src/(${BASE.join("|")})\\.ts$`), imports: "" },
 ];
 
 // What a program loads that imports an entry and calls nothing: all else is loaded by the first call that needs it.
-const LATER = /^(src\/(commands|check|request|attempt|tunnel|pool|proxies|udp)|adapters\/(?!runtime)|node:)/;
+const LATER =
+  /^(src\/(commands|check|request|attempt|tunnel|pool|proxies|udp)|adapters\/(?!runtime|workers\/platform)|node:)/;
 const light = ["mod.ts", "fetch/mod.ts"];
 
 const mostLines = 300;
@@ -57,6 +60,12 @@ test("every file is in a room, rooms only import those below them, and no file i
     files.filter((file) => file.endsWith(".ts")).map((file) => [file, readFileSync(new URL(file, root), "utf8")]),
   );
   assertEquals(faults(sources), []);
+  for (const file of Object.keys(sources).filter((file) => /^(\w+\/)?mod\.ts$/.test(file))) {
+    const loaded = loadedBy(sources, file);
+    const isFine = !loaded.includes("src/socks5_client.ts") ||
+      loaded.some((it) => /^(adapters|workers)\/runtime\.ts$/.test(it));
+    assertEquals(isFine, true, `${file} says nothing of the runtime`);
+  }
   for (const entry of light) assertEquals(loadedBy(sources, entry).filter((file) => LATER.test(file)), []);
   const unused = rooms.flatMap(({ name, imports }) =>
     imports.split(" ").filter((to) => to !== "" && !edges(sources).has(`${name} ${to}`)).map((to) =>
@@ -188,6 +197,7 @@ function resolved(file: string, specifier: string): string {
 }
 
 function roomOf(file: string): string | undefined {
+  if (file === "CLOUDFLARE_SOCKETS") return "cloudflare:"; // by a variable, or no bundler would take it
   return file.startsWith("node:") ? "node:" : rooms.find(({ files }) => files.test(file))?.name;
 }
 

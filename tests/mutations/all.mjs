@@ -30,7 +30,7 @@ import { udp } from "./udp.mjs";
  * @property {string} tests The test file.
  * @property {string} name The name of the test that fails then, or a part of it as it is written in the test file; "…"
  * stands for what is put in.
- * @property {"node" | "deno" | "bun"} [on] The runtime to run it on; `"node"` if left out.
+ * @property {"node" | "deno" | "bun" | "workerd"} [on] The runtime to run it on; `"node"` if left out.
  */
 
 /** @type {Mutation[]} */

@@ -95,7 +95,7 @@ export class FakeTime {
 
   /** Waits for `ms` of real time. */
   delay(ms: number): Promise<void> {
-    return new Promise((resolve) => real.setTimeout(resolve, ms));
+    return new Promise((resolve) => Reflect.apply(real.setTimeout, globalThis, [resolve, ms])); // Workers want that
   }
 
   /** Runs pending microtasks, and one turn of the real event loop. */

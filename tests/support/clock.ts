@@ -1,5 +1,7 @@
 import { FakeTime } from "@std/testing/time";
 
+const setTimeout = globalThis.setTimeout.bind(globalThis);
+
 /** Fake timers, and `performance.now()` on the same clock, until it is disposed. */
 export interface Clock {
   /** Fake milliseconds since the start. */
@@ -36,7 +38,7 @@ export async function withClock(fn: (clock: Clock) => Promise<void>): Promise<vo
       },
       async pass(ms) {
         let over = false;
-        setTimeout(() => over = true, ms);
+        globalThis.setTimeout(() => over = true, ms);
         for (await rest(); !over; await rest()) time.next();
       },
       jump: (ms) => time.tick(ms),
@@ -67,7 +69,8 @@ export async function withClock(fn: (clock: Clock) => Promise<void>): Promise<vo
  * time: it resolves when nobody has waited for a turn for some turns, or all `isOver`.
  */
 function countTurns(): { rest(isOver?: () => boolean): Promise<void>; restore(): void } {
-  const real = globalThis.setImmediate;
+  const own = globalThis.setImmediate;
+  const real = own ?? ((fn: () => void) => setTimeout(fn, 0)); // Workers have none
   let waiting = 0;
   globalThis.setImmediate = ((fn: (...args: unknown[]) => void, ...args: unknown[]) => {
     waiting++;
@@ -82,7 +85,7 @@ function countTurns(): { rest(isOver?: () => boolean): Promise<void>; restore():
       };
       round();
     });
-  return { rest, restore: () => void (globalThis.setImmediate = real) };
+  return { rest, restore: () => void (globalThis.setImmediate = own) };
 }
 
 /** What the runtime does by itself, such as cryptography, takes some turns as well. */

@@ -188,7 +188,7 @@ export function contract<S>(
   });
 
   promises("close() ends writes that wait, and a closeWrite() behind them", async (conn, peer) => {
-    peer.pause();
+    await peer.pause();
     const waiting = [
       assertRejects(() => conn.write(new Uint8Array(2 * MUCH)), Error),
       assertRejects(() => conn.write(new Uint8Array(1)), Error),
@@ -269,7 +269,7 @@ export function contract<S>(
       peer.end();
     })();
     await atRest(() => pushed);
-    const kept = pushed - peer.inKernel!();
+    const kept = pushed - await peer.inKernel!();
     assertLess(kept, 1 << 20, "the adapter keeps more than 1 MiB for a reader that does not come");
     assertSame(await readAll(conn, 100_000), all);
     await pushing;
@@ -278,14 +278,14 @@ export function contract<S>(
   promises("what a slow peer does not take waits at the writer", async (conn, peer) => {
     const all = pattern(MUCH);
     let written = 0;
-    peer.pause();
+    await peer.pause();
     const writing = (async () => {
       while (written < all.length) written += await conn.write(all.subarray(written, written + (1 << 16)));
       await conn.closeWrite();
     })();
     await atRest(() => written);
     assertLess(written, MUCH, "writes resolve although nobody takes the bytes");
-    const kept = written - peer.inKernel!();
+    const kept = written - await peer.inKernel!();
     assertLess(kept, 1 << 20, "more than 1 MiB of what was written is in neither the kernel nor the peer");
     peer.resume();
     await writing;

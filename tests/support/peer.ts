@@ -4,6 +4,8 @@ import { connect, createServer, type Socket } from "node:net";
 import type { Conn, Endpoint } from "../../src/transport.ts";
 import { startModule } from "./child.ts";
 
+export { pattern } from "./pattern.ts";
+
 /** The other end of a connection under test. */
 export interface Peer {
   /** Sends, and resolves when the system took all of it. */
@@ -12,8 +14,8 @@ export interface Peer {
   end(): void;
   /** Resets the connection (RST). */
   reset(): void;
-  /** Stops receiving. */
-  pause(): void;
+  /** Stops receiving; at once, if it is of this process. */
+  pause(): void | Promise<void>;
   /** Receives again. */
   resume(): void;
   /** Gives all that was received, once that is at least `n` bytes; rejects if the connection ends before. */
@@ -23,7 +25,7 @@ export interface Peer {
   /** Resolves when the connection is closed, by whomever. */
   gone(): Promise<void>;
   /** How many bytes are under way in the kernel, both ways together; 0 where there is no `/proc`. */
-  inKernel?(): number;
+  inKernel?(): number | Promise<number>;
   /** Closes both ways. */
   close(): Promise<void>;
 }
@@ -97,13 +99,6 @@ export async function listen(
       await Promise.all(peers.map((peer) => peer.close()));
     },
   };
-}
-
-/** Bytes of every value, in an order that shows a lost, doubled or swapped piece. */
-export function pattern(length: number): Uint8Array {
-  const bytes = new Uint8Array(length);
-  for (let i = 0; i < length; i++) bytes[i] = (i * 31 + (i >>> 8) * 17 + (i >>> 16)) & 0xff;
-  return bytes;
 }
 
 /** A port on loopback that takes no more connections and refuses none: whoever connects there waits. */

@@ -10,12 +10,47 @@ export const root = fileURLToPath(new URL("../..", import.meta.url));
 
 const bin = join(root, "node_modules", ".bin");
 
-/** The runtimes that the project brings along. */
+/** The runtimes that the project brings along. Workers are run by a program on Node. */
 export const runtimes = {
   deno: join(bin, "deno"),
   bun: join(bin, "bun"),
   node: join(bin, "node"),
+  workerd: join(bin, "node"),
 };
+
+/** What of the suite runs within workerd besides `tests/workers/`: what needs no socket, file or program of its own. */
+const IN_WORKERD = new RegExp(`^tests/(${
+  [
+    "config/(options|proxy_list|spoiled)",
+    "offline/offline",
+    "pool/\\w+",
+    "protocol/\\w+",
+    "proxies/(host_bans|many|number_tree|places|rounds|waiters)",
+    "request/failover",
+    "testing/fake",
+    "udp/receive_queue",
+  ].join("|")
+})_test\\.ts$`);
+
+/** Whether a test file is for that runtime. */
+export function runsOn(runtime, file) {
+  const isForWorkers = file.startsWith("tests/workers/");
+  return runtime === "workerd" ? isForWorkers || IN_WORKERD.test(file) : !isForWorkers;
+}
+
+/** The version of a runtime, or why it cannot run here: workerd is there for few systems. */
+export async function version(runtime) {
+  if (runtime !== "workerd") {
+    return { version: (await run(runtimes[runtime], ["--version"])).output.match(VERSION)?.[0] };
+  }
+  const { output } = await run(runtimes.node, ["-p", 'process.stdout.write(require("workerd").default), ""']);
+  const { ok, output: said } = await run(output.trim(), ["--version"]);
+  return ok
+    ? { version: said.match(VERSION)?.[0] }
+    : { missing: `workerd does not run here (${said.trim().slice(0, 200)})` };
+}
+
+const VERSION = /\d+[.-]\d+[.-]\d+/;
 
 /** The environment of what is started here. */
 export const env = {
@@ -109,5 +144,6 @@ export function testArgs(online) {
     deno: ["test", "--allow-all", "--no-check", "--node-modules-dir=manual", ...denoFlags(online)],
     bun: ["test", "--preload", "./tests/offline/bun.mjs", "--timeout", "60000"],
     node: ["--test", "--test-isolation=none", "--test-reporter=spec", "--import", "./tests/offline/node.mjs"],
+    workerd: ["--no-warnings", "./tests/support/workerd/driver.ts"],
   };
 }

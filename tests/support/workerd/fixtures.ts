@@ -1,0 +1,53 @@
+import { createServer, type IncomingMessage } from "node:http";
+import type { AddressInfo } from "node:net";
+import { buffer } from "node:stream/consumers";
+import { createTestProxy, type TestProxyOptions } from "../../../testing/mod.ts";
+import { listen } from "../peer.ts";
+
+/** What tests within workerd may ask for, by name. */
+const FIXTURES: Record<string, (...args: never[]) => Promise<unknown>> = {
+  listen,
+  proxy: (options: TestProxyOptions) => createTestProxy(options),
+};
+
+/** Serves the functions above, and the methods of the objects that they gave, for `remote.ts`. */
+export async function serveFixtures(): Promise<{ url: string; close(): Promise<void> }> {
+  const objects: unknown[] = [FIXTURES];
+  const server = createServer((request, response) => {
+    void (async () => {
+      const send = (kind: string, body: string | Uint8Array) => void response.setHeader("x-kind", kind).end(body);
+      try {
+        const value = await call(objects, request);
+        if (value instanceof Uint8Array) return send("bytes", value);
+        if (!hasMethods(value)) return send("json", JSON.stringify(value ?? null));
+        send("object", String(objects.push(value) - 1));
+      } catch (error) {
+        send("error", JSON.stringify(String(error)));
+      }
+    })();
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async close() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+/** Calls a method, or gives a member that is none. */
+async function call(objects: unknown[], request: IncomingMessage): Promise<unknown> {
+  const [, id = "", name = "", isBytes] = /^\/(\d+)\/(\w+)(\?bytes)?$/.exec(request.url!)!;
+  const body = await buffer(request);
+  const args = isBytes ? [new Uint8Array(body)] : JSON.parse(String(body));
+  const object = objects[Number(id)] as Record<string, unknown>;
+  const member = object[name];
+  return typeof member === "function" ? await member.apply(object, args) : member;
+}
+
+function hasMethods(value: unknown): boolean {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  return Object.getPrototypeOf(value) !== Object.prototype ||
+    Object.values(value).some((it) => typeof it === "function");
+}
