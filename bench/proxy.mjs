@@ -35,7 +35,9 @@ const steps = {
   httpProxy(socket, chunk) {
     const end = chunk.indexOf("\r\n\r\n");
     if (end < 0) return 0;
-    if (!chunk.toString("latin1", 0, 8).startsWith("CONNECT ")) return steps.web(socket, chunk);
+    if (!chunk.toString("latin1", 0, 8).startsWith("CONNECT ")) {
+      return steps.web(socket, chunk);
+    }
     socket.write("HTTP/1.1 200 OK\r\n\r\n");
     socket.data.step = steps.secure;
     carry(socket);
@@ -47,15 +49,21 @@ const steps = {
   },
   http(socket, chunk) {
     if (!chunk.includes("\r\n\r\n")) return 0;
-    socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+    socket.write(
+      "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
+    );
     return chunk.length;
   },
   /** Answers with as many bytes as the path ends with; closes after a path that begins with /close. */
   web(socket, chunk) {
     const end = chunk.indexOf("\r\n\r\n");
     if (end < 0) return 0;
-    const [, closes, size] = /^GET \S*?(\/close)?\/(\d+) /.exec(chunk.toString("latin1", 0, end));
-    const head = `HTTP/1.1 200 OK\r\nContent-Length: ${size}\r\n${closes ? "Connection: close\r\n" : ""}\r\n`;
+    const [, closes, size] = /^GET \S*?(\/close)?\/(\d+) /.exec(
+      chunk.toString("latin1", 0, end),
+    );
+    const head = `HTTP/1.1 200 OK\r\nContent-Length: ${size}\r\n${
+      closes ? "Connection: close\r\n" : ""
+    }\r\n`;
     socket.data.closes = closes !== undefined;
     socket.data.left = size > 1_000 ? Number(size) : 0;
     socket.write(size > 1_000 ? head : head + ".".repeat(size));
@@ -89,7 +97,9 @@ const block = new Uint8Array(256 * 1024);
 function pour(socket) {
   const { data } = socket;
   while (data.left > 0) {
-    const sent = socket.write(block.subarray(0, Math.min(block.length, data.left)));
+    const sent = socket.write(
+      block.subarray(0, Math.min(block.length, data.left)),
+    );
     if (sent <= 0) return;
     data.left -= sent;
   }
@@ -152,20 +162,37 @@ const handlers = {
 };
 
 const authority = new Authority("bench");
-const tls = authority.issue("secure.bench", { names: ["secure.bench"], ips: ["127.0.0.1"] });
+const tls = authority.issue("secure.bench", {
+  names: ["secure.bench"],
+  ips: ["127.0.0.1"],
+});
 
 /** A port at which a connection begins with `step`. */
 function listen(step, { login = false, ...options } = {}) {
-  const open = (socket) => void (socket.data = { step, login, left: 0, kept: undefined });
-  return Bun.listen({ hostname: process.argv[2], port: 0, socket: { ...handlers, open }, ...options }).port;
+  const open = (socket) =>
+    void (socket.data = { step, login, left: 0, kept: undefined });
+  return Bun.listen({
+    hostname: process.argv[2],
+    port: 0,
+    socket: { ...handlers, open },
+    ...options,
+  }).port;
 }
 
 const { echo, http, web, source, sink, greeting, httpProxy } = steps;
 const direct = {
-  ...Object.fromEntries(Object.entries({ echo, http, web, source, sink }).map(([name, step]) => [name, listen(step)])),
+  ...Object.fromEntries(
+    Object.entries({ echo, http, web, source, sink }).map((
+      [name, step],
+    ) => [name, listen(step)]),
+  ),
   secure: listen(web, { tls }),
 };
-const ports = { open: listen(greeting), login: listen(greeting, { login: true }), http: listen(httpProxy) };
+const ports = {
+  open: listen(greeting),
+  login: listen(greeting, { login: true }),
+  http: listen(httpProxy),
+};
 console.log(JSON.stringify({ ...ports, direct, ca: authority.cert }));
 for await (const _ of process.stdin);
 process.exit();

@@ -12,7 +12,16 @@ import { trips } from "./parts/trips.mjs";
 import { help, options } from "./support/options.mjs";
 import { machine, markdownOf, publish, targetsOf } from "./support/report.mjs";
 
-const parts = { dials, trips, bulk, http, memory, growth, import: imports, size };
+const parts = {
+  dials,
+  trips,
+  bulk,
+  http,
+  memory,
+  growth,
+  import: imports,
+  size,
+};
 
 const chosen = choose();
 const where = await machine(chosen);
@@ -27,12 +36,19 @@ for (const part of chosen.parts) {
   } catch (error) {
     broken.push(`${part}: ${error.message}`);
   }
-  console.log(`\n(${part}: ${((performance.now() - start) / 1_000).toFixed(0)} s)`);
+  console.log(
+    `\n(${part}: ${((performance.now() - start) / 1_000).toFixed(0)} s)`,
+  );
 }
 console.log(`\n${targetsOf(Object.values(results), chosen.runtimes)}`);
-if (chosen.json) writeFileSync(chosen.json, JSON.stringify({ where, results }, null, 2));
-if (broken.length > 0) console.log(`\nThese parts did not run:\n${broken.join("\n")}`);
-else if (chosen.write) await publish(Object.values(results), chosen.runtimes, where);
+if (chosen.json) {
+  writeFileSync(chosen.json, JSON.stringify({ where, results }, null, 2));
+}
+if (broken.length > 0) {
+  console.log(`\nThese parts did not run:\n${broken.join("\n")}`);
+} else if (chosen.write) {
+  await publish(Object.values(results), chosen.runtimes, where);
+}
 process.exitCode = broken.length > 0 ? 1 : 0;
 
 function choose() {
@@ -51,9 +67,16 @@ function choose() {
 function show(part, result) {
   console.log(`\n${markdownOf(result)}`);
   const { failures } = result.samples;
-  for (const note of [...result.notes ?? [], ...Object.entries(failures).map(([row, why]) => `${row}: ${why}`)]) {
+  for (
+    const note of [
+      ...result.notes ?? [],
+      ...Object.entries(failures).map(([row, why]) => `${row}: ${why}`),
+    ]
+  ) {
     console.log(`\nnot measured: ${note}`);
   }
-  const needed = Object.keys(failures).filter((row) => /, (ours|floor|direct|empty)\b/.test(row));
+  const needed = Object.keys(failures).filter((row) =>
+    /, (ours|floor|direct|empty)\b/.test(row)
+  );
   if (needed.length > 0) broken.push(`${part}: ${needed.join("; ")}`);
 }

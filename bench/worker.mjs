@@ -17,9 +17,16 @@ const commands = {
   /** Opens and closes tunnels, some at a time: microseconds of CPU for a dial, and of time from call to tunnel. */
   async dials(client, { count, concurrency }) {
     const { cpu, time } = await measure(async () => {
-      await atATime(concurrency, count, async () => client.close(await client.dial("echo.bench:80")));
+      await atATime(
+        concurrency,
+        count,
+        async () => client.close(await client.dial("echo.bench:80")),
+      );
     });
-    return { cpu: cpu * 1_000 / count, time: time * 1_000 * concurrency / count };
+    return {
+      cpu: cpu * 1_000 / count,
+      time: time * 1_000 * concurrency / count,
+    };
   },
 
   /** Requests over HTTP, some at a time: microseconds of CPU of each, and of time from the call to the end of its body. */
@@ -30,21 +37,34 @@ const commands = {
         if (got !== bytes) throw new Error(`${got} bytes came, not ${bytes}`);
       });
     });
-    return { cpu: cpu * 1_000 / count, time: time * 1_000 * concurrency / count };
+    return {
+      cpu: cpu * 1_000 / count,
+      time: time * 1_000 * concurrency / count,
+    };
   },
 
   /** Opens a local proxy. */
   listen: (client) => client.listen(),
 
   /** Milliseconds of CPU until now. */
-  cpu() {
+  cpu(client) {
+    if (client.cpu !== undefined) return client.cpu();
     const { user, system } = process.cpuUsage();
     return { cpu: (user + system) / 1_000 };
   },
 
+  /** Resident bytes of a local proxy after garbage collections. */
+  resident: (client) => client.resident?.() ?? memoryNow(),
+
+  /** Opens so many tunnels through a local proxy, which stay open. */
+  idle: (client, { count }) =>
+    atATime(20, count, () => client.idle()).then(() => ({})),
+
   /** Moves bytes one way through a tunnel: milliseconds of CPU and of time. */
   async bulk(client, { direction, bytes, way }) {
-    const tunnel = await client.dial(direction === "download" ? "source.bench:80" : "sink.bench:80");
+    const tunnel = await client.dial(
+      direction === "download" ? "source.bench:80" : "sink.bench:80",
+    );
     const measured = await measure(() => client[direction](tunnel, bytes, way));
     client.close(tunnel);
     return measured;
@@ -53,7 +73,8 @@ const commands = {
   /** Opens tunnels and keeps them: bytes that each adds, resident and of live heap; `isFilled`: they were there before. */
   async memory(client, { count, isFilled }) {
     const tunnels = [];
-    const dial = async () => void tunnels.push(await client.dial("echo.bench:80"));
+    const dial = async () =>
+      void tunnels.push(await client.dial("echo.bench:80"));
     if (isFilled) {
       await atATime(20, count, dial);
       for (const tunnel of tunnels.splice(0)) client.close(tunnel);
@@ -62,7 +83,10 @@ const commands = {
     const before = await memoryNow();
     await atATime(20, count, dial);
     const after = await memoryNow();
-    return { resident: (after.resident - before.resident) / count, heap: (after.heap - before.heap) / count };
+    return {
+      resident: (after.resident - before.resident) / count,
+      heap: (after.heap - before.heap) / count,
+    };
   },
 
   /** Microseconds of CPU for what is done with many of a kind. */
@@ -71,14 +95,18 @@ const commands = {
   /** Milliseconds from the call to the first byte that comes back, of a client that is ready. */
   async firstByte(client) {
     await client.ready?.();
-    const late = pause(2_000).then(() => Promise.reject(new Error("no byte came back in 2 s")));
+    const late = pause(2_000).then(() =>
+      Promise.reject(new Error("no byte came back in 2 s"))
+    );
     return await measure(() => Promise.race([client.firstByte(), late]));
   },
 
   /** Milliseconds from the call to the open tunnel. */
   async dial(client) {
     let tunnel;
-    const measured = await measure(async () => tunnel = await client.dial("echo.bench:80"));
+    const measured = await measure(async () =>
+      tunnel = await client.dial("echo.bench:80")
+    );
     client.close(tunnel);
     return measured;
   },

@@ -5,7 +5,11 @@ import { raw } from "./raw.mjs";
 
 export function open({ proxy }) {
   return raw(nodeNet, async ({ hostname, port }) => {
-    const socket = bsocks.connect(`${proxy.hostname}:${proxy.open}`, port, hostname);
+    const socket = bsocks.connect(
+      `${proxy.hostname}:${proxy.open}`,
+      port,
+      hostname,
+    );
     await once(socket, "connect");
     return socket;
   });

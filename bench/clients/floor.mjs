@@ -3,6 +3,9 @@ import { native } from "../native/runtime.mjs";
 import { raw } from "./raw.mjs";
 
 export function open({ proxy, login }) {
-  const address = { hostname: proxy.hostname, port: login ? proxy.login : proxy.open };
+  const address = {
+    hostname: proxy.hostname,
+    port: login ? proxy.login : proxy.open,
+  };
   return raw(native, (target) => native.tunnel(address, target, login));
 }

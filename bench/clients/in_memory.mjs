@@ -24,13 +24,18 @@ const scenes = {
   async "all dead"(size, count) {
     const client = clientOf(size, { isDead: () => true });
     const connect = () =>
-      client.connect("target.bench:80").then(() => Promise.reject(new Error("it worked")), () => {});
+      client.connect("target.bench:80").then(
+        () => Promise.reject(new Error("it worked")),
+        () => {},
+      );
     return { attempt: await each(Math.ceil(count / size), connect) / size };
   },
 
-  "deadlines apart": (size, count) => waits(size, count, (i, of) => enough(of) + i / 100),
+  "deadlines apart": (size, count) =>
+    waits(size, count, (i, of) => enough(of) + i / 100),
 
-  "deadlines together": (size, count) => waits(size, count, (_, of) => enough(of)),
+  "deadlines together": (size, count) =>
+    waits(size, count, (_, of) => enough(of)),
 
   async "open tunnels"(size, count) {
     const client = clientOf();
@@ -43,12 +48,15 @@ const scenes = {
 
   async "idle tunnels"(size, count) {
     const client = clientOf(1, { pool: { maxOpen: size, maxIdle: size } });
-    const use = async (i) => (await client.connect(`target-${i}.bench:80`, { reuse: true })).release();
+    const use = async (i) =>
+      (await client.connect(`target-${i}.bench:80`, { reuse: true })).release();
     await all(size, use);
     let at = 0;
     const hit = await each(count, () => use((at += 7_919) % size)); // a prime: here and there
     const { connects, reused } = client.stats();
-    if (connects - reused !== size) throw new Error("an idle tunnel was not used again");
+    if (connects - reused !== size) {
+      throw new Error("an idle tunnel was not used again");
+    }
     let next = size;
     const eviction = await each(count, () => use(next++));
     if (client.stats().idle !== size) throw new Error("the pool is not full");
@@ -59,14 +67,22 @@ const scenes = {
 
 /** Connects and closes. */
 async function connects(client, count) {
-  return { connect: await each(count, async () => (await client.connect("target.bench:80")).close()) };
+  return {
+    connect: await each(
+      count,
+      async () => (await client.connect("target.bench:80")).close(),
+    ),
+  };
 }
 
 /** Microseconds of CPU for each of `count`, after as many that are not measured: the median of some slices. */
 async function each(count, run) {
   const slice = Math.ceil(count / SLICES);
   await repeat(count, run);
-  const figures = await all(Math.ceil(count / slice), () => spent(() => repeat(slice, run)));
+  const figures = await all(
+    Math.ceil(count / slice),
+    () => spent(() => repeat(slice, run)),
+  );
   return spread(figures).median / slice;
 }
 
@@ -75,8 +91,13 @@ async function each(count, run) {
  * `count` wait, since timers of the runtime and turns of its loop are shared.
  */
 async function waits(size, count, timeout) {
-  const clients = Array.from({ length: Math.ceil(count / size) }, () => clientOf(1, { pool: { maxOpen: 1 } }));
-  const tunnels = await Promise.all(clients.map((client) => client.connect("target.bench:80")));
+  const clients = Array.from(
+    { length: Math.ceil(count / size) },
+    () => clientOf(1, { pool: { maxOpen: 1 } }),
+  );
+  const tunnels = await Promise.all(
+    clients.map((client) => client.connect("target.bench:80")),
+  );
   const whole = size * clients.length;
   const figures = await all(whole > count ? 1 : SLICES / 2, async () => {
     const waiting = [];
@@ -84,14 +105,20 @@ async function waits(size, count, timeout) {
       for (const client of clients) {
         for (let i = 0; i < size; i++) {
           const options = { timeout: timeout(waiting.length, whole) };
-          waiting.push(client.connect("target.bench:80", options).catch(({ code }) => code));
+          waiting.push(
+            client.connect("target.bench:80", options).catch(({ code }) =>
+              code
+            ),
+          );
         }
       }
       await pause(0);
     });
     const end = await spent(async () => {
       const codes = new Set(await Promise.all(waiting));
-      if (codes.size !== 1 || !codes.has("SOCKS5_TIMEOUT")) throw new Error(`it ended with ${[...codes]}`);
+      if (codes.size !== 1 || !codes.has("SOCKS5_TIMEOUT")) {
+        throw new Error(`it ended with ${[...codes]}`);
+      }
     });
     return { connect: connect / whole, end: end / whole };
   });
@@ -103,14 +130,25 @@ async function waits(size, count, timeout) {
 }
 
 function clientOf(size = 1, { isDead = () => false, pool } = {}) {
-  const proxies = Array.from({ length: size }, (_, i) => ({ hostname: "proxy.bench", port: 1 + i }));
+  const proxies = Array.from(
+    { length: size },
+    (_, i) => ({ hostname: "proxy.bench", port: 1 + i }),
+  );
   return new Socks5Client(proxies, {
     transport: {
-      connect: ({ port }) => isDead(port) ? Promise.reject(new Error("dead")) : Promise.resolve(new Conn()),
+      connect: ({ port }) =>
+        isDead(port)
+          ? Promise.reject(new Error("dead"))
+          : Promise.resolve(new Conn()),
     },
     retry: 0,
     cooldown: Infinity,
-    pool: { maxOpen: Infinity, maxLifetime: Infinity, idleTimeout: Infinity, ...pool },
+    pool: {
+      maxOpen: Infinity,
+      maxLifetime: Infinity,
+      idleTimeout: Infinity,
+      ...pool,
+    },
   });
 }
 
@@ -128,12 +166,18 @@ class Conn {
     this.#came = this.#answers.shift() ?? NOTHING;
     const reading = this.#reading;
     this.#reading = undefined;
-    if (reading !== undefined) this.read(reading.p).then(reading.resolve, reading.reject);
+    if (reading !== undefined) {
+      this.read(reading.p).then(reading.resolve, reading.reject);
+    }
     return Promise.resolve(p.length);
   }
 
   read(p) {
-    if (this.#came.length === 0) return new Promise((resolve, reject) => this.#reading = { p, resolve, reject });
+    if (this.#came.length === 0) {
+      return new Promise((resolve, reject) =>
+        this.#reading = { p, resolve, reject }
+      );
+    }
     const n = Math.min(p.length, this.#came.length);
     p.set(this.#came.subarray(0, n));
     this.#came = this.#came.subarray(n);

@@ -4,7 +4,10 @@ import { connect } from "node:net";
 
 export function open({ port }) {
   const idle = { forward: [], tunnel: [] };
+  const open = [];
   return {
+    idle: async () => void open.push(await opened(port, true)),
+
     async get(isSecure, path) {
       const kept = idle[isSecure ? "tunnel" : "forward"];
       const socket = kept.pop() ?? await opened(port, isSecure);
@@ -32,14 +35,15 @@ function answered(socket, line) {
     let head = "";
     let left;
     let length = 0;
-    const over = () => reject(new Error("the local proxy closed the connection"));
+    const over = () =>
+      reject(new Error("the local proxy closed the connection"));
     const received = (chunk) => {
       if (left !== undefined) left -= chunk.length;
       else {
         head += chunk.toString("latin1");
         const end = head.indexOf("\r\n\r\n");
         if (end < 0) return;
-        if (!/^HTTP\/1\.1 200 /.test(head)) {
+        if (!/^HTTP\/1\.[01] 200 /.test(head)) {
           return reject(new Error(head.slice(0, head.indexOf("\r\n"))));
         }
         length = Number(/\r\ncontent-length: *(\d+)/i.exec(head)?.[1] ?? 0);

@@ -5,7 +5,10 @@ export function open(setup) {
   const client = { pool: { maxOpen: Infinity } };
   return {
     listen: async () => ({
-      port: (await serve(proxyUrl(setup, "socks5h"), { client })).port,
+      port: (await serve(proxyUrl(setup, "socks5h"), {
+        client,
+        maxClients: Infinity,
+      })).port,
     }),
   };
 }

@@ -13,7 +13,10 @@ const variants = {
 
 export function open({ variant = "sequential", ...setup }) {
   const { pool, ...options } = variants[variant];
-  const client = new Socks5Client(proxyUrl(setup, "socks5h"), { ...options, pool: { maxOpen: Infinity, ...pool } });
+  const client = new Socks5Client(proxyUrl(setup, "socks5h"), {
+    ...options,
+    pool: { maxOpen: Infinity, ...pool },
+  });
   const data = new TextEncoder().encode("x");
   const early = variant.endsWith("early data");
 
@@ -36,9 +39,13 @@ export function open({ variant = "sequential", ...setup }) {
     /** Waits until a warm session is there, if the client keeps any; it may begin to with the first connect. */
     async ready() {
       if (!pool) return;
-      if (client.stats().connects === 0) (await client.connect("echo.bench:80")).close();
+      if (client.stats().connects === 0) {
+        (await client.connect("echo.bench:80")).close();
+      }
       for (const end = performance.now() + 2_000; client.stats().warm === 0;) {
-        if (performance.now() > end) throw new Error("no session became warm in 2 s");
+        if (performance.now() > end) {
+          throw new Error("no session became warm in 2 s");
+        }
         await new Promise((resolve) => setTimeout(resolve, 5));
       }
     },
@@ -47,11 +54,15 @@ export function open({ variant = "sequential", ...setup }) {
 
 /** By `read`, by `readable`, or by the runtime's own socket. */
 async function download(conn, bytes, way) {
-  if (way === "detach") return await native.download(native.adopt(conn.detach()), bytes);
+  if (way === "detach") {
+    return await native.download(native.adopt(conn.detach()), bytes);
+  }
   await conn.write(header(bytes));
   let left = bytes;
   if (way === "streams") {
-    for await (const chunk of conn.readable) if ((left -= chunk.length) <= 0) return;
+    for await (const chunk of conn.readable) {
+      if ((left -= chunk.length) <= 0) return;
+    }
   }
   const chunk = new Uint8Array(chunkSize);
   while (left > 0) left -= await conn.read(chunk);
@@ -59,7 +70,9 @@ async function download(conn, bytes, way) {
 
 /** By `write`, by `writable`, or by the runtime's own socket. */
 async function upload(conn, bytes, way) {
-  if (way === "detach") return await native.upload(native.adopt(conn.detach()), bytes);
+  if (way === "detach") {
+    return await native.upload(native.adopt(conn.detach()), bytes);
+  }
   await conn.write(header(bytes));
   const chunk = new Uint8Array(chunkSize);
   const writer = way === "streams" ? conn.writable.getWriter() : conn;

@@ -8,7 +8,11 @@ export function open({ proxy: { hostname, ...ports }, login }) {
     ? { type: 5, host: hostname, port: ports.login, userId: username, password }
     : { type: 5, host: hostname, port: ports.open };
   return raw(nodeNet, async ({ hostname: host, port }) => {
-    const { socket } = await SocksClient.createConnection({ proxy, command: "connect", destination: { host, port } });
+    const { socket } = await SocksClient.createConnection({
+      proxy,
+      command: "connect",
+      destination: { host, port },
+    });
     return socket;
   });
 }

@@ -4,8 +4,9 @@ import { chunkSize, greeting, Handshake, header } from "./messages.mjs";
 const handlers = {
   open(socket) {
     socket.setKeepAlive(true, 0); // TCP_NODELAY is on
-    if (socket.data.handshake) socket.write(greeting(socket.data.handshake.login));
-    else socket.data.resolve(socket);
+    if (socket.data.handshake) {
+      socket.write(greeting(socket.data.handshake.login));
+    } else socket.data.resolve(socket);
   },
   data(socket, chunk) {
     if (socket.data.handshake) step(socket, chunk);
@@ -13,7 +14,8 @@ const handlers = {
   },
   drain: (socket) => socket.data.drained?.(),
   end: (socket) => socket.data.reject(new Error("The connection ended")),
-  close: (socket, error) => socket.data.reject(error ?? new Error("The connection is closed")),
+  close: (socket, error) =>
+    socket.data.reject(error ?? new Error("The connection is closed")),
   error: (socket, error) => socket.data.reject(error),
 };
 
@@ -38,7 +40,14 @@ export function tunnel(proxy, target, login) {
 
 export function connect({ hostname, port }, handshake) {
   return new Promise((resolve, reject) => {
-    const data = { handshake, resolve, reject, head: undefined, received: undefined, drained: undefined };
+    const data = {
+      handshake,
+      resolve,
+      reject,
+      head: undefined,
+      received: undefined,
+      drained: undefined,
+    };
     Bun.connect({ hostname, port, socket: handlers, data }).catch(reject);
   });
 }
@@ -67,7 +76,9 @@ export function upload(socket, bytes) {
     while (left > 0) {
       // a chunk of which a part is taken goes on where it was cut
       const rest = left % chunkSize || chunkSize;
-      const sent = socket.write(rest === chunkSize ? chunk : chunk.subarray(chunkSize - rest));
+      const sent = socket.write(
+        rest === chunkSize ? chunk : chunk.subarray(chunkSize - rest),
+      );
       left -= Math.max(sent, 0);
       if (sent < rest) return;
     }

@@ -1,5 +1,12 @@
 // The floor on Deno: Deno.connect and a handshake by hand.
-import { check, chunkSize, greeting, header, request, userPass } from "./messages.mjs";
+import {
+  check,
+  chunkSize,
+  greeting,
+  header,
+  request,
+  userPass,
+} from "./messages.mjs";
 
 export async function connect({ hostname, port }) {
   const conn = await Deno.connect({ hostname, port });
@@ -37,7 +44,9 @@ async function readFull(conn, length) {
 }
 
 async function writeAll(conn, bytes) {
-  for (let sent = 0; sent < bytes.length;) sent += await conn.write(sent === 0 ? bytes : bytes.subarray(sent));
+  for (let sent = 0; sent < bytes.length;) {
+    sent += await conn.write(sent === 0 ? bytes : bytes.subarray(sent));
+  }
 }
 
 export function close(conn) {
@@ -58,7 +67,9 @@ export async function download(conn, bytes) {
 export async function upload(conn, bytes) {
   await writeAll(conn, header(bytes));
   const chunk = new Uint8Array(chunkSize);
-  for (let left = bytes; left > 0; left -= chunkSize) await writeAll(conn, chunk);
+  for (let left = bytes; left > 0; left -= chunkSize) {
+    await writeAll(conn, chunk);
+  }
   await readFull(conn, 1);
 }
 

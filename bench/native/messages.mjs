@@ -25,7 +25,9 @@ export function request({ hostname, port }) {
 
 /** Throws unless an answer begins with these two bytes. */
 export function check(answer, first, second) {
-  if (answer[0] !== first || answer[1] !== second) throw new Error(`The proxy answered ${answer}`);
+  if (answer[0] !== first || answer[1] !== second) {
+    throw new Error(`The proxy answered ${answer}`);
+  }
 }
 
 /** What is to be sent after the greeting, where bytes come as events; `got` is what came too much in the end. */

@@ -4,7 +4,12 @@ import { chunkSize, greeting, Handshake, header } from "./messages.mjs";
 
 export function connect({ hostname, port }) {
   return new Promise((resolve, reject) => {
-    const socket = netConnect({ host: hostname, port, noDelay: true, keepAlive: true });
+    const socket = netConnect({
+      host: hostname,
+      port,
+      noDelay: true,
+      keepAlive: true,
+    });
     socket.on("error", reject);
     socket.on("connect", () => resolve(socket));
   });
@@ -12,7 +17,12 @@ export function connect({ hostname, port }) {
 
 export function tunnel({ hostname, port }, target, login) {
   return new Promise((resolve, reject) => {
-    const socket = netConnect({ host: hostname, port, noDelay: true, keepAlive: true });
+    const socket = netConnect({
+      host: hostname,
+      port,
+      noDelay: true,
+      keepAlive: true,
+    });
     const handshake = new Handshake(target, login);
     socket.on("error", reject);
     socket.on("close", () => reject(new Error("The connection is closed")));

@@ -8,8 +8,14 @@ import { grid } from "../support/table.mjs";
 const directions = ["download", "upload"];
 /** How much a transfer moves, in MiB; those of a round are spread over it. */
 const slice = 32;
-const [plain, ...others] = ["read and write", "streams", "detach"].map((way) => rowOf("ours", [way], { way }));
-const rows = [plain, ...others, ...["floor", "direct", "socks"].map((client) => rowOf(client))];
+const [plain, ...others] = ["read and write", "streams", "detach"].map((way) =>
+  rowOf("ours", [way], { way })
+);
+const rows = [
+  plain,
+  ...others,
+  ...["floor", "direct", "socks"].map((client) => rowOf(client)),
+];
 
 /** Many bytes through one tunnel. */
 export async function bulk({ runtimes, rounds, quick }) {
@@ -41,7 +47,11 @@ export async function bulk({ runtimes, rounds, quick }) {
   }
 
   const both = directions.flatMap((direction) =>
-    rows.map((row) => ({ ...row, labels: [direction, row.labels.join(", ")], direction }))
+    rows.map((row) => ({
+      ...row,
+      labels: [direction, row.labels.join(", ")],
+      direction,
+    }))
   );
   return {
     samples,
@@ -52,17 +62,29 @@ export async function bulk({ runtimes, rounds, quick }) {
           slices * slice
         } MiB a round through open tunnels: relative to the floor, ` +
         "and in milliseconds for a GiB; then the throughput.",
-      table: grid(["way", "client"], both, runtimes, (runtime, { direction, ...row }) => {
-        const [cpu, time] = ["cpu", "time"].map((what) => samples.spread(runtime, row, `${direction} ${what}`)?.median);
-        if (cpu === undefined) return "–";
-        const figure = row.name === "floor" ? "1" : show(samples.ratio(runtime, row, floor, `${direction} cpu`));
-        return `${figure}, ${cpu.toFixed(0)} ms, ${(1_000 / time).toFixed(1)} GiB/s`;
-      }),
+      table: grid(
+        ["way", "client"],
+        both,
+        runtimes,
+        (runtime, { direction, ...row }) => {
+          const [cpu, time] = ["cpu", "time"].map((what) =>
+            samples.spread(runtime, row, `${direction} ${what}`)?.median
+          );
+          if (cpu === undefined) return "–";
+          const figure = row.name === "floor"
+            ? "1"
+            : show(samples.ratio(runtime, row, floor, `${direction} cpu`));
+          return `${figure}, ${cpu.toFixed(0)} ms, ${
+            (1_000 / time).toFixed(1)
+          } GiB/s`;
+        },
+      ),
     }],
     targets: directions.map((direction) => ({
       name: `CPU for a GiB / floor, ${direction}`,
       most: { node: 1.05, bun: 1.05, deno: 1.05 },
-      figure: (runtime) => samples.ratio(runtime, plain, floor, `${direction} cpu`),
+      figure: (runtime) =>
+        samples.ratio(runtime, plain, floor, `${direction} cpu`),
     })),
   };
 }

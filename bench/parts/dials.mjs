@@ -13,11 +13,17 @@ const rows = pipes.map((client) => rowOf(client));
 /** Tunnels opened and closed. */
 export async function dials({ runtimes, rounds, quick }) {
   const samples = new Samples();
-  const steps = Object.keys(counts).flatMap((concurrency) => Array(slices).fill(Number(concurrency)));
+  const steps = Object.keys(counts).flatMap((concurrency) =>
+    Array(slices).fill(Number(concurrency))
+  );
   const proxy = await startProxy();
   const setup = { proxy: proxy.address, login: false };
   const dial = (worker, concurrency) =>
-    worker.ask("dials", { setup, concurrency, count: quick ? concurrency : counts[concurrency] });
+    worker.ask("dials", {
+      setup,
+      concurrency,
+      count: quick ? concurrency : counts[concurrency],
+    });
   let load = { share: 0 };
 
   try {
@@ -30,8 +36,20 @@ export async function dials({ runtimes, rounds, quick }) {
         async (worker, row, round, concurrency) => {
           const share = await proxy.loadDuring(async () => {
             const { cpu, time } = await dial(worker, concurrency);
-            samples.add(runtime, row, round, cpu / slices, `cpu ${concurrency}`);
-            samples.add(runtime, row, round, time / slices, `time ${concurrency}`);
+            samples.add(
+              runtime,
+              row,
+              round,
+              cpu / slices,
+              `cpu ${concurrency}`,
+            );
+            samples.add(
+              runtime,
+              row,
+              round,
+              time / slices,
+              `time ${concurrency}`,
+            );
           });
           if (share > load.share) load = { share, runtime, row, concurrency };
         },
@@ -43,27 +61,38 @@ export async function dials({ runtimes, rounds, quick }) {
 
   const table = (what) => {
     const all = Object.keys(counts).flatMap((concurrency) =>
-      rows.map((row) => ({ ...row, labels: [concurrency, ...row.labels], what: `${what} ${concurrency}` }))
+      rows.map((row) => ({
+        ...row,
+        labels: [concurrency, ...row.labels],
+        what: `${what} ${concurrency}`,
+      }))
     );
     return grid(["at a time", "client"], all, runtimes, (runtime, row) => {
       const micros = samples.spread(runtime, row, row.what)?.median;
       if (micros === undefined) return "–";
-      const figure = row.name === "floor" ? "1" : show(samples.ratio(runtime, row, floor, row.what));
+      const figure = row.name === "floor"
+        ? "1"
+        : show(samples.ratio(runtime, row, floor, row.what));
       return `${figure}, ${micros.toFixed(0)} µs`;
     });
   };
-  const over = (base) => (runtime) => samples.ratio(runtime, rowOf("ours"), base, "cpu 16");
+  const over = (base) => (runtime) =>
+    samples.ratio(runtime, rowOf("ours"), base, "cpu 16");
 
   return {
     samples,
     sections: [{
       title: "CPU of the client for a dial",
-      text: "CPU time of the client's process to open and close a tunnel: relative to the floor, and in microseconds.",
+      text:
+        "CPU time of the client's process to open and close a tunnel: relative to the floor, and in microseconds.",
       table: table("cpu"),
     }, {
       title: "Time for a dial",
-      text: "From the call to the open tunnel on loopback: relative to the floor, and in microseconds. " +
-        `The proxy was busy for at most ${(load.share * 100).toFixed(0)} % of the time (${load.row.name} on ` +
+      text:
+        "From the call to the open tunnel on loopback: relative to the floor, and in microseconds. " +
+        `The proxy was busy for at most ${
+          (load.share * 100).toFixed(0)
+        } % of the time (${load.row.name} on ` +
         `${titles[load.runtime]}, ${load.concurrency} at a time)` +
         `${load.share > 0.9 ? ", so it may have slowed the others down" : ""}.`,
       table: table("time"),

@@ -5,9 +5,21 @@ import { grid } from "../support/table.mjs";
 
 /** What there is more and more of, and what is measured then: the figures of a scene of clients/in_memory.mjs. */
 const scenes = [
-  { scene: "first works", of: "proxies, the first works", figures: { connect: "connect and close" } },
-  { scene: "last works", of: "proxies, all but the last cool down", figures: { connect: "connect and close" } },
-  { scene: "all dead", of: "proxies, all are dead", figures: { attempt: "an attempt" } },
+  {
+    scene: "first works",
+    of: "proxies, the first works",
+    figures: { connect: "connect and close" },
+  },
+  {
+    scene: "last works",
+    of: "proxies, all but the last cool down",
+    figures: { connect: "connect and close" },
+  },
+  {
+    scene: "all dead",
+    of: "proxies, all are dead",
+    figures: { attempt: "an attempt" },
+  },
   {
     scene: "deadlines apart",
     of: "waiting connects, each with its own deadline",
@@ -20,32 +32,52 @@ const scenes = [
     figures: { connect: "connect", end: "its end" },
     isWaiting: true,
   },
-  { scene: "open tunnels", of: "open tunnels", figures: { connect: "connect and close", stats: "`stats()`" } },
-  { scene: "idle tunnels", of: "idle tunnels", figures: { hit: "one is used again", eviction: "one is evicted" } },
+  {
+    scene: "open tunnels",
+    of: "open tunnels",
+    figures: { connect: "connect and close", stats: "`stats()`" },
+  },
+  {
+    scene: "idle tunnels",
+    of: "idle tunnels",
+    figures: { hit: "one is used again", eviction: "one is evicted" },
+  },
 ];
 
 /** What an operation costs with many of something. */
 export async function growth({ runtimes, rounds, quick }) {
   const samples = new Samples();
-  const sizesOf = ({ isWaiting }) => quick ? [1, 100] : isWaiting ? [1, 100, 10_000, 100_000] : [1, 100, 10_000];
+  const sizesOf = ({ isWaiting }) =>
+    quick ? [1, 100] : isWaiting ? [1, 100, 10_000, 100_000] : [1, 100, 10_000];
   const count = quick ? 50 : 1_000;
-  const rowOf = (scene, size) => ({ ...scene, name: `ours, ${scene.of}, ${size}`, client: "in_memory", size });
-  const rows = scenes.flatMap((scene) => sizesOf(scene).map((size) => rowOf(scene, size)));
-  const grow = (worker, { scene, size }) => worker.ask("grow", { setup: {}, scene, size, count });
+  const rowOf = (scene, size) => ({
+    ...scene,
+    name: `ours, ${scene.of}, ${size}`,
+    client: "in_memory",
+    size,
+  });
+  const rows = scenes.flatMap((scene) =>
+    sizesOf(scene).map((size) => rowOf(scene, size))
+  );
+  const grow = (worker, { scene, size }) =>
+    worker.ask("grow", { setup: {}, scene, size, count });
 
   for (const runtime of runtimes) {
     await interleave(
       { runtime, rows, rounds: Math.min(rounds, 3), samples },
       (worker, row) => row.size === 100 && grow(worker, row),
       async (worker, row, round) => {
-        for (const [figure, micros] of Object.entries(await grow(worker, row))) {
+        for (
+          const [figure, micros] of Object.entries(await grow(worker, row))
+        ) {
           samples.add(runtime, row, round, micros, figure);
         }
       },
     );
   }
 
-  const ratio = (runtime, row) => samples.ratio(runtime, row, rowOf(row, 1), row.figure);
+  const ratio = (runtime, row) =>
+    samples.ratio(runtime, row, rowOf(row, 1), row.figure);
   const figures = scenes.flatMap((scene) =>
     Object.entries(scene.figures).flatMap(([figure, what]) =>
       sizesOf(scene).map((size) => ({
@@ -58,10 +90,13 @@ export async function growth({ runtimes, rounds, quick }) {
   const cell = (runtime, row) => {
     const micros = samples.spread(runtime, row, row.figure)?.median;
     if (micros === undefined) return "–";
-    return `${row.size === 1 ? "1" : show(ratio(runtime, row))}, ${micros.toFixed(micros < 10 ? 1 : 0)} µs`;
+    return `${row.size === 1 ? "1" : show(ratio(runtime, row))}, ${
+      micros.toFixed(micros < 10 ? 1 : 0)
+    } µs`;
   };
   const greatest = (runtime) =>
-    figures.filter(({ size }) => size > 1).map((row) => ratio(runtime, row)).filter((figure) => figure !== undefined)
+    figures.filter(({ size }) => size > 1).map((row) => ratio(runtime, row))
+      .filter((figure) => figure !== undefined)
       .sort((a, b) => a.median - b.median).at(-1);
 
   return {
@@ -72,7 +107,12 @@ export async function growth({ runtimes, rounds, quick }) {
         "CPU time of an operation of one client that has as many of something: relative to a client that has one, " +
         "and in microseconds, the median of up to three rounds. The connections are in memory, without sockets. With several proxies a connect also has " +
         "the timer of `attemptDelay`.",
-      table: grid(["of what", "operation", "how many"], figures, runtimes, cell),
+      table: grid(
+        ["of what", "operation", "how many"],
+        figures,
+        runtimes,
+        cell,
+      ),
     }],
     targets: [{
       name: "CPU with many of something / with one, the greatest",

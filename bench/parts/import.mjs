@@ -13,7 +13,9 @@ import { grid } from "../support/table.mjs";
 
 const empty = { name: "empty", labels: ["an empty program"] };
 const rows = imported.map((client) => rowOf(client));
-const connecting = ["ours", "floor", "socks"].map((client) => rowOf(client, ["connect"]));
+const connecting = ["ours", "floor", "socks"].map((client) =>
+  rowOf(client, ["connect"])
+);
 
 /** Programs that import a package and end, and such that also connect once. */
 export async function imports({ runtimes, rounds, quick }) {
@@ -24,7 +26,10 @@ export async function imports({ runtimes, rounds, quick }) {
   try {
     for (const runtime of runtimes) {
       const programs = [empty, ...rows, ...connecting].map((row) => {
-        const path = join(folder, `${runtime}-${row.name.replace(", ", "-")}.mjs`);
+        const path = join(
+          folder,
+          `${runtime}-${row.name.replace(", ", "-")}.mjs`,
+        );
         writeFileSync(path, programOf(runtime, row, proxy.address));
         return { row, path };
       });
@@ -34,7 +39,12 @@ export async function imports({ runtimes, rounds, quick }) {
     await proxy.end();
   }
   const table = (shown) =>
-    grid(["package"], [empty, ...shown], runtimes, (runtime, row) => show(samples.spread(runtime, row), 1));
+    grid(
+      ["package"],
+      [empty, ...shown],
+      runtimes,
+      (runtime, row) => show(samples.spread(runtime, row), 1),
+    );
   const [connects, , connectsBySocks] = connecting;
   const how =
     `the median of ${starts} starts in each round, with the packed package as npm installs it, on Deno with ` +
@@ -43,12 +53,16 @@ export async function imports({ runtimes, rounds, quick }) {
     samples,
     sections: [{
       title: "Time to import",
-      text: `How many milliseconds longer a program takes that imports the package and ends than an empty one: ${how}`,
+      text:
+        `How many milliseconds longer a program takes that imports the package and ends than an empty one: ${how}`,
       table: table(rows),
     }, {
       title: "Time to import and connect once",
-      text: `The same for a program that also opens a tunnel and closes it: ${how}`,
-      table: table(connecting.map((row) => ({ ...row, labels: [row.labels[0]] }))),
+      text:
+        `The same for a program that also opens a tunnel and closes it: ${how}`,
+      table: table(
+        connecting.map((row) => ({ ...row, labels: [row.labels[0]] })),
+      ),
     }],
     targets: [{
       name: "ms to import",
@@ -71,7 +85,10 @@ export async function imports({ runtimes, rounds, quick }) {
 
 async function measure({ runtime, programs, rounds, starts, samples }) {
   const start = async ({ row, path }) => {
-    const { ok, seconds, output } = await run(commands[runtime], [...flags[runtime], path]);
+    const { ok, seconds, output } = await run(commands[runtime], [
+      ...flags[runtime],
+      path,
+    ]);
     if (!ok) samples.fail(runtime, row, new Error(output.trim()));
     return seconds * 1_000;
   };
@@ -79,10 +96,14 @@ async function measure({ runtime, programs, rounds, starts, samples }) {
   for (let round = 0; round < rounds; round++) {
     const times = new Map(programs.map(({ row }) => [row, []]));
     for (let time = 0; time < starts; time++) {
-      for (const each of shuffled(programs)) times.get(each.row).push(await start(each));
+      for (const each of shuffled(programs)) {
+        times.get(each.row).push(await start(each));
+      }
     }
     for (const [row, own] of times) {
-      const over = row === empty ? own : own.map((time, index) => time - times.get(empty)[index]);
+      const over = row === empty
+        ? own
+        : own.map((time, index) => time - times.get(empty)[index]);
       samples.add(runtime, row, round, spread(over).median);
     }
   }
@@ -91,11 +112,19 @@ async function measure({ runtime, programs, rounds, starts, samples }) {
 function programOf(runtime, row, proxy) {
   const { client } = row;
   if (client === undefined) return "";
-  const specifier = client !== "ours" ? client : runtime === "deno" ? urlOf("mod.ts") : "@x/socks5";
-  if (!connecting.includes(row)) return `import ${JSON.stringify(specifier)};\n`;
+  const specifier = client !== "ours"
+    ? client
+    : runtime === "deno"
+    ? urlOf("mod.ts")
+    : "@x/socks5";
+  if (!connecting.includes(row)) {
+    return `import ${JSON.stringify(specifier)};\n`;
+  }
   const setup = JSON.stringify({ proxy, login: false });
   if (client !== "ours") {
-    return `import { open } from ${JSON.stringify(urlOf(`bench/clients/${client}.mjs`))};
+    return `import { open } from ${
+      JSON.stringify(urlOf(`bench/clients/${client}.mjs`))
+    };
 const client = open(${setup});
 client.close(await client.dial("echo.bench:80"));
 `;

@@ -1,4 +1,10 @@
-import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  statSync,
+} from "node:fs";
 import { join } from "node:path";
 import { peers, rowOf } from "../support/clients.mjs";
 import { installed } from "../support/packed.mjs";
@@ -8,7 +14,11 @@ export async function size() {
   const modules = join(await installed(), "node_modules");
   const rows = ["ours", ...peers].map((client) => {
     const folders = closure(modules, client === "ours" ? "@x/socks5" : client);
-    return { ...rowOf(client), packages: folders.size, bytes: sum(filesOf(folders)) };
+    return {
+      ...rowOf(client),
+      packages: folders.size,
+      bytes: sum(filesOf(folders)),
+    };
   });
   const own = [...filesOf(closure(modules, "@x/socks5"))];
   const kib = (bytes) => `${(bytes / 1_024).toFixed(0)} KiB`;
@@ -20,11 +30,15 @@ export async function size() {
       title: "Installed size",
       text:
         "All files of the package and of what it depends on, as npm installs them. Those of `@x/socks5` are code, " +
-        `types and docstrings (${kib(code)}), inline source maps with the sources (${kib(maps)}), and ` +
+        `types and docstrings (${
+          kib(code)
+        }), inline source maps with the sources (${kib(maps)}), and ` +
         `pages (${kib(sum(own) - code - maps)}).`,
       table: [
         ["package", "packages", "KiB"],
-        ...rows.map(({ labels, packages, bytes }) => [...labels, String(packages), (bytes / 1_024).toFixed(0)]),
+        ...rows.map((
+          { labels, packages, bytes },
+        ) => [...labels, String(packages), (bytes / 1_024).toFixed(0)]),
       ],
     }],
     targets: [],
@@ -37,10 +51,16 @@ function closure(modules, name, folders = new Set()) {
   const beside = folder.slice(0, -name.length);
   if (folders.has(folder)) return folders;
   folders.add(folder);
-  const { dependencies = {} } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+  const { dependencies = {} } = JSON.parse(
+    readFileSync(join(folder, "package.json"), "utf8"),
+  );
   for (const dependency of Object.keys(dependencies)) {
     const own = join(folder, "node_modules");
-    closure(existsSync(join(own, dependency)) ? own : beside, dependency, folders);
+    closure(
+      existsSync(join(own, dependency)) ? own : beside,
+      dependency,
+      folders,
+    );
   }
   return folders;
 }
@@ -61,6 +81,7 @@ function sum(files) {
 /** How many bytes of a file are a source map. */
 function sourceMapOf(file) {
   return file.endsWith(".js")
-    ? /^\/\/# sourceMappingURL=data:.*$/m.exec(readFileSync(file, "utf8"))?.[0].length ?? 0
+    ? /^\/\/# sourceMappingURL=data:.*$/m.exec(readFileSync(file, "utf8"))?.[0]
+      .length ?? 0
     : 0;
 }

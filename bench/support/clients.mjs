@@ -1,6 +1,8 @@
 import { readFileSync } from "node:fs";
 
-const { devDependencies } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
+const { devDependencies } = JSON.parse(
+  readFileSync(new URL("../package.json", import.meta.url), "utf8"),
+);
 
 const titles = {
   ours: "`@x/socks5`",
@@ -15,14 +17,25 @@ const titles = {
   "ours-undici": "`createConnector()`",
   "direct-undici": "direct, undici",
   "ours-serve": "`serve()`",
-  ...Object.fromEntries(Object.entries(devDependencies).map(([name, version]) => [name, `${name} ${version}`])),
+  tinyproxy: "tinyproxy",
+  ...Object.fromEntries(
+    Object.entries(devDependencies).map((
+      [name, version],
+    ) => [name, `${name} ${version}`]),
+  ),
 };
 
 /** Clients that give a byte pipe. */
 export const pipes = ["ours", "floor", "direct", "socks", "bsocks", "socksjs"];
 
 /** Clients that are measured in the import part. */
-export const imported = ["ours", "socks", "bsocks", "socksjs", "socks-proxy-agent"];
+export const imported = [
+  "ours",
+  "socks",
+  "bsocks",
+  "socksjs",
+  "socks-proxy-agent",
+];
 
 /** Everybody else. */
 export const peers = Object.keys(devDependencies);

@@ -6,12 +6,23 @@ import { createInterface } from "node:readline";
 import { env, root, runtimes } from "../../tests/support/tools.mjs";
 
 export const flags = {
-  deno: ["run", "--allow-all", "--quiet", "--no-check", "--no-lock", "--node-modules-dir=manual"],
+  deno: [
+    "run",
+    "--allow-all",
+    "--quiet",
+    "--no-check",
+    "--no-lock",
+    "--node-modules-dir=manual",
+  ],
   bun: ["--no-install"],
   node: ["--no-warnings"],
 };
 
-const exposeGc = { deno: ["--v8-flags=--expose-gc"], bun: [], node: ["--expose-gc"] };
+const exposeGc = {
+  deno: ["--v8-flags=--expose-gc"],
+  bun: [],
+  node: ["--expose-gc"],
+};
 
 const running = new Set();
 process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
@@ -19,7 +30,14 @@ process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 /** Starts a script of bench/ on a runtime, through `prefix` where it is a command such as `ip netns exec`. */
 export function start(runtime, script, args = [], prefix = []) {
   const path = join(root, "bench", script);
-  return startCommand([...prefix, runtimes[runtime], ...flags[runtime], ...exposeGc[runtime], path, ...args]);
+  return startCommand([
+    ...prefix,
+    runtimes[runtime],
+    ...flags[runtime],
+    ...exposeGc[runtime],
+    path,
+    ...args,
+  ]);
 }
 
 /** Starts a command; `hello` is what its first line says. */
@@ -29,19 +47,26 @@ export async function startCommand([command, ...args]) {
   let errors = "";
   child.stderr.setEncoding("utf8").on("data", (text) => errors += text);
   child.stdin.on("error", () => {}); // it has ended, and `over` says so
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const lines = createInterface({ input: child.stdout })
+    [Symbol.asyncIterator]();
   const over = new Promise((resolve) => {
     child.on("error", (error) => resolve(error.message));
     child.on("close", (code, signal) => {
       running.delete(child);
-      resolve(errors.split("\n").find((line) => /error/i.test(line))?.trim() ?? `it ended with ${signal ?? code}`);
+      resolve(
+        errors.split("\n").find((line) => /error/i.test(line))?.trim() ??
+          `it ended with ${signal ?? code}`,
+      );
     });
   });
 
   /** The next line; a process that says none is killed. */
   async function answer(seconds) {
-    const line = lines.next().then(({ value }) => value ?? over.then((reason) => ({ reason })));
-    const said = await within(seconds, line) ?? { reason: `no answer in ${seconds} s` };
+    const line = lines.next().then(({ value }) =>
+      value ?? over.then((reason) => ({ reason }))
+    );
+    const said = await within(seconds, line) ??
+      { reason: `no answer in ${seconds} s` };
     if (said.reason !== undefined) {
       child.kill("SIGKILL");
       throw new Error(said.reason);
@@ -71,7 +96,9 @@ export async function startCommand([command, ...args]) {
 /** `undefined` if it takes longer. */
 async function within(seconds, promise) {
   let timer;
-  const late = new Promise((resolve) => timer = setTimeout(resolve, seconds * 1_000));
+  const late = new Promise((resolve) =>
+    timer = setTimeout(resolve, seconds * 1_000)
+  );
   try {
     return await Promise.race([promise, late]);
   } finally {

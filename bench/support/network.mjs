@@ -6,7 +6,9 @@ import { root, run } from "../../tests/support/tools.mjs";
 import { start, startCommand } from "./driven.mjs";
 import { startProxy } from "./proxy.mjs";
 
-const namespaces = ["client", "proxy"].map((side) => `socks5-${side}-${process.pid}`);
+const namespaces = ["client", "proxy"].map((side) =>
+  `socks5-${side}-${process.pid}`
+);
 const addresses = ["192.0.2.1", "192.0.2.2"];
 
 /** Ways to delay, the best first: each gives the proxy, how clients reach it, and how to end what it started. */
@@ -14,7 +16,12 @@ const ways = {
   /** A tun device in each of two network namespaces, and a program that carries packets between them. */
   async tun(delay) {
     await add(namespaces);
-    const carrier = await startCommand(["python3", join(root, "bench/delay.py"), ...namespaces, String(delay)]);
+    const carrier = await startCommand([
+      "python3",
+      join(root, "bench/delay.py"),
+      ...namespaces,
+      String(delay),
+    ]);
     return { ...await connected(), end: () => carrier.end() };
   },
 
@@ -22,9 +29,35 @@ const ways = {
   async netem(delay) {
     await add(namespaces);
     const [one, other] = namespaces;
-    await must("ip", "link", "add", "delay0", "netns", one, "type", "veth", "peer", "name", "delay0", "netns", other);
+    await must(
+      "ip",
+      "link",
+      "add",
+      "delay0",
+      "netns",
+      one,
+      "type",
+      "veth",
+      "peer",
+      "name",
+      "delay0",
+      "netns",
+      other,
+    );
     for (const name of namespaces) {
-      await must("tc", "-netns", name, "qdisc", "add", "dev", "delay0", "root", "netem", "delay", `${delay}ms`);
+      await must(
+        "tc",
+        "-netns",
+        name,
+        "qdisc",
+        "add",
+        "dev",
+        "delay0",
+        "root",
+        "netem",
+        "delay",
+        `${delay}ms`,
+      );
     }
     return { ...await connected(), end() {} };
   },
@@ -33,8 +66,16 @@ const ways = {
   async relay(delay) {
     const proxy = await startProxy();
     const { hostname, ...ports } = proxy.address;
-    const relay = await start("node", "relay.mjs", [JSON.stringify(ports), String(delay)]);
-    return { proxy, address: { hostname, ...relay.hello }, prefix: [], end: () => relay.end() };
+    const relay = await start("node", "relay.mjs", [
+      JSON.stringify(ports),
+      String(delay),
+    ]);
+    return {
+      proxy,
+      address: { hostname, ...relay.hello },
+      prefix: [],
+      end: () => relay.end(),
+    };
   },
 };
 
@@ -61,10 +102,21 @@ export async function delayed(delay, names = Object.keys(ways)) {
 /** Gives both ends their addresses and starts the proxy at one of them. */
 async function connected() {
   for (const [side, name] of namespaces.entries()) {
-    await must("ip", "-n", name, "address", "add", `${addresses[side]}/24`, "dev", "delay0");
+    await must(
+      "ip",
+      "-n",
+      name,
+      "address",
+      "add",
+      `${addresses[side]}/24`,
+      "dev",
+      "delay0",
+    );
     await must("ip", "-n", name, "link", "set", "delay0", "up");
   }
-  const [prefix, behind] = namespaces.map((name) => ["ip", "netns", "exec", name]);
+  const [prefix, behind] = namespaces.map((
+    name,
+  ) => ["ip", "netns", "exec", name]);
   const proxy = await startProxy(addresses[1], behind);
   return { proxy, address: proxy.address, prefix };
 }
@@ -75,7 +127,9 @@ async function add(namespaces) {
 }
 
 function remove() {
-  for (const name of namespaces) spawnSync("ip", ["netns", "delete", name], { stdio: "ignore" });
+  for (const name of namespaces) {
+    spawnSync("ip", ["netns", "delete", name], { stdio: "ignore" });
+  }
   process.off("exit", remove);
 }
 

@@ -13,10 +13,25 @@ export async function installed() {
   const made = mkdtempSync(join(tmpdir(), "socks5-bench-"));
   process.on("exit", () => rmSync(made, { recursive: true, force: true }));
   const tarball = join(made, "package.tgz");
-  writeFileSync(join(made, "package.json"), '{ "private": true, "type": "module" }');
+  writeFileSync(
+    join(made, "package.json"),
+    '{ "private": true, "type": "module" }',
+  );
   await must(runtimes.deno, ["pack", "--allow-dirty", "--output", tarball]);
-  await must("npm", ["install", "--offline", "--no-audit", "--no-fund", "--no-package-lock", tarball], { cwd: made });
-  for (const peer of peers) symlinkSync(join(root, "bench/node_modules", peer), join(made, "node_modules", peer));
+  await must("npm", [
+    "install",
+    "--offline",
+    "--no-audit",
+    "--no-fund",
+    "--no-package-lock",
+    tarball,
+  ], { cwd: made });
+  for (const peer of peers) {
+    symlinkSync(
+      join(root, "bench/node_modules", peer),
+      join(made, "node_modules", peer),
+    );
+  }
   return folder = made;
 }
 

@@ -5,7 +5,11 @@ import { start } from "./driven.mjs";
  * all rounds. Each step of a round goes through all rows in another order, at random, since what ran just before leaves
  * its traces. A row that fails is left out from then on, and the samples say why.
  */
-export async function interleave({ runtime, rows, rounds, steps = [undefined], samples, prefix }, warm, measure) {
+export async function interleave(
+  { runtime, rows, rounds, steps = [undefined], samples, prefix },
+  warm,
+  measure,
+) {
   const workers = new Map();
   let left = [...rows];
   const attempt = async (row, run) => {
@@ -20,7 +24,12 @@ export async function interleave({ runtime, rows, rounds, steps = [undefined], s
     for (const row of rows) {
       await attempt(row, async () => {
         const { client } = row;
-        if (!workers.has(client)) workers.set(client, await start(runtime, "worker.mjs", [client], prefix));
+        if (!workers.has(client)) {
+          workers.set(
+            client,
+            await start(runtime, "worker.mjs", [client], prefix),
+          );
+        }
         await warm(workers.get(client), row);
       });
     }
@@ -28,7 +37,10 @@ export async function interleave({ runtime, rows, rounds, steps = [undefined], s
       const step = steps[turn % steps.length];
       const round = Math.floor(turn / steps.length);
       for (const row of shuffled(left)) {
-        await attempt(row, () => measure(workers.get(row.client), row, round, step));
+        await attempt(
+          row,
+          () => measure(workers.get(row.client), row, round, step),
+        );
       }
     }
   } finally {
@@ -38,5 +50,7 @@ export async function interleave({ runtime, rows, rounds, steps = [undefined], s
 
 /** In random order. */
 export function shuffled(items) {
-  return items.map((item) => ({ item, at: Math.random() })).sort((a, b) => a.at - b.at).map(({ item }) => item);
+  return items.map((item) => ({ item, at: Math.random() })).sort((a, b) =>
+    a.at - b.at
+  ).map(({ item }) => item);
 }
