@@ -61,9 +61,7 @@ const steps = {
     const [, closes, size] = /^GET \S*?(\/close)?\/(\d+) /.exec(
       chunk.toString("latin1", 0, end),
     );
-    const head = `HTTP/1.1 200 OK\r\nContent-Length: ${size}\r\n${
-      closes ? "Connection: close\r\n" : ""
-    }\r\n`;
+    const head = `HTTP/1.1 200 OK\r\nContent-Length: ${size}\r\n${closes ? "Connection: close\r\n" : ""}\r\n`;
     socket.data.closes = closes !== undefined;
     socket.data.left = size > 1_000 ? Number(size) : 0;
     socket.write(size > 1_000 ? head : head + ".".repeat(size));
@@ -169,8 +167,7 @@ const tls = authority.issue("secure.bench", {
 
 /** A port at which a connection begins with `step`. */
 function listen(step, { login = false, ...options } = {}) {
-  const open = (socket) =>
-    void (socket.data = { step, login, left: 0, kept: undefined });
+  const open = (socket) => void (socket.data = { step, login, left: 0, kept: undefined });
   return Bun.listen({
     hostname: process.argv[2],
     port: 0,

@@ -18,9 +18,7 @@ function relay(port) {
     pass(socket, onward);
     pass(onward, socket);
   });
-  return new Promise((resolve) =>
-    server.listen(0, "127.0.0.1", () => resolve(server.address().port))
-  );
+  return new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(server.address().port)));
 }
 
 async function relayAll(ports) {

@@ -75,8 +75,6 @@ function show(part, result) {
   ) {
     console.log(`\nnot measured: ${note}`);
   }
-  const needed = Object.keys(failures).filter((row) =>
-    /, (ours|floor|direct|empty)\b/.test(row)
-  );
+  const needed = Object.keys(failures).filter((row) => /, (ours|floor|direct|empty)\b/.test(row));
   if (needed.length > 0) broken.push(`${part}: ${needed.join("; ")}`);
 }

@@ -57,8 +57,7 @@ const commands = {
   resident: (client) => client.resident?.() ?? memoryNow(),
 
   /** Opens so many tunnels through a local proxy, which stay open. */
-  idle: (client, { count }) =>
-    atATime(20, count, () => client.idle()).then(() => ({})),
+  idle: (client, { count }) => atATime(20, count, () => client.idle()).then(() => ({})),
 
   /** Moves bytes one way through a tunnel: milliseconds of CPU and of time. */
   async bulk(client, { direction, bytes, way }) {
@@ -73,8 +72,7 @@ const commands = {
   /** Opens tunnels and keeps them: bytes that each adds, resident and of live heap; `isFilled`: they were there before. */
   async memory(client, { count, isFilled }) {
     const tunnels = [];
-    const dial = async () =>
-      void tunnels.push(await client.dial("echo.bench:80"));
+    const dial = async () => void tunnels.push(await client.dial("echo.bench:80"));
     if (isFilled) {
       await atATime(20, count, dial);
       for (const tunnel of tunnels.splice(0)) client.close(tunnel);
@@ -95,18 +93,14 @@ const commands = {
   /** Milliseconds from the call to the first byte that comes back, of a client that is ready. */
   async firstByte(client) {
     await client.ready?.();
-    const late = pause(2_000).then(() =>
-      Promise.reject(new Error("no byte came back in 2 s"))
-    );
+    const late = pause(2_000).then(() => Promise.reject(new Error("no byte came back in 2 s")));
     return await measure(() => Promise.race([client.firstByte(), late]));
   },
 
   /** Milliseconds from the call to the open tunnel. */
   async dial(client) {
     let tunnel;
-    const measured = await measure(async () =>
-      tunnel = await client.dial("echo.bench:80")
-    );
+    const measured = await measure(async () => tunnel = await client.dial("echo.bench:80"));
     client.close(tunnel);
     return measured;
   },

@@ -5,7 +5,6 @@ import { raw } from "./raw.mjs";
 export function open({ proxy: { hostname, direct } }) {
   return raw(
     native,
-    ({ hostname: target }) =>
-      native.connect({ hostname, port: direct[target.split(".")[0]] }),
+    ({ hostname: target }) => native.connect({ hostname, port: direct[target.split(".")[0]] }),
   );
 }

@@ -31,11 +31,9 @@ const scenes = {
     return { attempt: await each(Math.ceil(count / size), connect) / size };
   },
 
-  "deadlines apart": (size, count) =>
-    waits(size, count, (i, of) => enough(of) + i / 100),
+  "deadlines apart": (size, count) => waits(size, count, (i, of) => enough(of) + i / 100),
 
-  "deadlines together": (size, count) =>
-    waits(size, count, (_, of) => enough(of)),
+  "deadlines together": (size, count) => waits(size, count, (_, of) => enough(of)),
 
   async "open tunnels"(size, count) {
     const client = clientOf();
@@ -48,8 +46,7 @@ const scenes = {
 
   async "idle tunnels"(size, count) {
     const client = clientOf(1, { pool: { maxOpen: size, maxIdle: size } });
-    const use = async (i) =>
-      (await client.connect(`target-${i}.bench:80`, { reuse: true })).release();
+    const use = async (i) => (await client.connect(`target-${i}.bench:80`, { reuse: true })).release();
     await all(size, use);
     let at = 0;
     const hit = await each(count, () => use((at += 7_919) % size)); // a prime: here and there
@@ -106,9 +103,7 @@ async function waits(size, count, timeout) {
         for (let i = 0; i < size; i++) {
           const options = { timeout: timeout(waiting.length, whole) };
           waiting.push(
-            client.connect("target.bench:80", options).catch(({ code }) =>
-              code
-            ),
+            client.connect("target.bench:80", options).catch(({ code }) => code),
           );
         }
       }
@@ -136,10 +131,7 @@ function clientOf(size = 1, { isDead = () => false, pool } = {}) {
   );
   return new Socks5Client(proxies, {
     transport: {
-      connect: ({ port }) =>
-        isDead(port)
-          ? Promise.reject(new Error("dead"))
-          : Promise.resolve(new Conn()),
+      connect: ({ port }) => isDead(port) ? Promise.reject(new Error("dead")) : Promise.resolve(new Conn()),
     },
     retry: 0,
     cooldown: Infinity,
@@ -174,9 +166,7 @@ class Conn {
 
   read(p) {
     if (this.#came.length === 0) {
-      return new Promise((resolve, reject) =>
-        this.#reading = { p, resolve, reject }
-      );
+      return new Promise((resolve, reject) => this.#reading = { p, resolve, reject });
     }
     const n = Math.min(p.length, this.#came.length);
     p.set(this.#came.subarray(0, n));

@@ -35,8 +35,7 @@ function answered(socket, line) {
     let head = "";
     let left;
     let length = 0;
-    const over = () =>
-      reject(new Error("the local proxy closed the connection"));
+    const over = () => reject(new Error("the local proxy closed the connection"));
     const received = (chunk) => {
       if (left !== undefined) left -= chunk.length;
       else {

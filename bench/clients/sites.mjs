@@ -5,8 +5,5 @@ export function behind(isSecure) {
 
 /** The same without a proxy. */
 export function besides({ hostname, direct }) {
-  return (isSecure) =>
-    isSecure
-      ? `https://${hostname}:${direct.secure}`
-      : `http://${hostname}:${direct.web}`;
+  return (isSecure) => isSecure ? `https://${hostname}:${direct.secure}` : `http://${hostname}:${direct.web}`;
 }

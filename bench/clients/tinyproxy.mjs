@@ -2,21 +2,13 @@
 // kernel.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import {
-  existsSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 
-const path = ["/usr/bin/tinyproxy", "/usr/sbin/tinyproxy"].find((it) =>
-  existsSync(it)
-);
+const path = ["/usr/bin/tinyproxy", "/usr/sbin/tinyproxy"].find((it) => existsSync(it));
 
 export function open({ proxy: { hostname, open } }) {
   let pid;

@@ -14,8 +14,7 @@ const handlers = {
   },
   drain: (socket) => socket.data.drained?.(),
   end: (socket) => socket.data.reject(new Error("The connection ended")),
-  close: (socket, error) =>
-    socket.data.reject(error ?? new Error("The connection is closed")),
+  close: (socket, error) => socket.data.reject(error ?? new Error("The connection is closed")),
   error: (socket, error) => socket.data.reject(error),
 };
 

@@ -1,12 +1,5 @@
 // The floor on Deno: Deno.connect and a handshake by hand.
-import {
-  check,
-  chunkSize,
-  greeting,
-  header,
-  request,
-  userPass,
-} from "./messages.mjs";
+import { check, chunkSize, greeting, header, request, userPass } from "./messages.mjs";
 
 export async function connect({ hostname, port }) {
   const conn = await Deno.connect({ hostname, port });

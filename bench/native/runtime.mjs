@@ -1,9 +1,5 @@
 // The runtime's own API.
 
-export const name = globalThis.Deno?.version?.deno
-  ? "deno"
-  : globalThis.Bun?.version
-  ? "bun"
-  : "node";
+export const name = globalThis.Deno?.version?.deno ? "deno" : globalThis.Bun?.version ? "bun" : "node";
 
 export const native = await import(`./${name}.mjs`);

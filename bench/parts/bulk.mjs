@@ -8,9 +8,7 @@ import { grid } from "../support/table.mjs";
 const directions = ["download", "upload"];
 /** How much a transfer moves, in MiB; those of a round are spread over it. */
 const slice = 32;
-const [plain, ...others] = ["read and write", "streams", "detach"].map((way) =>
-  rowOf("ours", [way], { way })
-);
+const [plain, ...others] = ["read and write", "streams", "detach"].map((way) => rowOf("ours", [way], { way }));
 const rows = [
   plain,
   ...others,
@@ -71,20 +69,15 @@ export async function bulk({ runtimes, rounds, quick }) {
             samples.spread(runtime, row, `${direction} ${what}`)?.median
           );
           if (cpu === undefined) return "–";
-          const figure = row.name === "floor"
-            ? "1"
-            : show(samples.ratio(runtime, row, floor, `${direction} cpu`));
-          return `${figure}, ${cpu.toFixed(0)} ms, ${
-            (1_000 / time).toFixed(1)
-          } GiB/s`;
+          const figure = row.name === "floor" ? "1" : show(samples.ratio(runtime, row, floor, `${direction} cpu`));
+          return `${figure}, ${cpu.toFixed(0)} ms, ${(1_000 / time).toFixed(1)} GiB/s`;
         },
       ),
     }],
     targets: directions.map((direction) => ({
       name: `CPU for a GiB / floor, ${direction}`,
       most: { node: 1.05, bun: 1.05, deno: 1.05 },
-      figure: (runtime) =>
-        samples.ratio(runtime, plain, floor, `${direction} cpu`),
+      figure: (runtime) => samples.ratio(runtime, plain, floor, `${direction} cpu`),
     })),
   };
 }

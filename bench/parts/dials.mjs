@@ -13,9 +13,7 @@ const rows = pipes.map((client) => rowOf(client));
 /** Tunnels opened and closed. */
 export async function dials({ runtimes, rounds, quick }) {
   const samples = new Samples();
-  const steps = Object.keys(counts).flatMap((concurrency) =>
-    Array(slices).fill(Number(concurrency))
-  );
+  const steps = Object.keys(counts).flatMap((concurrency) => Array(slices).fill(Number(concurrency)));
   const proxy = await startProxy();
   const setup = { proxy: proxy.address, login: false };
   const dial = (worker, concurrency) =>
@@ -70,29 +68,22 @@ export async function dials({ runtimes, rounds, quick }) {
     return grid(["at a time", "client"], all, runtimes, (runtime, row) => {
       const micros = samples.spread(runtime, row, row.what)?.median;
       if (micros === undefined) return "–";
-      const figure = row.name === "floor"
-        ? "1"
-        : show(samples.ratio(runtime, row, floor, row.what));
+      const figure = row.name === "floor" ? "1" : show(samples.ratio(runtime, row, floor, row.what));
       return `${figure}, ${micros.toFixed(0)} µs`;
     });
   };
-  const over = (base) => (runtime) =>
-    samples.ratio(runtime, rowOf("ours"), base, "cpu 16");
+  const over = (base) => (runtime) => samples.ratio(runtime, rowOf("ours"), base, "cpu 16");
 
   return {
     samples,
     sections: [{
       title: "CPU of the client for a dial",
-      text:
-        "CPU time of the client's process to open and close a tunnel: relative to the floor, and in microseconds.",
+      text: "CPU time of the client's process to open and close a tunnel: relative to the floor, and in microseconds.",
       table: table("cpu"),
     }, {
       title: "Time for a dial",
-      text:
-        "From the call to the open tunnel on loopback: relative to the floor, and in microseconds. " +
-        `The proxy was busy for at most ${
-          (load.share * 100).toFixed(0)
-        } % of the time (${load.row.name} on ` +
+      text: "From the call to the open tunnel on loopback: relative to the floor, and in microseconds. " +
+        `The proxy was busy for at most ${(load.share * 100).toFixed(0)} % of the time (${load.row.name} on ` +
         `${titles[load.runtime]}, ${load.concurrency} at a time)` +
         `${load.share > 0.9 ? ", so it may have slowed the others down" : ""}.`,
       table: table("time"),

@@ -47,8 +47,7 @@ const scenes = [
 /** What an operation costs with many of something. */
 export async function growth({ runtimes, rounds, quick }) {
   const samples = new Samples();
-  const sizesOf = ({ isWaiting }) =>
-    quick ? [1, 100] : isWaiting ? [1, 100, 10_000, 100_000] : [1, 100, 10_000];
+  const sizesOf = ({ isWaiting }) => quick ? [1, 100] : isWaiting ? [1, 100, 10_000, 100_000] : [1, 100, 10_000];
   const count = quick ? 50 : 1_000;
   const rowOf = (scene, size) => ({
     ...scene,
@@ -56,11 +55,8 @@ export async function growth({ runtimes, rounds, quick }) {
     client: "in_memory",
     size,
   });
-  const rows = scenes.flatMap((scene) =>
-    sizesOf(scene).map((size) => rowOf(scene, size))
-  );
-  const grow = (worker, { scene, size }) =>
-    worker.ask("grow", { setup: {}, scene, size, count });
+  const rows = scenes.flatMap((scene) => sizesOf(scene).map((size) => rowOf(scene, size)));
+  const grow = (worker, { scene, size }) => worker.ask("grow", { setup: {}, scene, size, count });
 
   for (const runtime of runtimes) {
     await interleave(
@@ -76,8 +72,7 @@ export async function growth({ runtimes, rounds, quick }) {
     );
   }
 
-  const ratio = (runtime, row) =>
-    samples.ratio(runtime, row, rowOf(row, 1), row.figure);
+  const ratio = (runtime, row) => samples.ratio(runtime, row, rowOf(row, 1), row.figure);
   const figures = scenes.flatMap((scene) =>
     Object.entries(scene.figures).flatMap(([figure, what]) =>
       sizesOf(scene).map((size) => ({
@@ -90,9 +85,7 @@ export async function growth({ runtimes, rounds, quick }) {
   const cell = (runtime, row) => {
     const micros = samples.spread(runtime, row, row.figure)?.median;
     if (micros === undefined) return "–";
-    return `${row.size === 1 ? "1" : show(ratio(runtime, row))}, ${
-      micros.toFixed(micros < 10 ? 1 : 0)
-    } µs`;
+    return `${row.size === 1 ? "1" : show(ratio(runtime, row))}, ${micros.toFixed(micros < 10 ? 1 : 0)} µs`;
   };
   const greatest = (runtime) =>
     figures.filter(({ size }) => size > 1).map((row) => ratio(runtime, row))

@@ -47,8 +47,7 @@ const sixteenth = { bytes: large / 16, path: `/${large / 16}`, slices: 1 / 16 };
 
 const everywhere = ["deno", "bun", "node"];
 const fetched = (client, on) => rowOf(client, ["fetch"], { on, way: "fetch" });
-const requested = (client, on) =>
-  rowOf(client, ["request"], { on, way: "request" });
+const requested = (client, on) => rowOf(client, ["request"], { on, way: "request" });
 const plain = (client, on = everywhere) => rowOf(client, [], { on });
 
 /** What is compared with what: `base` is the row that the others are relative to. */
@@ -141,9 +140,7 @@ function stepsOf(quick) {
       },
     ];
   });
-  return [0, 1, 2, 3].flatMap((slice) =>
-    all.filter(({ slices }) => slice < slices)
-  );
+  return [0, 1, 2, 3].flatMap((slice) => all.filter(({ slices }) => slice < slices));
 }
 
 /** The steps that are done once before, so that all is compiled. */
@@ -176,10 +173,8 @@ async function asking(plan, proxy) {
 async function serving(plan, proxy) {
   const load = await start("bun", "worker.mjs", ["load"]);
   const ports = new Map();
-  const ask = (row, step) =>
-    load.ask("requests", { setup: { port: ports.get(row) }, ...step });
-  const spent = async (worker) =>
-    (await worker.ask("cpu", { setup: { proxy } })).cpu;
+  const ask = (row, step) => load.ask("requests", { setup: { port: ports.get(row) }, ...step });
+  const spent = async (worker) => (await worker.ask("cpu", { setup: { proxy } })).cpu;
   try {
     await interleave(
       plan,
@@ -218,17 +213,14 @@ function record(
 }
 
 function sectionOf({ title, rows, base, isServer }, samples, runtimes) {
-  const all = kinds.flatMap((kind) =>
-    rows.map((row) => ({ ...row, labels: [kind.name, row.labels[0]], kind }))
-  );
+  const all = kinds.flatMap((kind) => rows.map((row) => ({ ...row, labels: [kind.name, row.labels[0]], kind })));
   const whose = isServer ? "local proxy's" : "client's";
   const words = isServer
     ? "HTTP is a request for a whole URL, HTTPS one in a tunnel of CONNECT."
     : "An answer has 100 bytes or 64 MiB.";
   return {
     title,
-    text:
-      `CPU time of the ${whose} process for a request, relative to the row with 1; requests per second of CPU, ` +
+    text: `CPU time of the ${whose} process for a request, relative to the row with 1; requests per second of CPU, ` +
       "16 at a time; and the time from the call to the end of the body, one at a time. For 64 MiB, throughput per " +
       `second of CPU and of time. ${words}`,
     table: grid(
@@ -236,14 +228,10 @@ function sectionOf({ title, rows, base, isServer }, samples, runtimes) {
       all,
       runtimes,
       (runtime, { kind, ...row }) => {
-        const [cpu, time] = ["cpu", "time"].map((what) =>
-          samples.spread(runtime, row, `${kind.name} ${what}`)?.median
-        );
+        const [cpu, time] = ["cpu", "time"].map((what) => samples.spread(runtime, row, `${kind.name} ${what}`)?.median);
         if (cpu === undefined) return "–";
         const than = { name: base(runtime) };
-        const ratio = row.name === than.name
-          ? "1"
-          : show(samples.ratio(runtime, row, than, `${kind.name} cpu`));
+        const ratio = row.name === than.name ? "1" : show(samples.ratio(runtime, row, than, `${kind.name} cpu`));
         const rate = (micros) => (large / 2 ** 30 / micros * 1e6).toFixed(1);
         if (kind.isLarge) {
           return `${ratio}, ${rate(cpu)} GiB, ${rate(time)} GiB/s`;
@@ -260,11 +248,8 @@ function targetsOf({ title, rows: [ours], base, most }, samples) {
       const limit = most[words];
       return {
         name: `CPU for a request, ${title}, ${name}`,
-        most: typeof limit === "number"
-          ? Object.fromEntries(everywhere.map((runtime) => [runtime, limit]))
-          : limit,
-        figure: (runtime) =>
-          samples.ratio(runtime, ours, { name: base(runtime) }, `${name} cpu`),
+        most: typeof limit === "number" ? Object.fromEntries(everywhere.map((runtime) => [runtime, limit])) : limit,
+        figure: (runtime) => samples.ratio(runtime, ours, { name: base(runtime) }, `${name} cpu`),
       };
     },
   );

@@ -13,9 +13,7 @@ import { grid } from "../support/table.mjs";
 
 const empty = { name: "empty", labels: ["an empty program"] };
 const rows = imported.map((client) => rowOf(client));
-const connecting = ["ours", "floor", "socks"].map((client) =>
-  rowOf(client, ["connect"])
-);
+const connecting = ["ours", "floor", "socks"].map((client) => rowOf(client, ["connect"]));
 
 /** Programs that import a package and end, and such that also connect once. */
 export async function imports({ runtimes, rounds, quick }) {
@@ -53,13 +51,11 @@ export async function imports({ runtimes, rounds, quick }) {
     samples,
     sections: [{
       title: "Time to import",
-      text:
-        `How many milliseconds longer a program takes that imports the package and ends than an empty one: ${how}`,
+      text: `How many milliseconds longer a program takes that imports the package and ends than an empty one: ${how}`,
       table: table(rows),
     }, {
       title: "Time to import and connect once",
-      text:
-        `The same for a program that also opens a tunnel and closes it: ${how}`,
+      text: `The same for a program that also opens a tunnel and closes it: ${how}`,
       table: table(
         connecting.map((row) => ({ ...row, labels: [row.labels[0]] })),
       ),
@@ -101,9 +97,7 @@ async function measure({ runtime, programs, rounds, starts, samples }) {
       }
     }
     for (const [row, own] of times) {
-      const over = row === empty
-        ? own
-        : own.map((time, index) => time - times.get(empty)[index]);
+      const over = row === empty ? own : own.map((time, index) => time - times.get(empty)[index]);
       samples.add(runtime, row, round, spread(over).median);
     }
   }
@@ -112,19 +106,13 @@ async function measure({ runtime, programs, rounds, starts, samples }) {
 function programOf(runtime, row, proxy) {
   const { client } = row;
   if (client === undefined) return "";
-  const specifier = client !== "ours"
-    ? client
-    : runtime === "deno"
-    ? urlOf("mod.ts")
-    : "@x/socks5";
+  const specifier = client !== "ours" ? client : runtime === "deno" ? urlOf("mod.ts") : "@x/socks5";
   if (!connecting.includes(row)) {
     return `import ${JSON.stringify(specifier)};\n`;
   }
   const setup = JSON.stringify({ proxy, login: false });
   if (client !== "ours") {
-    return `import { open } from ${
-      JSON.stringify(urlOf(`bench/clients/${client}.mjs`))
-    };
+    return `import { open } from ${JSON.stringify(urlOf(`bench/clients/${client}.mjs`))};
 const client = open(${setup});
 client.close(await client.dial("echo.bench:80"));
 `;

@@ -15,14 +15,9 @@ export async function memory({ runtimes, rounds, quick }) {
   const servedCount = count / 2;
   const proxy = await startProxy();
   const setup = { proxy: proxy.address, login: false };
-  const rows = clients.flatMap((client) =>
-    starts.map((start) => rowOf(client, [start]))
-  );
-  const servers = ["ours-serve", "proxy-chain", "tinyproxy"].map((client) =>
-    rowOf(client)
-  );
-  const isOn = ({ client }, runtime) =>
-    client !== "tinyproxy" || runtime === "node"; // the same on each
+  const rows = clients.flatMap((client) => starts.map((start) => rowOf(client, [start])));
+  const servers = ["ours-serve", "proxy-chain", "tinyproxy"].map((client) => rowOf(client));
+  const isOn = ({ client }, runtime) => client !== "tinyproxy" || runtime === "node"; // the same on each
 
   try {
     for (const runtime of runtimes) {
@@ -87,9 +82,7 @@ export async function memory({ runtimes, rounds, quick }) {
   const ours = (start) => rowOf("ours", [start]);
   /** In the rounds in which a tunnel of the floor added anything. */
   const ratio = (runtime, row) => {
-    const [values, bases] = [row, floorOf(row)].map((row) =>
-      samples.of(runtime, row, "resident")
-    );
+    const [values, bases] = [row, floorOf(row)].map((row) => samples.of(runtime, row, "resident"));
     return values && bases &&
       spread(
         bases.flatMap((base, round) => base > 0 ? [values[round] / base] : []),
@@ -97,50 +90,37 @@ export async function memory({ runtimes, rounds, quick }) {
   };
   /** KiB of live heap over that of the floor in the same round. */
   const overFloor = (runtime, row) => {
-    const [values, bases] = [row, floorOf(row)].map((row) =>
-      samples.of(runtime, row, "heap")
-    );
+    const [values, bases] = [row, floorOf(row)].map((row) => samples.of(runtime, row, "heap"));
     return values && bases &&
       spread(values.map((value, round) => (value - bases[round]) / 1_024));
   };
   const kib = (runtime, row, what) => {
     const bytes = samples.spread(runtime, row, what)?.median;
-    return bytes === undefined
-      ? undefined
-      : `${(bytes / 1_024).toFixed(1)} KiB`;
+    return bytes === undefined ? undefined : `${(bytes / 1_024).toFixed(1)} KiB`;
   };
   const table = (what, figure) =>
     grid(["client", "start"], rows, runtimes, (runtime, row) => {
       const size = kib(runtime, row, what);
-      return size === undefined
-        ? "–"
-        : row.client === floor.client
-        ? size
-        : `${show(figure(runtime, row))}, ${size}`;
+      return size === undefined ? "–" : row.client === floor.client ? size : `${show(figure(runtime, row))}, ${size}`;
     });
 
   return {
     samples,
     sections: [{
       title: "Memory of an idle tunnel",
-      text:
-        `Resident memory that each of ${count} open tunnels adds to the client's process, after a garbage ` +
+      text: `Resident memory that each of ${count} open tunnels adds to the client's process, after a garbage ` +
         `collection: relative to a tunnel of the floor, and in KiB. A process either is cold, or has opened ${count} ` +
         "tunnels and closed them once before: what it got from the system then is used again, and few KiB are added.",
       table: table("resident", ratio),
     }, {
       title: "Live heap of an idle tunnel",
-      text:
-        `Bytes of objects and their buffers that each of ${count} open tunnels adds, after a garbage collection: ` +
+      text: `Bytes of objects and their buffers that each of ${count} open tunnels adds, after a garbage collection: ` +
         "in KiB over a tunnel of the floor, and in KiB.",
       table: table("heap", overFloor),
     }, {
       title: "Memory of an idle tunnel of a local proxy",
-      text:
-        `Resident memory that each of ${servedCount} idle tunnels of CONNECT adds to a local proxy ` +
-        `that has ${
-          servedCount / 2
-        }, after a garbage collection. tinyproxy has a thread for each.`,
+      text: `Resident memory that each of ${servedCount} idle tunnels of CONNECT adds to a local proxy ` +
+        `that has ${servedCount / 2}, after a garbage collection. tinyproxy has a thread for each.`,
       table: grid(
         ["local proxy"],
         servers,

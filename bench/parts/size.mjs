@@ -1,10 +1,4 @@
-import {
-  existsSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  statSync,
-} from "node:fs";
+import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { peers, rowOf } from "../support/clients.mjs";
 import { installed } from "../support/packed.mjs";
@@ -30,9 +24,7 @@ export async function size() {
       title: "Installed size",
       text:
         "All files of the package and of what it depends on, as npm installs them. Those of `@x/socks5` are code, " +
-        `types and docstrings (${
-          kib(code)
-        }), inline source maps with the sources (${kib(maps)}), and ` +
+        `types and docstrings (${kib(code)}), inline source maps with the sources (${kib(maps)}), and ` +
         `pages (${kib(sum(own) - code - maps)}).`,
       table: [
         ["package", "packages", "KiB"],

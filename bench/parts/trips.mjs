@@ -24,9 +24,7 @@ const others = [...pipes, ...http].filter((client) => client !== "ours")
     rowOf(client, ["", client === "direct" ? "" : "no password"], {
       login: false,
     }),
-    ...(["direct", "bsocks"].includes(client)
-      ? []
-      : [rowOf(client, ["", "password"], { login: true })]),
+    ...(["direct", "bsocks"].includes(client) ? [] : [rowOf(client, ["", "password"], { login: true })]),
   ]);
 const rows = [...ours, ...others];
 
@@ -54,8 +52,7 @@ export async function trips({ runtimes, rounds, quick, network: wanted }) {
           prefix: network.prefix,
         },
         once,
-        async (worker, row, round) =>
-          samples.add(runtime, row, round, (await once(worker, row)).time),
+        async (worker, row, round) => samples.add(runtime, row, round, (await once(worker, row)).time),
       )
     ));
   } finally {
@@ -67,18 +64,14 @@ export async function trips({ runtimes, rounds, quick, network: wanted }) {
     return base &&
       spread(samples.of(runtime, row)?.map((time) => time / base.median));
   };
-  const measured = runtimes.map((runtime) =>
-    samples.spread(runtime, trip)?.median.toFixed(1) ?? "–"
-  );
+  const measured = runtimes.map((runtime) => samples.spread(runtime, trip)?.median.toFixed(1) ?? "–");
   return {
     samples,
     sections: [{
       title: "Round trips to the first byte",
       text:
         "From the call until a byte that was sent to the target comes back, in round trips of the network between " +
-        `client and proxy (median ${
-          measured.join(", ")
-        } ms). For clients that speak only HTTP, until a response ` +
+        `client and proxy (median ${measured.join(", ")} ms). For clients that speak only HTTP, until a response ` +
         `begins. ${explain[network.name]}`,
       table: grid(
         ["client", "", ""],
@@ -95,9 +88,7 @@ export async function trips({ runtimes, rounds, quick, network: wanted }) {
     })),
     plot: {
       file: "latency.svg",
-      title: `Time to the first byte over a network with a round trip of ${
-        2 * delay
-      } ms, no password`,
+      title: `Time to the first byte over a network with a round trip of ${2 * delay} ms, no password`,
       unit: "ms",
       rows: rows.filter(({ login }) => !login).map((row) => ({
         ...row,
@@ -109,11 +100,9 @@ export async function trips({ runtimes, rounds, quick, network: wanted }) {
 }
 
 const explain = {
-  tun:
-    `Each packet is held for ${delay} ms each way between two network namespaces (tun), the handshake of TCP too.`,
+  tun: `Each packet is held for ${delay} ms each way between two network namespaces (tun), the handshake of TCP too.`,
   netem:
     `Each packet is held for ${delay} ms each way between two network namespaces (netem), the handshake of TCP too.`,
-  relay:
-    `A relay holds bytes for ${delay} ms each way; it does not delay the handshake of TCP, so that what opens a ` +
+  relay: `A relay holds bytes for ${delay} ms each way; it does not delay the handshake of TCP, so that what opens a ` +
     "connection takes a round trip less than on a network, and there is no verdict on the targets.",
 };

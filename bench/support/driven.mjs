@@ -62,9 +62,7 @@ export async function startCommand([command, ...args]) {
 
   /** The next line; a process that says none is killed. */
   async function answer(seconds) {
-    const line = lines.next().then(({ value }) =>
-      value ?? over.then((reason) => ({ reason }))
-    );
+    const line = lines.next().then(({ value }) => value ?? over.then((reason) => ({ reason })));
     const said = await within(seconds, line) ??
       { reason: `no answer in ${seconds} s` };
     if (said.reason !== undefined) {
@@ -96,9 +94,7 @@ export async function startCommand([command, ...args]) {
 /** `undefined` if it takes longer. */
 async function within(seconds, promise) {
   let timer;
-  const late = new Promise((resolve) =>
-    timer = setTimeout(resolve, seconds * 1_000)
-  );
+  const late = new Promise((resolve) => timer = setTimeout(resolve, seconds * 1_000));
   try {
     return await Promise.race([promise, late]);
   } finally {

@@ -6,9 +6,7 @@ import { root, run } from "../../tests/support/tools.mjs";
 import { start, startCommand } from "./driven.mjs";
 import { startProxy } from "./proxy.mjs";
 
-const namespaces = ["client", "proxy"].map((side) =>
-  `socks5-${side}-${process.pid}`
-);
+const namespaces = ["client", "proxy"].map((side) => `socks5-${side}-${process.pid}`);
 const addresses = ["192.0.2.1", "192.0.2.2"];
 
 /** Ways to delay, the best first: each gives the proxy, how clients reach it, and how to end what it started. */

@@ -14,16 +14,13 @@ const parts = [
   "size",
 ];
 
-export const help =
-  `deno task bench [OPTION]...   or   npm run bench -- [OPTION]...
+export const help = `deno task bench [OPTION]...   or   npm run bench -- [OPTION]...
 
   --quick             does a little of everything in about a minute: whether the benchmark works
   --runtime RUNTIME   ${names.join(", ")}; may be given again (default: all)
   --part PART         ${parts.join(", ")}; may be given again (default: all)
   --rounds N          rounds of each part (default: 5; 1 with --quick)
-  --network NETWORK   ${
-    networks.join(", ")
-  }: what delays the round trips (default: the first that works)
+  --network NETWORK   ${networks.join(", ")}: what delays the round trips (default: the first that works)
   --json FILE         writes all that was measured
   --write             writes the figures into docs/benchmarks.md and README.md, the plots into docs/
   --help              shows this
@@ -78,7 +75,5 @@ function oneOf(option, value, allowed) {
 }
 
 function cannot(option, want, got) {
-  return `Cannot use ${option} as ${want}: current value is ${
-    JSON.stringify(got)
-  }`;
+  return `Cannot use ${option} as ${want}: current value is ${JSON.stringify(got)}`;
 }

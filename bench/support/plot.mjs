@@ -16,9 +16,7 @@ export function plot({ title, unit, rows, value }, runtimes) {
     })).filter(({ figure }) => figure),
   })).filter(({ figures }) => figures.length > 0);
   const most = Math.max(
-    ...bars.flatMap(({ figures }) =>
-      figures.map(({ figure }) => figure.median)
-    ),
+    ...bars.flatMap(({ figures }) => figures.map(({ figure }) => figure.median)),
   ) * 1.1;
   const x = (value) => left + width * Math.min(value / most, 1);
   let y = top;
@@ -26,14 +24,9 @@ export function plot({ title, unit, rows, value }, runtimes) {
     const middle = y + figures.length * height / 2;
     const name = text(left - 10, middle + 4, label, "end");
     const lines = figures.map(({ runtime, figure: { median, min, max } }) => {
-      const bar =
-        `<rect x="${left}" y="${y + 1}" width="${
-          round(x(median) - left)
-        }" height="${height - 2}" ` +
+      const bar = `<rect x="${left}" y="${y + 1}" width="${round(x(median) - left)}" height="${height - 2}" ` +
         `fill="${colors[runtime]}"/>`;
-      const range = `<path d="M${round(x(min))} ${y + height / 2}H${
-        round(x(max))
-      }" stroke="#333"/>`;
+      const range = `<path d="M${round(x(min))} ${y + height / 2}H${round(x(max))}" stroke="#333"/>`;
       const number = text(
         left + width + 10,
         y + 11,
@@ -47,9 +40,7 @@ export function plot({ title, unit, rows, value }, runtimes) {
     return [name, ...lines].join("\n");
   });
   const legend = runtimes.map((runtime, index) =>
-    `<rect x="${left + index * 80}" y="34" width="10" height="10" fill="${
-      colors[runtime]
-    }"/>\n` +
+    `<rect x="${left + index * 80}" y="34" width="10" height="10" fill="${colors[runtime]}"/>\n` +
     text(left + index * 80 + 16, 43, titles[runtime], "start")
   );
   const size = `${left + width + 60} ${y + 10}`;

@@ -16,17 +16,13 @@ export async function machine({ runtimes, rounds }) {
     return `${titles[runtime]} ${output.match(/\d+\.\d+\.\d+/)?.[0]}`;
   }));
   const processors = cpus();
-  return `${versions.join(", ")}; ${processors.length} cores of ${
-    processors[0].model.trim()
-  }; ` +
+  return `${versions.join(", ")}; ${processors.length} cores of ${processors[0].model.trim()}; ` +
     `${process.platform} ${release()}; rounds: ${rounds}.`;
 }
 
 /** What a part found, as Markdown. */
 export function markdownOf({ sections }) {
-  return sections.map(({ title, text, table }) =>
-    `## ${title}\n\n${text}\n\n${markdown(table)}`
-  ).join("\n\n");
+  return sections.map(({ title, text, table }) => `## ${title}\n\n${text}\n\n${markdown(table)}`).join("\n\n");
 }
 
 /** All figures that have a target, with the target. */
@@ -47,9 +43,7 @@ function besides(figure, most, digits) {
 
 /** The figures of README.md: the medians of three of those. */
 function briefOf(results, runtimes) {
-  const chosen = results.flatMap(({ targets }) => targets).filter(({ brief }) =>
-    brief !== undefined
-  );
+  const chosen = results.flatMap(({ targets }) => targets).filter(({ brief }) => brief !== undefined);
   const rows = chosen.map((target) => ({ ...target, name: target.brief }));
   return tableOf(
     "",
@@ -66,17 +60,14 @@ function tableOf(head, targets, runtimes, cell) {
       [head],
       rows,
       runtimes,
-      (runtime, { figure, most, digits }) =>
-        cell(figure(runtime), most[runtime], digits),
+      (runtime, { figure, most, digits }) => cell(figure(runtime), most[runtime], digits),
     ),
   );
 }
 
 /** Puts the tables between the marks of docs/benchmarks.md and README.md, and the plots beside the former. */
 export async function publish(results, runtimes, where) {
-  const plots = results.map((result) => result.plot).filter((wanted) =>
-    wanted !== undefined
-  );
+  const plots = results.map((result) => result.plot).filter((wanted) => wanted !== undefined);
   for (const wanted of plots) {
     writeFileSync(join(root, "docs", wanted.file), plot(wanted, runtimes));
   }
@@ -114,8 +105,6 @@ function fill(file, parts) {
   }
   writeFileSync(
     path,
-    `${text.slice(0, from)}${begin}\n\n${parts.join("\n\n")}\n\n${
-      text.slice(to)
-    }`,
+    `${text.slice(0, from)}${begin}\n\n${parts.join("\n\n")}\n\n${text.slice(to)}`,
   );
 }

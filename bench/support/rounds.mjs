@@ -50,7 +50,5 @@ export async function interleave(
 
 /** In random order. */
 export function shuffled(items) {
-  return items.map((item) => ({ item, at: Math.random() })).sort((a, b) =>
-    a.at - b.at
-  ).map(({ item }) => item);
+  return items.map((item) => ({ item, at: Math.random() })).sort((a, b) => a.at - b.at).map(({ item }) => item);
 }

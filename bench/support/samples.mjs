@@ -17,9 +17,7 @@ export class Samples {
 
   /** The values of a row, one a round; `undefined` if it failed or was not measured. */
   of(runtime, row, what = "") {
-    return this.failures[key(runtime, row)]
-      ? undefined
-      : this.values[key(runtime, row, what)];
+    return this.failures[key(runtime, row)] ? undefined : this.values[key(runtime, row, what)];
   }
 
   /** Median, least and greatest of a row. */
@@ -29,9 +27,7 @@ export class Samples {
 
   /** Each round of a row over the same round of another. */
   ratio(runtime, row, base, what) {
-    const [values, bases] = [row, base].map((row) =>
-      this.of(runtime, row, what)
-    );
+    const [values, bases] = [row, base].map((row) => this.of(runtime, row, what));
     return values && bases &&
       spread(values.map((value, round) => value / bases[round]));
   }

@@ -1,12 +1,7 @@
 /** A table in Markdown, as `deno fmt` writes it. */
 export function markdown([head, ...rows]) {
-  const widths = head.map((_, column) =>
-    Math.max(3, ...[head, ...rows].map((row) => row[column].length))
-  );
-  const line = (cells) =>
-    `| ${
-      cells.map((cell, column) => cell.padEnd(widths[column])).join(" | ")
-    } |`;
+  const widths = head.map((_, column) => Math.max(3, ...[head, ...rows].map((row) => row[column].length)));
+  const line = (cells) => `| ${cells.map((cell, column) => cell.padEnd(widths[column])).join(" | ")} |`;
   return [
     line(head),
     line(widths.map((width) => "-".repeat(width))),
