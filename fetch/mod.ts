@@ -18,7 +18,7 @@ export type { ConnectorOptions, FetchOptions, FetchTls } from "./options.ts";
 export type { FetchInit } from "./request.ts";
 
 /** A `fetch` with its own connections. */
-export type Socks5Fetch = ((input: RequestInfo | URL, init?: FetchInit) => Promise<Response>) & typeof fetch & {
+export type Socks5Fetch = ((input: string | URL | Request, init?: FetchInit) => Promise<Response>) & typeof fetch & {
   /**
    * The label of the proxy that a response came through, after redirects that of the last request; `undefined` for any
    * response that is none of a fetch of this package, or needed no connection.

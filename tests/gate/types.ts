@@ -1,6 +1,7 @@
 // Compiled against the packed types and never run.
 import { Socks5Client, type Socks5Conn, TargetError } from "@x/socks5";
 import { Socks5Agent, toDuplex } from "@x/socks5/agent";
+import { createFetch } from "@x/socks5/fetch";
 import { nodeTransport } from "@x/socks5/node";
 import http from "node:http";
 import https from "node:https";
@@ -33,6 +34,15 @@ export function agents(client: Socks5Client): [http.Agent, https.Agent] {
 
 export function stream(client: Socks5Client): net.Socket {
   return toDuplex((signal) => client.connect("example.com:443", { signal }));
+}
+
+export async function sessions(client: Socks5Client): Promise<string | undefined> {
+  const agent: http.Agent = new Socks5Agent(client, { session: "alice", keepAlive: false });
+  const fetch = createFetch(client, { session: "alice", ban: { 403: 600_000, 429: "retry-after" }, attempts: 3 });
+  const plain: typeof globalThis.fetch = fetch;
+  const response = await plain("http://example.com/", { method: "HEAD" });
+  return fetch.proxyOf(response) ?? fetch.proxyOf(await fetch("http://example.com/", { session: "bob" })) ??
+    agent.getName({ host: "example.com" });
 }
 
 export function refusal(error: unknown): number | null {
