@@ -224,6 +224,9 @@ function printableError(error: unknown, depth = 0): unknown {
   }
 }
 
+/** Failures of a hop that does not try again by itself, as a client does: the client behind it may. */
+export const unretried: WeakSet<Socks5Error> = new WeakSet();
+
 /** The error of the class that belongs to `code`, with the message `Cannot <what>: <why>`. */
 export function socks5Error(code: Socks5ErrorCode, message: string, context: Socks5ErrorContext): Socks5Error {
   return new (classOf(code))(code, message, context);

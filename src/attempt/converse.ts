@@ -1,3 +1,4 @@
+import { joined } from "../bytes.ts";
 import { ProtocolError } from "../errors.ts";
 import { quietly } from "../guarded_conn.ts";
 import { Foreign, type UserPass } from "../protocol/messages.ts";
@@ -48,7 +49,7 @@ export async function converse<T>(
         got = 0;
       }
       used = have;
-      if (most > answer.length) answer = grown(answer, most);
+      if (most > answer.length) answer = joined(answer, new Uint8Array(most - answer.length));
       while (got < have) {
         const n = await wire.read(
           readsAhead && got === 0 ? answer : answer.subarray(got, readsAhead ? undefined : most),
@@ -68,10 +69,4 @@ export async function converse<T>(
 /** The same connection, for a conversation whose messages have been sent already. */
 export function withoutWrites(wire: Wire): Wire {
   return { read: (p) => wire.read(p), write: (p) => Promise.resolve(p.length) };
-}
-
-function grown(bytes: Uint8Array<ArrayBuffer>, length: number): Uint8Array<ArrayBuffer> {
-  const larger = new Uint8Array(length);
-  larger.set(bytes);
-  return larger;
 }

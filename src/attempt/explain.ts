@@ -14,8 +14,8 @@ import type { Identity } from "./handshake.ts";
 export function explain(
   error: unknown,
   phase: Phase,
-  proxy: Proxy,
-  identity: Identity,
+  proxy: Pick<Proxy, "name">,
+  identity: Pick<Identity, "credentials" | "custom">,
   { verb, target }: Aim,
 ): unknown {
   const through = phase === "lookup" ? null : proxy.name;
@@ -47,7 +47,7 @@ export function explain(
     : fail("SOCKS5_PROXY_HUNG_UP", `${hungUp} in the handshake`, { cause });
 }
 
-function afterPassword({ credentials, custom }: Identity): string {
+function afterPassword({ credentials, custom }: Pick<Identity, "credentials" | "custom">): string {
   return credentials === null && custom.length === 0 ? "" : "; it may not accept the credentials";
 }
 

@@ -331,7 +331,7 @@ function parseUserInfo(userInfo: string): UserPass {
 }
 
 /** Percent-decodes; what is no escape stays as it is. */
-function decode(text: string, which: RegExp = /(?:%[\da-f]{2})+/gi): string {
+export function decode(text: string, which: RegExp = /(?:%[\da-f]{2})+/gi): string {
   return text.replace(which, (escapes) => {
     try {
       return decodeURIComponent(escapes);

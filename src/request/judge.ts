@@ -1,6 +1,6 @@
 import { explain } from "../attempt/explain.ts";
 import type { Attempt } from "../attempt/open_tunnel.ts";
-import { type Aim, Socks5Error, TargetError } from "../errors.ts";
+import { type Aim, Socks5Error, TargetError, unretried } from "../errors.ts";
 import type { Fleet } from "../proxies/fleet.ts";
 import { GIVE_UP, PROXY_UNFIT, ruleFor, type Verdict } from "../proxies/policy.ts";
 import type { ProxyState } from "../proxies/proxy_state.ts";
@@ -32,7 +32,8 @@ export function judge(
   const own = isInner ? thrown : explain(thrown, attempt.phase, proxy, identity, aim);
   const error = ended === undefined ? own : ended.reason;
   if (!(error instanceof Socks5Error)) throw error;
-  const rule = !isInner ? ruleFor(error, hasOwnCredentials) : error instanceof TargetError ? PROXY_UNFIT : GIVE_UP;
+  const isFinal = isInner && !unretried.has(thrown);
+  const rule = !isFinal ? ruleFor(error, hasOwnCredentials) : error instanceof TargetError ? PROXY_UNFIT : GIVE_UP;
   if (error instanceof TargetError && error.rep !== null && error.proxy === proxy.name) fleet.worked(state);
   if (rule.cooldown) fleet.failed(state, begun);
   return { error, rule };

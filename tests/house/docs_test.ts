@@ -9,6 +9,7 @@ import { createTestProxy } from "../../testing/mod.ts";
 import { SIGNED, startMethodProxy } from "../support/methods.ts";
 import { runExample } from "../support/recipes.ts";
 import { certificates } from "../support/certificates.ts";
+import { startHttpProxy } from "../support/http_proxies.ts";
 import { startSmtp } from "../support/smtp_server.ts";
 import { startEcho, startTarget } from "../support/targets.ts";
 import { test } from "../support/test.ts";
@@ -268,9 +269,13 @@ async function withProxies(code: string, run: (code: string) => Promise<unknown>
     for (const it of [socket, plain]) it.on("error", () => {}).once("close", () => (socket.destroy(), plain.destroy()));
     socket.pipe(plain).pipe(socket);
   });
+  const httpProxy = await startHttpProxy({ credentials: "user:pass", rules: { "example.com:80": web } });
   const signing = await startMethodProxy({ method: SIGNED, password: "pass" });
   try {
-    const here = code.replace(/\btls-proxy\.example:\d+/g, `127.0.0.1:${tlsProxy.port}`).replace(
+    const here = code.replace(/\bhttp-proxy\.example:\d+/g, httpProxy.address).replace(
+      /\btls-proxy\.example:\d+/g,
+      `127.0.0.1:${tlsProxy.port}`,
+    ).replace(
       /\bproxy(-two)?\.example:\d+/g,
       `127.0.0.1:${proxy.port}`,
     )
@@ -286,7 +291,7 @@ async function withProxies(code: string, run: (code: string) => Promise<unknown>
       ),
     );
   } finally {
-    for (const it of [proxy, signing, tlsProxy, web, secure, mail, echo, udpEcho, dns]) await it.close();
+    for (const it of [proxy, httpProxy, signing, tlsProxy, web, secure, mail, echo, udpEcho, dns]) await it.close();
   }
 }
 

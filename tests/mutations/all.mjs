@@ -8,6 +8,7 @@ import { attempt } from "./attempt.mjs";
 import { cli } from "./cli.mjs";
 import { env } from "./env.mjs";
 import { fetch } from "./fetch.mjs";
+import { httpProxy } from "./http_proxy.mjs";
 import { metrics } from "./metrics.mjs";
 import { pool } from "./pool.mjs";
 import { protocol } from "./protocol.mjs";
@@ -40,6 +41,7 @@ export const mutations = [
   ...tunnel,
   ...pool,
   ...proxies,
+  ...httpProxy,
   ...request,
   ...udp,
   ...adapters,
