@@ -100,6 +100,13 @@ second signal ends the process at once, with 130 or 143.
   --verbose         also reports connections, and the proxies that were passed
                     over and why
   --proxies FILE    proxies, one on each line; - is standard input
+  --admin [HOST:]PORT
+                    opens a port with a page that shows every proxy, /metrics,
+                    /healthz and /readyz; HOST is 127.0.0.1 unless given
+  --admin-credentials USER:PASSWORD
+                    what must be sent to that port; needed if it is open to
+                    other machines. SOCKS5_ADMIN_CREDENTIALS says the same
+  --admin-readonly  nothing can be changed by that port
 
   SOCKS5_PROXY=socks5h://user:password@proxy.example socks5 serve --port 8118
 `,

@@ -13,6 +13,7 @@
  * @module
  */
 import process from "node:process";
+import { ADMIN_OPTIONS } from "./admin.ts";
 import { check } from "./check.ts";
 import { connect } from "./connect.ts";
 import { HELP, VERSION } from "./help.ts";
@@ -51,7 +52,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     },
     run: check,
   },
-  serve: { options: { port: "value", "max-clients": "value", verbose: "flag" }, run: serve },
+  serve: { options: { port: "value", "max-clients": "value", verbose: "flag", ...ADMIN_OPTIONS }, run: serve },
   forward: { options: { "max-clients": "value", verbose: "flag" }, run: forward },
   connect: { options: { timeout: "value" }, run: connect },
 };

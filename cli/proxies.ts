@@ -54,9 +54,13 @@ export function titlesOf(proxies: readonly FoundProxy[]): string[] {
 /** `host:port:user:password`, as lists have it: no `BIND:PORT:HOST:PORT`. */
 const LISTED = /^([^:/[\]]+:\d+:)(?![^:]+:\d{1,5}$).+$/s;
 
+/** The values of options for credentials, among arguments with a NUL between them. */
+const CREDENTIALS = /(?<=(?:^|\0)--(?:admin-)?credentials[=\0])[^\0]+/g;
+
 /** The arguments without user names and passwords. */
 export function redactArgs(args: readonly string[]): string {
-  return args.map((arg) => arg.replace(/:\/\/.*@/s, "://(redacted)@").replace(LISTED, "$1(redacted)")).join(" ");
+  const shown = args.map((arg) => arg.replace(/:\/\/.*@/s, "://(redacted)@").replace(LISTED, "$1(redacted)"));
+  return shown.join("\0").replace(CREDENTIALS, "(redacted)").replaceAll("\0", " ");
 }
 
 function ofEnv(env: CliIo["env"], command: string): FoundProxy {

@@ -1,5 +1,6 @@
 import { type LocalProxy, serve as serveLocalProxy, type ServeOptions } from "../serve/mod.ts";
 import { Socks5Client, type Socks5Event, type Socks5Stats } from "../mod.ts";
+import { adminLine, adminOf } from "./admin.ts";
 import { signalled } from "./interrupt.ts";
 import type { CliIo } from "./io.ts";
 import { EXIT, Interrupted, onOneLine, UsageError } from "./outcome.ts";
@@ -39,12 +40,19 @@ async function serveAll(
 ): Promise<number> {
   const maxClients = given.number("max-clients", 1);
   const log = (line: string) => void io.stderr.write(`socks5: ${line}\n`).catch(() => {});
+  const admin = await adminOf(given, io);
+  const tell = teller(log, given.has("verbose"), () => client.stats().proxies);
   const client: Socks5Client = new Socks5Client(proxies.map(({ url }) => url), {
     pool: { maxOpen: Infinity }, // programs have their own limits
-    onEvent: teller(log, given.has("verbose"), () => client.stats().proxies),
+    onEvent(event) {
+      admin?.onEvent(event);
+      tell(event);
+    },
   });
   const open: LocalProxy[] = [];
+  const adminPort = await admin?.open(client, () => open.map(({ url }, i) => ({ url, target: targetOf(options[i]!) })));
   try {
+    if (adminPort !== undefined) log(adminLine(adminPort));
     return await signalled(io, async (next) => {
       for (const it of options) {
         const localProxy: LocalProxy = await serveLocalProxy(client, {
@@ -63,9 +71,15 @@ async function serveAll(
       return again === null ? EXIT.ok : new Interrupted(again).code;
     });
   } finally {
+    await adminPort?.close();
     await client.close();
     await Promise.all(open.map((localProxy) => localProxy.close()));
   }
+}
+
+/** The fixed target of a port, if it has one. */
+function targetOf({ target }: ServeOptions): string | undefined {
+  return target === undefined ? undefined : String(target);
 }
 
 /** Where a local proxy listens. */

@@ -21,7 +21,9 @@ for (const [name, bundle] of Object.entries(bundlers)) {
     const directory = mkdtempSync(join(tmpdir(), "socks5-"));
     try {
       // without types, as it is published, under the names that the imports say
-      const code = ["mod.ts", ...["adapters", "cli", "env", "serve", "src"].flatMap(list)].map((file) => ROOT + file);
+      const code = ["mod.ts", ...["adapters", "admin", "cli", "env", "metrics", "serve", "src"].flatMap(list)].map((
+        file,
+      ) => ROOT + file);
       const flags = [`--outbase=${ROOT}`, `--outdir=${directory}`, "--out-extension:.js=.ts", "--log-level=error"];
       await run([esbuild, ...code, ...flags]);
       const [entry, file] = [join(directory, "entry.mjs"), join(directory, "bundle.mjs")];

@@ -309,4 +309,8 @@ test("arguments are shown without user names and passwords", () => {
     redactArgs(["check", "socks5h://alice:s@same@a.test:1", "--x=socks5://sesame@b", "socks5h://c.test", "d:1", "u@e"]),
     "check socks5h://(redacted)@a.test:1 --x=socks5://(redacted)@b socks5h://c.test d:1 u@e",
   );
+  assertEquals(
+    redactArgs(["serve", "--admin-credentials", "a:b", "--admin-credentials=a:b", "--admin-readonly", "x"]),
+    "serve --admin-credentials (redacted) --admin-credentials=(redacted) --admin-readonly x",
+  );
 });
