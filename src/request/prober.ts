@@ -13,6 +13,9 @@ const MOST = 8;
 /** After how many milliseconds a proxy is looked at again whose places are all taken. */
 const BUSY = 1_000;
 
+/** Other processes have all places at the proxy. */
+const TAKEN = Symbol("taken");
+
 /** A check that is due at a time. */
 class Due implements Timed {
   slot = -1;
@@ -89,9 +92,10 @@ export class Prober<S> {
       return timedOut(deadline, args.timeout, phase, proxy.name, args);
     });
     this.#running.add(scope);
-    let works = false;
+    let works: boolean | undefined;
     try {
-      await this.#core.shareLimit(place, undefined); // with or without one, it is one connection for a moment
+      if (!(await this.#core.shareLimit(place, undefined))) throw TAKEN;
+      works = false;
       const identity = identify(proxy, undefined, this.#core.settings, {
         session: undefined,
         target: args.target ?? "",
@@ -105,6 +109,7 @@ export class Prober<S> {
     place.leave();
     if (this.#isClosed) return;
     if (works) fleet.worked(state);
+    else if (works === undefined) this.schedule(state, BUSY);
     else if (state.index >= 0) fleet.passOver(state);
     this.#start();
   }

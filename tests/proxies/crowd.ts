@@ -27,6 +27,8 @@ export interface CrowdProxy {
   readonly manner: Manner;
   /** Connections that are open now. */
   open: number;
+  /** How many were open at a time at most. */
+  most: number;
   /** Connections since it was started. */
   connections: number;
 }
@@ -76,11 +78,16 @@ export async function startCrowd(
     const nth = Math.floor((i + 1) * bad / count);
     const manner: Manner = nth > Math.floor(i * bad / count) ? BAD[nth % BAD.length]! : "good";
     const password = manner === "wrong password" ? "old" : "pass";
-    const counts = { open: 0, connections: 0 };
+    const counts = { open: 0, most: 0, connections: 0 };
     const server = createServer((client) => {
-      counts.open++;
       counts.connections++;
-      client.setNoDelay(true).on("close", () => counts.open--);
+      const over = Promise.withResolvers<void>();
+      client.setNoDelay(true).on("end", over.resolve).on("close", over.resolve);
+      // a connection whose end has come at the same time may be told later
+      setImmediate(() => {
+        counts.most = Math.max(counts.most, ++counts.open);
+        void over.promise.then(() => counts.open--);
+      });
       serve(client, address, manner);
     });
     const port = await listen(server, address);

@@ -1,6 +1,8 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertGreater } from "@std/assert";
 import { Socks5Client, type Socks5Event, type Socks5Options } from "../../mod.ts";
 import type { ProxySpec } from "../../src/config/proxy_url.ts";
+import "../../src/proxies/shared_fleet.ts"; // loaded by the first client that shares: not in fake time
+import { createTestFleet } from "../../testing/mod.ts";
 import { withClock } from "../support/clock.ts";
 import { FakeTransport, socks5 } from "../support/fake.ts";
 import { test } from "../support/test.ts";
@@ -197,6 +199,30 @@ test("a check in the background takes no place that is beyond the limit", () =>
     await clock.pass(1_000);
     assertEquals(transport.endpoints.length, dials);
     conn.close();
+    await clock.settle(client.close());
+  }));
+
+test("a check in the background takes no place that other processes have", () =>
+  withClock(async (clock) => {
+    const store = createTestFleet();
+    const { client, transport } = clientOf([{ hostname: "a", port: 1080, maxOpen: 1 }], {
+      shared: store,
+      probe: { interval: 100 },
+      retry: 0,
+    });
+    transport.onConnect = () => {
+      throw new Error("refused");
+    };
+    await clock.settle(client.connect(TARGET).catch(() => {}));
+    await clock.pass(50); // its place is given back
+    const other = { proxy: "a:1080", id: "of another process" };
+    assertEquals(await store.acquire(other, 1, 60_000), true);
+    const dials = transport.endpoints.length;
+    await clock.pass(5_000);
+    assertEquals(transport.endpoints.length, dials);
+    await store.release([other]);
+    await clock.pass(2_000);
+    assertGreater(transport.endpoints.length, dials);
     await clock.settle(client.close());
   }));
 
