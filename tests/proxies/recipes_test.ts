@@ -1,11 +1,14 @@
 import { assert, assertEquals } from "@std/assert";
+import { writeFileSync } from "node:fs";
 import { get } from "node:http";
+import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { pathToFileURL } from "node:url";
 import { parseProxyList, Socks5Client } from "../../mod.ts";
 import { startModule } from "../support/child.ts";
+import { missing, runClient, withDirectory } from "../support/client_program.ts";
 import { startExits } from "../support/exits.ts";
-import { freePort } from "../support/real_process.ts";
+import { findProgram, freePort } from "../support/real_process.ts";
 import { redis as redisServer } from "../support/real_servers.ts";
 import { recipeCode, runRecipe, withExample } from "../support/recipes.ts";
 import { redisLibraries } from "../support/redis_clients.ts";
@@ -133,3 +136,36 @@ test(
   },
   { skip: quick || redisLibraries[0]!.missing || redisServer.missing },
 );
+
+const chromium = findProgram("chromium") ?? "chromium";
+
+test("the contexts of Playwright keep their exits, and leave one that a site has blocked", async () => {
+  let refusing: number | undefined;
+  await using exits = await startExits({ count: 8 }, ({ exit }) => exit === (refusing ??= exit) ? 403 : 200);
+  await withDirectory(async (directory) => {
+    const list = join(directory, "proxies.txt");
+    writeFileSync(list, exits.list());
+    const launch = JSON.stringify({ executablePath: chromium, args: ["--no-sandbox"] });
+    const code = recipeCode("many-playwright", {
+      '"proxies.txt"': JSON.stringify(list),
+      "launch()": `launch(${launch})`,
+    });
+    await withExample(code, async (file) => {
+      const { code, out, err } = await runClient(directory, "node", [file]);
+      assertEquals([code, err], [0, ""]);
+      const titles = Array.from(out.matchAll(/exit \d+/g), String);
+      const client = new Socks5Client(parseProxyList(exits.list()));
+      client.suspend(exits.labels[refusing!]!, { for: 60_000, hostname: "shop.example" });
+      for (const [i, session] of ["ann", "bob", "cid"].entries()) {
+        const conn = await client.connect("shop.example:80", { session });
+        conn.close();
+        assertEquals(
+          titles[i],
+          `exit ${exits.labels.indexOf(conn.proxy)}`,
+          `${session}: ${JSON.stringify(exits.visits)}`,
+        );
+      }
+      await client.close();
+    });
+  });
+}, { skip: missing("chromium", "node") });
