@@ -68,7 +68,7 @@ td.state b::before { content: ""; display: inline-block; width: .6em; height: .6
 .out td.state b { color: var(--red); }
 .out td.state b::before { border-radius: 1px; }
 .halted td.state b { color: var(--amber); }
-td.state small { margin-left: .5em; overflow-wrap: anywhere; }
+td.state small { margin-left: .2em; overflow-wrap: anywhere; }
 td.minute { white-space: nowrap; }
 td.minute svg { width: 120px; height: 18px; vertical-align: -4px; margin-right: 4px; border-bottom: 1px solid var(--line); }
 td.minute span { display: inline-block; min-width: 2.5em; text-align: right; }
@@ -93,8 +93,8 @@ td.writes button:first-child { min-width: 5.6em; }
 .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 .narrow { display: none; }
 main { padding-bottom: 48px; }
-@media (max-width: 1100px) { .idle, .sent, .received { display: none; } }
-@media (max-width: 760px) {
+@media (max-width: 1240px) { .idle, .sent, .received { display: none; } }
+@media (max-width: 1060px) {
   header { flex-wrap: wrap; gap: 4px 14px; }
   header, main { padding-left: 12px; padding-right: 12px; }
   #state { margin-left: 0; width: 100%; }

@@ -100,7 +100,7 @@ function newRow(it, onAction) {
     "tr",
     { role: "row" },
     element("th", { role: "rowheader", scope: "row" }, name, " ", client),
-    element("td", { role: "cell", class: "state" }, state, why),
+    element("td", { role: "cell", class: "state" }, state, " ", why),
     cells.inUse, cells.idle, cells.connects, cells.failures,
     element("td", { role: "cell", class: "minute" }, svg, count, " ", failed),
     cells.median, cells.p95, cells.sent, cells.received,
