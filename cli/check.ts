@@ -1,12 +1,13 @@
 import { checkList } from "./check_list.ts";
 import { examinerOf } from "./examine.ts";
 import type { Outcome, Task } from "./examine.ts";
+import { canAppend } from "./files.ts";
 import { interruptible } from "./interrupt.ts";
 import type { CliIo } from "./io.ts";
 import { Live } from "./live.ts";
 import { EXIT, UsageError } from "./outcome.ts";
 import { painter } from "./paint.ts";
-import { canWriteList, proxiesOf, titlesOf, writeList } from "./proxies.ts";
+import { proxiesOf, titlesOf, writeList } from "./proxies.ts";
 import { draw, outcomeOf, type View } from "./report.ts";
 import type { Given } from "./usage.ts";
 
@@ -19,7 +20,7 @@ export async function check(given: Given, io: CliIo): Promise<number> {
   if (more.length > 0) throw new UsageError("give at most one target, as HOST:PORT", "check");
   const examiner = examinerOf(given, to);
   const file = given.value("good");
-  if (file !== undefined) await canWriteList(file, "check");
+  if (file !== undefined) await canAppend(file, "--good", "check");
   const outcomes: Outcome[] = []; // sparse: of those that are known
   try {
     await interruptible(io, async (signal) => {

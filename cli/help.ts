@@ -1,6 +1,18 @@
 /** The version of the package. */
 export const VERSION = "0.1.0";
 
+const SERVICE = `  --max-clients N   how many clients may be connected to a port at a time;
+                    further ones are refused (default: 500, each takes two open
+                    files)
+  --drain SECONDS   how long open connections may take to end (default: 5)
+  --log FILE        appends a line for each connection when it has ended
+  --log-format F    text (name=value, the default) or json
+  --quiet           reports nothing but what ends the command
+  --verbose         also reports connections, and the proxies that were passed
+                    over and why
+  --proxies FILE    proxies, one on each line; - is standard input
+`;
+
 /** What `--help` prints, in general and for each command. */
 export const HELP: Readonly<Record<"" | "check" | "connect" | "serve" | "forward", string>> = {
   "": `Usage: socks5 COMMAND [PROXY...] [ARGUMENT...] [OPTION...]
@@ -92,14 +104,23 @@ line for a shell:
 
 It reports failed connections and refused clients on standard error. On SIGINT
 or SIGTERM, open connections have five seconds to end, and the exit code is 0; a
-second signal ends the process at once, with 130 or 143.
+second signal ends the process at once, with 130 or 143. SIGHUP reads the file
+of --proxies again: what is connected stays, and so does the old list if the new
+one has an error.
 
   --port PORT       the port (default: a free one)
-  --max-clients N   how many clients may be connected at a time; further ones
-                    are refused (default: 500, each takes two open files)
-  --verbose         also reports connections, and the proxies that were passed
-                    over and why
-  --proxies FILE    proxies, one on each line; - is standard input
+  --listen HOST:PORT  where it listens (default: 127.0.0.1, a free port); other
+                    hosts than 127.0.0.1, [::1] and localhost need
+                    --credentials; or the path of a unix socket
+  --cert FILE, --key FILE  a certificate and its private key in PEM: clients
+                    connect by TLS
+  --credentials USER:PASSWORD  what clients must sign in with; or a file that
+                    begins with a line of that
+  --session         clients sign in with any user name, which keeps its proxy;
+                    with --credentials :PASSWORD only with that password
+  --forward-credentials  clients sign in with the credentials for the proxy
+  --balance HOW     which proxy is used: first (that works; the default),
+                    round-robin, random, least-open or fastest
   --admin [HOST:]PORT
                     opens a port with a page that shows every proxy, /metrics,
                     /healthz and /readyz; HOST is 127.0.0.1 unless given
@@ -107,8 +128,9 @@ second signal ends the process at once, with 130 or 143.
                     what must be sent to that port; needed if it is open to
                     other machines. SOCKS5_ADMIN_CREDENTIALS says the same
   --admin-readonly  nothing can be changed by that port
-
+${SERVICE}
   SOCKS5_PROXY=socks5h://user:password@proxy.example socks5 serve --port 8118
+  socks5 serve --proxies list.txt --balance least-open --session --log log.txt
 `,
   forward: `Usage: socks5 forward [PROXY...] [BIND:]PORT:HOST:PORT... [OPTION...]
 
@@ -119,15 +141,10 @@ port, which the output names.
 
 It reports failed connections and refused clients on standard error. On SIGINT
 or SIGTERM, open connections have five seconds to end, and the exit code is 0; a
-second signal ends the process at once, with 130 or 143.
+second signal ends the process at once, with 130 or 143. SIGHUP reads the file
+of --proxies again.
 
-  --max-clients N   how many clients may be connected to a port at a time;
-                    further ones are refused (default: 500, each takes two open
-                    files)
-  --verbose         also reports connections, and the proxies that were passed
-                    over and why
-  --proxies FILE    proxies, one on each line; - is standard input
-
+${SERVICE}
   socks5 forward socks5h://127.0.0.1:9050 5432:db.internal:5432
 `,
   connect: `Usage: socks5 connect [PROXY...] HOST:PORT [OPTION...]

@@ -14,6 +14,8 @@ export interface CliIo {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Has the listener told of SIGINT and SIGTERM, which then end nothing by themselves; gives what takes it back. */
   onSignal(listener: (signal: "SIGINT" | "SIGTERM") => void): () => void;
+  /** Has the listener told of SIGHUP, which then ends nothing by itself; gives what takes it back. */
+  onHangup(listener: () => void): () => void;
 }
 
 /** Somewhere to write to. */
@@ -47,6 +49,10 @@ export function processIo(): CliIo {
     onSignal(listener) {
       process.on("SIGINT", listener).on("SIGTERM", listener);
       return () => void process.off("SIGINT", listener).off("SIGTERM", listener);
+    },
+    onHangup(listener) {
+      process.on("SIGHUP", listener);
+      return () => void process.off("SIGHUP", listener);
     },
   };
 }

@@ -44,6 +44,11 @@ export async function main(args: readonly string[], io: CliIo = processIo()): Pr
 
 type Command = { options: OptionKinds; run(given: Given, io: CliIo): Promise<number> };
 
+/** Of the commands that serve until a signal comes. */
+const SERVICE: OptionKinds = {
+  ...{ "max-clients": "value", drain: "value", log: "value", "log-format": "value", quiet: "flag", verbose: "flag" },
+};
+
 const COMMANDS: Readonly<Record<string, Command>> = {
   check: {
     options: {
@@ -52,8 +57,16 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     },
     run: check,
   },
-  serve: { options: { port: "value", "max-clients": "value", verbose: "flag", ...ADMIN_OPTIONS }, run: serve },
-  forward: { options: { "max-clients": "value", verbose: "flag" }, run: forward },
+  serve: {
+    options: {
+      ...{ listen: "value", port: "value", cert: "value", key: "value", balance: "value" },
+      ...{ credentials: "value", session: "flag", "forward-credentials": "flag" },
+      ...ADMIN_OPTIONS,
+      ...SERVICE,
+    },
+    run: serve,
+  },
+  forward: { options: SERVICE, run: forward },
   connect: { options: { timeout: "value" }, run: connect },
 };
 

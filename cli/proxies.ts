@@ -1,10 +1,8 @@
-import { Buffer } from "node:buffer";
-import { createReadStream } from "node:fs";
-import { writeFile } from "node:fs/promises";
 import { proxyFromEnv } from "../env/mod.ts";
 import { listedProxies } from "../src/config/proxy_list.ts";
 import { labelOf, parseProxy } from "../src/config/proxy_url.ts";
 import type { CliIo } from "./io.ts";
+import { nameOf, textOf, write } from "./files.ts";
 import { ofArgument, UsageError } from "./outcome.ts";
 import type { Given } from "./usage.ts";
 
@@ -81,69 +79,16 @@ async function readList(file: string, stdin: CliIo["stdin"], command: string): P
   if (file === "" || file.includes("://")) throw wrong("--proxies takes a file, or - for standard input");
   if (file === "-" && command === "connect") throw wrong("--proxies takes a file: standard input is for the target");
   const name = file === "-" ? "standard input" : nameOf(file, "--proxies");
-  const text = await readText(file === "-" ? stdin : file).catch((error) => {
-    throw wrong(`cannot read ${name}: ${reasonOf(error, "--allow-read")}`);
-  });
+  const text = await textOf(file === "-" ? stdin : file, "--proxies", command);
   const proxies = naming((what) => `${what} of ${name}`, () => listedProxies(text));
   if (proxies.length === 0) throw wrong(`no proxy is in ${name}: give one a line, as socks5h://host:port`);
   return proxies.map((it) => ({ ...it, from: `${name}, line ${it.line}` }));
 }
 
-/** Throws a `UsageError` if a list cannot be written to a file; changes nothing in it. */
-export async function canWriteList(file: string, command: string): Promise<void> {
-  if (file === "" || file === "-" || file.includes("://")) throw new UsageError("--good takes a file", command);
-  await write(file, "", "a", command);
-}
-
 /** Writes proxies in the form in which they were given, one a line, to a file that others cannot read if it is new. */
 export async function writeList(file: string, proxies: readonly FoundProxy[], command: string): Promise<void> {
-  await write(file, proxies.map(({ text }) => `${text}\n`).join(""), "w", command);
+  await write(file, proxies.map(({ text }) => `${text}\n`).join(""), "w", "--good", command);
 }
-
-async function write(file: string, text: string, flag: "a" | "w", command: string): Promise<void> {
-  try {
-    await writeFile(file, text, { flag, mode: 0o600 }); // passwords may be in it
-  } catch (error) {
-    throw new UsageError(`cannot write ${nameOf(file, "--good")}: ${reasonOf(error, "--allow-write")}`, command);
-  }
-}
-
-/** What may be a proxy in the place of a file is not shown. */
-function nameOf(file: string, option: string): string {
-  return /[:@\p{C}]/u.test(file) ? `the file of ${option}` : file;
-}
-
-const MAX_TEXT = 16 << 20; // bytes
-
-async function readText(source: string | AsyncIterable<Uint8Array>): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of typeof source === "string" ? createReadStream(source) : source) {
-    chunks.push(chunk);
-    length += chunk.length;
-    if (length > MAX_TEXT) throw new RangeError("it has more than 16 MiB");
-  }
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks)); // without the byte order mark
-  } catch {
-    throw new RangeError("it is not text in UTF-8");
-  }
-}
-
-/** Not in the words of the runtime, which may show the name of the file. */
-function reasonOf(error: unknown, permission: string): string {
-  if (error instanceof RangeError) return error.message;
-  const { code, name } = error as { code?: string; name: string };
-  const reason = code ?? name;
-  if (reason === "NotCapable") return `Deno needs ${permission} for that`;
-  return Object.hasOwn(REASONS, reason) ? REASONS[reason]! : reason;
-}
-
-const REASONS: Readonly<Record<string, string>> = {
-  ENOENT: "there is no such file",
-  EACCES: "permission denied",
-  EISDIR: "it is a directory",
-};
 
 /** Has a message about a proxy say where that was found. */
 function naming<T>(source: (what: string) => string, parse: () => T): T {

@@ -1,120 +1,195 @@
-import { type LocalProxy, serve as serveLocalProxy, type ServeOptions } from "../serve/mod.ts";
-import { Socks5Client, type Socks5Event, type Socks5Stats } from "../mod.ts";
+import type { LocalProxy, ServeOptions } from "../serve/mod.ts";
+import type { AdminListener, AdminPort } from "../admin/mod.ts";
+import type { Balance, Socks5Client } from "../mod.ts";
 import { adminLine, adminOf } from "./admin.ts";
+import { LogFile } from "./connection_log.ts";
 import { signalled } from "./interrupt.ts";
 import type { CliIo } from "./io.ts";
-import { EXIT, Interrupted, onOneLine, UsageError } from "./outcome.ts";
-import { duration } from "./paint.ts";
-import { type FoundProxy, proxiesOf } from "./proxies.ts";
+import { EXIT, Interrupted, onOneLine, outcomeOf, UsageError } from "./outcome.ts";
+import { canAppend, textOf } from "./files.ts";
+import { checkListener, checkUpstream } from "./plan.ts";
+import { proxiesOf } from "./proxies.ts";
+import { type ListenerPlan, placeOf, type RunningListener, Service, type ServicePlan } from "./service.ts";
 import type { Given } from "./usage.ts";
 
-/** Lends the proxies to programs of this machine, until a signal comes. */
+/** Lends the proxies to programs, until a signal comes. */
 export async function serve(given: Given, io: CliIo): Promise<number> {
-  const { proxies, rest } = await proxiesOf(given, io);
-  if (rest.length > 0) {
-    throw new UsageError("serve takes proxies only, as socks5h://host:port; the port is --port PORT", "serve");
-  }
-  const port = given.number("port", 0);
+  const read = async () => {
+    const options = await serveOptions(given);
+    const balance = given.value("balance") as Balance | undefined;
+    const name = (option: string) => FLAGS[option] ?? option;
+    checkListener(options, name);
+    const { proxies: found, rest } = await proxiesOf(given, io);
+    if (rest.length > 0) {
+      throw new UsageError("serve takes proxies only, as socks5h://host:port; the port is --port PORT", "serve");
+    }
+    const proxies = found.map(({ url }) => url);
+    checkUpstream(proxies, { balance }, {
+      option: name,
+      proxy: (i) => () => found[i]!.from ?? "proxy",
+      proxies: name,
+    });
+    return { listeners: [{ options, upstream: { key: "", proxies, options: { balance } } }] };
+  };
   const line = ({ url }: LocalProxy) => `export http_proxy=${url} https_proxy=${url} all_proxy=${url}`;
-  return await serveAll(proxies, given, io, [{ port }], line);
+  return await run(given, io, read, line);
 }
 
 /** Brings ports of this machine to targets, until a signal comes. */
 export async function forward(given: Given, io: CliIo): Promise<number> {
-  const { proxies, rest } = await proxiesOf(given, io);
-  if (rest.length === 0) throw new UsageError("give what goes where, as [BIND:]PORT:HOST:PORT", "forward");
-  const options = rest.map(parseForward);
-  const line = (localProxy: LocalProxy, i: number) => `${placeOf(localProxy)} leads to ${options[i]!.target}`;
-  return await serveAll(proxies, given, io, options, line);
+  const maxClients = given.number("max-clients", 1);
+  const read = async () => {
+    const { proxies, rest } = await proxiesOf(given, io);
+    if (rest.length === 0) throw new UsageError("give what goes where, as [BIND:]PORT:HOST:PORT", "forward");
+    const upstream = { key: "", proxies: proxies.map(({ url }) => url), options: {} };
+    return { listeners: rest.map((it) => ({ options: { ...parseForward(it), maxClients }, upstream })) };
+  };
+  const line = (localProxy: LocalProxy, { options }: ListenerPlan) =>
+    `${placeOf(localProxy)} leads to ${options.target}`;
+  return await run(given, io, read, line);
 }
 
-const DRAIN = 5_000; // milliseconds
-
-/** Listens, says so, and ends in its time at the first signal, at once at the second. */
-async function serveAll(
-  proxies: readonly FoundProxy[],
+/** Serves a plan, which is read again at SIGHUP; ends in its time at the first other signal, at once at the second. */
+async function run(
   given: Given,
   io: CliIo,
-  options: readonly ServeOptions[],
-  describe: (localProxy: LocalProxy, i: number) => string,
+  read: () => Promise<ServicePlan>,
+  describe: (localProxy: LocalProxy, plan: ListenerPlan) => string,
 ): Promise<number> {
-  const maxClients = given.number("max-clients", 1);
-  const log = (line: string) => void io.stderr.write(`socks5: ${line}\n`).catch(() => {});
+  const drain = given.number("drain", 0) ?? 5;
+  const isVerbose = given.has("verbose");
+  if (isVerbose && given.has("quiet")) throw new UsageError("give --quiet or --verbose", given.command);
+  const told = (line: string) => void io.stderr.write(`socks5: ${onOneLine(line)}\n`).catch(() => {});
+  const say = given.has("quiet") ? () => {} : told;
+  const plan = await read();
   const admin = await adminOf(given, io);
-  const tell = teller(log, given.has("verbose"), () => client.stats().proxies);
-  const client: Socks5Client = new Socks5Client(proxies.map(({ url }) => url), {
-    pool: { maxOpen: Infinity }, // programs have their own limits
-    onEvent(event) {
-      admin?.onEvent(event);
-      tell(event);
-    },
+  const log = await logOf(given, told);
+  const service = new Service({
+    say: (line) => say(line.replace("maxClients", "--max-clients")),
+    log: log && ((listener, entry) => log.write(listener, entry)),
+    onEvent: admin?.onEvent,
+    isVerbose,
   });
-  const open: LocalProxy[] = [];
-  const adminPort = await admin?.open(client, () => open.map(({ url }, i) => ({ url, target: targetOf(options[i]!) })));
+  const reload = async () => {
+    try {
+      log?.reopen();
+      await service.apply(await read());
+      say(`read again: ${countOf(service.clients)}`);
+    } catch (error) {
+      told(`nothing has changed: ${outcomeOf(error).line}`);
+    }
+  };
+  let adminPort: AdminPort | undefined;
+  let reloading = Promise.resolve();
+  const unlisten = given.value("proxies") === undefined ? undefined : io.onHangup(() => {
+    reloading = reloading.then(reload);
+  });
   try {
-    if (adminPort !== undefined) log(adminLine(adminPort));
     return await signalled(io, async (next) => {
-      for (const it of options) {
-        const localProxy: LocalProxy = await serveLocalProxy(client, {
-          ...it,
-          maxClients,
-          onError: ({ message }) =>
-            log(`${placeOf(localProxy)}: ${onOneLine(message.replace("maxClients", "--max-clients"))}`),
-        });
-        open.push(localProxy);
-      }
-      await io.stdout.write(open.map((localProxy, i) => `${describe(localProxy, i)}\n`).join(""));
+      await service.apply(plan);
+      const { listeners } = service;
+      adminPort = await admin?.open(service.clients[0]!, () => service.listeners.map(shown));
+      if (adminPort !== undefined) say(adminLine(adminPort));
+      await io.stdout.write(listeners.map(({ localProxy, plan }) => `${describe(localProxy, plan)}\n`).join(""));
       await next();
-      const ended = Promise.all(open.map((localProxy) => localProxy.close({ drain: DRAIN }))).then(() => null);
-      log("ending: connections have 5 seconds; a second signal ends it at once");
+      unlisten?.();
+      await reloading;
+      const ended = service.close(drain * 1_000).then(() => null);
+      const seconds = `${drain} second${drain === 1 ? "" : "s"}`;
+      say(`ending: connections have ${seconds}; a second signal ends it at once`);
       const again = await Promise.race([ended, next()]);
-      return again === null ? EXIT.ok : new Interrupted(again).code;
+      return again === null ? EXIT.ok! : new Interrupted(again).code;
     });
   } finally {
+    unlisten?.();
     await adminPort?.close();
-    await client.close();
-    await Promise.all(open.map((localProxy) => localProxy.close()));
+    await service.close(0);
+    await log?.close();
   }
 }
 
-/** The fixed target of a port, if it has one. */
-function targetOf({ target }: ServeOptions): string | undefined {
-  return target === undefined ? undefined : String(target);
+/** A port as the admin port shows it. */
+function shown({ localProxy: { url }, plan: { options: { target } } }: RunningListener): AdminListener {
+  return { url, target: target === undefined ? undefined : String(target) };
 }
 
-/** Where a local proxy listens. */
-function placeOf({ url }: LocalProxy): string {
-  return url.slice("http://".length);
+function countOf(clients: readonly Socks5Client[]): string {
+  const count = clients.reduce((sum, client) => sum + client.stats().proxies.length, 0);
+  return `${count} prox${count === 1 ? "y" : "ies"}`;
 }
 
-type Health = Socks5Stats["proxies"];
+async function logOf(given: Given, told: (line: string) => void): Promise<LogFile | undefined> {
+  const file = given.value("log");
+  const format = given.value("log-format") ?? "text";
+  if (format !== "text" && format !== "json") throw new UsageError("--log-format takes text or json", given.command);
+  if (file === undefined && given.has("log-format")) {
+    throw new UsageError("--log-format needs --log FILE", given.command);
+  }
+  if (file === undefined) return undefined;
+  await canAppend(file, "--log", given.command);
+  return new LogFile(file, format, told);
+}
 
-/** Tells what failed for good; if it is `verbose`, also what went well, and which proxies were passed over and why. */
-function teller(log: (line: string) => void, verbose: boolean, health: () => Health): (event: Socks5Event) => void {
-  const codes = new Map<string, string>(); // of proxies whose last attempt failed
-  return (event) => {
-    if (event.id === undefined) return; // of a proxy, and no request
-    const { target, proxy, ms } = event;
-    if (event.type === "failed") {
-      const { next, delay, error } = event;
-      codes.set(proxy, error.code);
-      if (next === null || verbose) log(`${error.message}${next === null ? "" : `; ${NEXT[next](delay)}`}`);
-    }
-    if (event.type === "overtaken" || event.type === "connected") codes.delete(proxy);
-    if (event.type === "connected" && verbose) {
-      const all = health();
-      const past = all.slice(0, all.findIndex((it) => it.proxy === proxy)).filter(({ cooldown }) => cooldown > 0)
-        .map(({ proxy, cooldown }) => `${proxy} (${codes.get(proxy) ?? "silent"}, for another ${duration(cooldown)})`);
-      log(`${target} through ${proxy}, ${duration(ms)}${past.length > 0 ? `; passed over: ${past.join(", ")}` : ""}`);
-    }
+const FLAGS: Readonly<Record<string, string>> = {
+  hostname: "--listen",
+  port: "--port",
+  path: "--listen",
+  credentials: "--credentials",
+  maxClients: "--max-clients",
+  balance: "--balance",
+  tls: "--cert and --key",
+  "tls.cert": "--cert",
+  "tls.key": "--key",
+};
+
+/** What the port of `serve` is given. Files are read. */
+async function serveOptions(given: Given): Promise<ServeOptions> {
+  const [cert, key] = [given.value("cert"), given.value("key")];
+  if ((cert === undefined) !== (key === undefined)) throw new UsageError("give --cert and --key together", "serve");
+  const tls = cert === undefined
+    ? undefined
+    : { cert: await textOf(cert, "--cert", "serve"), key: await textOf(key!, "--key", "serve") };
+  return {
+    ...placeToListen(given),
+    tls,
+    credentials: await credentialsOf(given),
+    maxClients: given.number("max-clients", 1),
   };
 }
 
-const NEXT: Readonly<Record<"address" | "retry" | "failover", (delay: number) => string>> = {
-  address: () => "trying the next address",
-  failover: () => "trying another proxy",
-  retry: (delay) => `trying again in ${duration(delay)}`,
-};
+function placeToListen(given: Given): Pick<ServeOptions, "hostname" | "port" | "path"> {
+  const listen = given.value("listen");
+  const port = given.number("port", 0);
+  if (listen === undefined) return { port };
+  if (port !== undefined) throw new UsageError("give --listen or --port", "serve");
+  if (listen.startsWith("/")) return { path: listen };
+  const [, hostname, number] = /^(?:(\[[^\]]*\]|[^:[\]]*):)?(\d{1,5})$/.exec(listen) ?? [];
+  if (number === undefined) throw new UsageError("--listen takes HOST:PORT, or the path of a unix socket", "serve");
+  return { hostname, port: Number(number) };
+}
+
+/** The user name and the password are those of the option, or of the first line of the file that it names. */
+async function credentialsOf(given: Given): Promise<ServeOptions["credentials"]> {
+  const [isForward, isSession, value] = [
+    given.has("forward-credentials"),
+    given.has("session"),
+    given.value("credentials"),
+  ];
+  if (isForward && (isSession || value !== undefined)) {
+    throw new UsageError("--forward-credentials goes with neither --session nor --credentials", "serve");
+  }
+  if (isForward) return "forward";
+  if (value === undefined) return isSession ? "session" : undefined;
+  const text = value.includes(":") ? value : (await textOf(value, "--credentials", "serve")).split(/\r?\n/)[0]!;
+  const colon = text.indexOf(":");
+  if (colon < 0) throw new UsageError("--credentials takes USER:PASSWORD, or a file that begins with that", "serve");
+  const [username, password] = [text.slice(0, colon), text.slice(colon + 1)];
+  if (!isSession) return { username, password };
+  if (username !== "") {
+    throw new UsageError("with --session, --credentials takes :PASSWORD, for any user name", "serve");
+  }
+  return { session: true, password };
+}
 
 /** `[BIND:]PORT:HOST:PORT`, IPv6 in brackets. */
 function parseForward(text: string): ServeOptions & { target: string } {

@@ -100,7 +100,7 @@ const refused: [args: string[], message: string, env?: Record<string, string>][]
   [["connect", DOWN, "a.test:1080:alice:sesame"], 'Cannot parse target as "host:port", a proxy is written socks5h://'],
   [["forward", DOWN, "a.test:1080:alice:sesame"], "cannot read as [BIND:]PORT:HOST:PORT"],
   [["connect", DOWN, "a.test", "0"], 'Cannot parse target as "host:port"'],
-  [["serve", DOWN, "--port", "65536"], "Cannot use port as 0 to 65535: current value is 65536"],
+  [["serve", DOWN, "--port", "65536"], "Cannot use --port as 0 to 65535: current value is 65536"],
   [["forward", DOWN, "0:a.test:0"], 'Cannot parse target as "host:port"'],
 ];
 

@@ -20,6 +20,8 @@ export interface FakeIo extends CliIo {
   readonly listeners: number;
   /** As if the process was sent it. */
   signal(name: "SIGINT" | "SIGTERM"): void;
+  /** As if the process was sent SIGHUP; `false` if that would end it. */
+  hangup(): boolean;
   /** Waits until something is the case, looking again whenever something was written. */
   until(condition: () => boolean): Promise<void>;
 }
@@ -43,6 +45,7 @@ export function fakeIo(
 ): FakeIo {
   const written = { out: "", err: "" };
   const listeners = new Set<(signal: "SIGINT" | "SIGTERM") => void>();
+  const hangups = new Set<() => void>();
   const watch = new Changes();
   let ended = false;
   const output = (name: "out" | "err") => ({
@@ -70,6 +73,10 @@ export function fakeIo(
       watch.notify();
       return () => void listeners.delete(listener);
     },
+    onHangup(listener) {
+      hangups.add(listener);
+      return () => void hangups.delete(listener);
+    },
     get out() {
       return written.out;
     },
@@ -80,7 +87,11 @@ export function fakeIo(
       return ended;
     },
     get listeners() {
-      return listeners.size;
+      return listeners.size + hangups.size;
+    },
+    hangup() {
+      hangups.forEach((listener) => listener());
+      return hangups.size > 0;
     },
     signal: (name) => [...listeners].forEach((listener) => listener(name)),
     until: (condition) => watch.until(condition),
@@ -111,7 +122,7 @@ export interface CliProcess {
   /** Resolves when it has ended, with what it ended with. */
   readonly ended: Promise<{ code: number | null; signal: string | null; out: string; err: string }>;
   /** Sends it a signal. */
-  kill(signal: "SIGINT" | "SIGTERM"): void;
+  kill(signal: "SIGINT" | "SIGTERM" | "SIGHUP"): void;
   /** What it wrote to its output and to its error output so far. */
   out(): string;
   err(): string;
@@ -136,7 +147,7 @@ export function startCli(args: readonly string[], env: Record<string, string> = 
   }
   const ended = once(child, "close").then(([code, signal]) => ({ code, signal, out: text("out"), err: text("err") }));
   // Deno's child.kill() makes up how it ended
-  const kill = (signal: "SIGINT" | "SIGTERM") => void process.kill(child.pid!, signal);
+  const kill = (signal: "SIGINT" | "SIGTERM" | "SIGHUP") => void process.kill(child.pid!, signal);
   return {
     child,
     ended,
