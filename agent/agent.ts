@@ -9,10 +9,12 @@ import { refuseOnWorkers } from "../adapters/workers/platform.ts";
 import { checkBoolean, checkOptions, choice } from "../src/arguments.ts";
 import { type ClientLike, clientOf, type ClientOrProxy } from "../src/client_of.ts";
 import type { Socks5Options } from "../src/config/options.ts";
+import { type Bypass, type Bypasses, parseBypass } from "../src/bypass.ts";
 import { cannot } from "../src/errors.ts";
 import { identity } from "./identity.ts";
 import { type SecureOptions, secureOver, Sessions } from "./secure.ts";
 import { keepSession, sessionOf } from "./session.ts";
+import { isDirect, keepWay, wayName } from "./way.ts";
 
 /** The options of `https.Agent`: those of `http.Agent`, and those of TLS, which count for `https:` requests. */
 export type Socks5AgentOptions = Omit<AgentOptions, "session"> & {
@@ -27,6 +29,11 @@ export type Socks5AgentOptions = Omit<AgentOptions, "session"> & {
    * client.
    */
   client?: Socks5Options | undefined;
+  /**
+   * Which targets are connected to directly, without the proxy: asked for each request, so for each redirect, too. It never
+   * follows from a failure. Default: none.
+   */
+  bypass?: Bypass | undefined;
 };
 
 /** What `node:http` gives to {@linkcode Socks5Agent.addRequest}. */
@@ -77,6 +84,7 @@ export class Socks5Agent extends Agent {
   /** The options that it was made with, as every agent of `node:https` has them, without `client`. */
   declare options: AgentOptions;
   readonly #client: ClientLike;
+  readonly #bypasses: Bypasses | undefined;
   readonly #closeClient: () => Promise<void>;
   readonly #session: string | undefined;
   readonly #tlsSessions: Sessions;
@@ -93,7 +101,8 @@ export class Socks5Agent extends Agent {
    * @throws {RangeError} If a number in `client` is out of range.
    */
   constructor(proxy: ClientOrProxy, options: Socks5AgentOptions = {}) {
-    const { client: clientOptions, ...given } = checkAgentOptions(options);
+    const { client: clientOptions, bypass, ...given } = checkAgentOptions(options);
+    const bypasses = parseBypass(bypass);
     const session = sessionOf(given);
     const own = (session === undefined ? given : { ...given, session: undefined }) as AgentOptions;
     const { client, close } = clientOf(proxy, clientOptions);
@@ -101,6 +110,7 @@ export class Socks5Agent extends Agent {
     refuseOnWorkers("Socks5Agent", "their node:http connects directly; use createFetch() of ./workers");
     super({ ...own, keepAlive: own.keepAlive ?? true });
     this.#client = client;
+    this.#bypasses = bypasses;
     this.#closeClient = close;
     this.#session = session;
     this.#tlsSessions = new Sessions(own.maxCachedSessions ?? 100);
@@ -108,7 +118,7 @@ export class Socks5Agent extends Agent {
     Object.assign(this, { defaultPort: NO_PORT });
     Object.defineProperty(this, "protocol", { get: () => this.#isGlobal ? callerProtocol() : undefined });
     // a request with `agent: false` makes an agent like the global one, for itself
-    const once = { ...given, keepAlive: false };
+    const once = { ...given, bypass, keepAlive: false };
     Object.defineProperty(this, "constructor", { value: makeOne });
     function makeOne(): Socks5Agent {
       return new Socks5Agent(client, once);
@@ -130,6 +140,7 @@ export class Socks5Agent extends Agent {
     (request as { _retrying?: boolean })._retrying = true; // Deno would send again what was cut off, a POST too
     Object.assign(options, { protocol, port });
     keepSession(options);
+    keepWay(options, this.#bypasses);
     const base = Agent.prototype as unknown as { addRequest(request: ClientRequest, options: ClientRequestArgs): void };
     base.addRequest.call(this, request, options);
   }
@@ -137,7 +148,7 @@ export class Socks5Agent extends Agent {
   /** For `node:http`: the name of those connections that may serve each other's requests. */
   override getName(options: ClientRequestArgs = {}): string {
     const session = sessionOf(options) ?? this.#session;
-    const name = this.#nameOf(options);
+    const name = wayName(options) + this.#nameOf(options);
     return session === undefined ? name : `${JSON.stringify(session)} ${name}`;
   }
 
@@ -154,13 +165,19 @@ export class Socks5Agent extends Agent {
     // the client says that there is no way to a path
     const target = socketPath ? { path: socketPath } : { hostname: host ?? "localhost", port: Number(port) };
     const session = sessionOf(options) ?? this.#session;
-    const stream = new ConnDuplex((signal) =>
-      this.#client.connect(target, { signal, session, timeout: timeout || undefined })
-    );
+    const stream = new ConnDuplex(async (signal) => {
+      const client = await this.clientFor(options);
+      return await client.connect(target, { signal, session, timeout: timeout || undefined });
+    });
     stream.connect();
     // libraries begin to wait for the connection when the name is looked up: here it is the proxy that does
     if (host && isIP(host) === 0) setImmediate(() => stream.emit("lookup", null, host, 0, host));
     return options.protocol === "https:" ? secureOver(stream, options as AgentRequest, this.#tlsSessions) : stream;
+  }
+
+  /** What connects for a request. */
+  protected clientFor(options: ClientRequestArgs): ClientLike | Promise<ClientLike> {
+    return isDirect(options, this.#bypasses) ? import("../src/direct.ts").then(({ direct }) => direct) : this.#client;
   }
 
   /** For `node:http`: an idle connection gives way to requests that wait for a place of the client. */
@@ -217,7 +234,7 @@ function limitHandshake(request: ClientRequest): void {
 /** All that `https.Agent` takes, whether or not it means anything to an agent with a proxy. */
 const KNOWN: Readonly<Record<string, true>> = Object.fromEntries(
   [
-    "client",
+    "client bypass",
     // http.Agent and https.Agent
     "keepAlive keepAliveMsecs agentKeepAliveTimeoutBuffer maxSockets maxTotalSockets maxFreeSockets maxCachedSessions",
     "scheduling timeout defaultPort protocol",

@@ -28,6 +28,7 @@ import { cannot } from "../src/errors.ts";
 import type { Conn } from "../src/transport.ts";
 
 export type { ConnDuplexOptions as DuplexOptions } from "../adapters/duplex.ts";
+export type { Bypass, BypassTarget } from "../src/bypass.ts";
 export type { ClientLike, ClientOrProxy } from "../src/client_of.ts";
 export { isProxyFailure } from "../src/errors.ts";
 export type { Conn, Detached } from "../src/transport.ts";

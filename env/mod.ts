@@ -21,7 +21,7 @@
  */
 import process from "node:process";
 import type { Target } from "../src/protocol/address.ts";
-import { nearest, own } from "../src/arguments.ts";
+import { checkOptions, choice, nearest, own } from "../src/arguments.ts";
 import { cannot } from "../src/errors.ts";
 import { parseProxy } from "../src/config/proxy_url.ts";
 import { exemptions } from "./no_proxy.ts";
@@ -37,12 +37,22 @@ export interface EnvProxy {
   readonly variable: string;
   /**
    * Whether `NO_PROXY` exempts a target, a URL (with the default port of its scheme), or a host without a port, to
-   * which entries with a port do not apply. The caller must then connect without the proxy; a client never does.
+   * which entries with a port do not apply. The caller must then connect without the proxy; a client never
+   * does. Agent, fetch and local proxy take the result of {@linkcode proxyFromEnv} as their `bypass`.
    *
    * @throws {TypeError} If the target is malformed.
    * @throws {RangeError} If the port is out of range.
    */
   bypasses(target: Target | URL): boolean;
+}
+
+/** The options of {@linkcode proxyFromEnv}. */
+export interface EnvOptions {
+  /**
+   * The scheme of the URLs that the proxy is for. As with curl, the variable of the scheme then goes before `ALL_PROXY`, and
+   * that of the other scheme does not count. Default: a proxy for everything.
+   */
+  scheme?: "http" | "https" | undefined;
 }
 
 /**
@@ -61,15 +71,24 @@ export interface EnvProxy {
  * and malformed entries exempt nothing.
  *
  * @param env The variables. Default: the environment of the process at the call.
+ * @param options For which scheme.
  * @returns `null` if no variable names a SOCKS proxy.
  * @throws {TypeError} If a variable is meant as a SOCKS proxy but malformed. The message names the variable and shows
  * nothing of its value.
  * @throws {RangeError} If a part of it is out of range.
  * @throws The runtime's own error, on Deno without `--allow-env`.
  */
-export function proxyFromEnv(env: Readonly<Record<string, string | undefined>> = process.env): EnvProxy | null {
+export function proxyFromEnv(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+  options: EnvOptions = {},
+): EnvProxy | null {
   if (typeof env !== "object" || env === null) throw new TypeError(cannot("env", "an object of variables", env));
-  for (const name of ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY"]) {
+  const { scheme } = checkOptions("the options of proxyFromEnv()", options, { scheme: true });
+  if (scheme !== undefined) choice("scheme", scheme, ["http", "https"]);
+  const names = scheme === undefined
+    ? ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY"]
+    : [`${scheme.toUpperCase()}_PROXY`, "ALL_PROXY"];
+  for (const name of names) {
     const variable = [name.toLowerCase(), name].find((it) => textOf(env, it) !== "");
     if (variable === undefined || mayBeHeader(env, variable)) continue;
     const proxy = textOf(env, variable).trim();

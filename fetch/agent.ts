@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import { ConnDuplex } from "../adapters/duplex.ts";
 import { Socks5Agent } from "../agent/agent.ts";
 import { sessionOf } from "../agent/session.ts";
+import type { Bypass } from "../src/bypass.ts";
 import type { ClientLike } from "../src/client_of.ts";
 import { connectTo, type FetchTls } from "./options.ts";
 
@@ -10,13 +11,11 @@ const IDLE_TIMEOUT = 90_000;
 
 /** The connections of one fetch: kept for its next requests, and shared with nobody else. */
 export class FetchAgent extends Socks5Agent {
-  readonly #client: ClientLike;
   readonly #tls: FetchTls;
   readonly #open = new Map<ConnDuplex, Promise<void>>();
 
-  constructor(client: ClientLike, tls: FetchTls) {
-    super(client);
-    this.#client = client;
+  constructor(client: ClientLike, tls: FetchTls, bypass?: Bypass) {
+    super(client, { bypass });
     this.#tls = tls;
   }
 
@@ -25,7 +24,9 @@ export class FetchAgent extends Socks5Agent {
     const { protocol, host, port } = options;
     const target = { protocol: protocol!, hostname: host!, port: String(port) };
     const session = sessionOf(options);
-    const stream = new ConnDuplex((signal) => connectTo(this.#client, this.#tls, target, { signal, session }));
+    const stream = new ConnDuplex(async (signal) =>
+      await connectTo(await this.clientFor(options), this.#tls, target, { signal, session })
+    );
     const gone = new Promise<void>((resolve) => stream.once("close", resolve));
     this.#open.set(stream, gone.then(() => void this.#open.delete(stream)));
     return stream.on("timeout", () => stream.destroy()).connect();

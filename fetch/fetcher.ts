@@ -9,6 +9,7 @@ import { decoded } from "./content_coding.ts";
 import { type Answer, exchange, type Hop } from "./exchange.ts";
 import { matches } from "./integrity.ts";
 import { localFetch, withoutFragment } from "./local.ts";
+import type { Bypass } from "../src/bypass.ts";
 import type { ClientLike } from "../src/client_of.ts";
 import type { BanRules, FetchTls } from "./options.ts";
 import { drain, locationOf, nextHop } from "./redirect.ts";
@@ -28,8 +29,8 @@ export class Fetcher {
   readonly #calls = new Set<Call>();
   #closed: TypeError | undefined;
 
-  constructor(client: ClientLike, tls: FetchTls, bans: BanRules | undefined) {
-    this.#agent = new FetchAgent(client, tls);
+  constructor(client: ClientLike, tls: FetchTls, bans: BanRules | undefined, bypass: Bypass | undefined) {
+    this.#agent = new FetchAgent(client, tls, bypass);
     this.#bans = bans;
   }
 

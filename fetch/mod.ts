@@ -6,12 +6,14 @@
 import { runtimeName } from "../adapters/runtime.ts";
 import { refuseOnWorkers } from "../adapters/workers/platform.ts";
 import type { Fetcher } from "./fetcher.ts";
+import type { Bypass } from "../src/bypass.ts";
 import type { ClientLike, ClientOrProxy } from "../src/client_of.ts";
 import { type BanRules, type FetchOptions, type FetchTls, parseFetch } from "./options.ts";
 import { type FetchInit, requestOf } from "./request.ts";
 
 export { createConnector } from "./connector.ts";
 export type { UndiciConnectCallback, UndiciConnectOptions, UndiciConnector } from "./connector.ts";
+export type { Bypass, BypassTarget } from "../src/bypass.ts";
 export type { ClientLike, ClientOrProxy } from "../src/client_of.ts";
 export { isProxyFailure } from "../src/errors.ts";
 export type { ConnectorOptions, FetchOptions, FetchTls } from "./options.ts";
@@ -63,7 +65,7 @@ export type Socks5Fetch = ((input: string | URL | Request, init?: FetchInit) => 
  * ```
  */
 export function createFetch(proxy: ClientOrProxy, options: FetchOptions = {}): Socks5Fetch {
-  const { client, close: closeClient, tls, session, bans } = parseFetch(proxy, options);
+  const { client, close: closeClient, tls, session, bans, bypass } = parseFetch(proxy, options);
   refuseOnWorkers("createFetch() of ./fetch", "their node:http connects directly; there is another one in ./workers");
   let fetcher: Fetcher | undefined;
   let loading: Promise<Fetcher> | undefined;
@@ -76,7 +78,7 @@ export function createFetch(proxy: ClientOrProxy, options: FetchOptions = {}): S
   }
 
   function load(): Promise<Fetcher> {
-    return loading ??= makeFetcher(client, tls, bans);
+    return loading ??= makeFetcher(client, tls, bans, bypass);
   }
 
   async function end(): Promise<void> {
@@ -94,8 +96,13 @@ export function createFetch(proxy: ClientOrProxy, options: FetchOptions = {}): S
 }
 
 /** Loaded by the first call: an import of this module alone costs next to nothing, and needs no `node:http`. */
-async function makeFetcher(client: ClientLike, tls: FetchTls, bans: BanRules | undefined): Promise<Fetcher> {
+async function makeFetcher(
+  client: ClientLike,
+  tls: FetchTls,
+  bans: BanRules | undefined,
+  bypass: Bypass | undefined,
+): Promise<Fetcher> {
   runtimeName();
   const { Fetcher } = await import("./fetcher.ts");
-  return new Fetcher(client, tls, bans);
+  return new Fetcher(client, tls, bans, bypass);
 }

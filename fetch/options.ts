@@ -1,4 +1,5 @@
 import type { Socks5Conn } from "../src/tunnel/socks5_conn.ts";
+import { type Bypass, parseBypass } from "../src/bypass.ts";
 import { type ClientLike, type ClientOf, clientOf, type ClientOrProxy } from "../src/client_of.ts";
 import type { ConnectOptions, Socks5Options } from "../src/config/options.ts";
 import { checkOptions, type Known, parseSession } from "../src/arguments.ts";
@@ -42,6 +43,11 @@ export interface FetchOptions extends ConnectorOptions {
    * body is no stream. The caller gets the last response. A whole number from 1, or `Infinity`. Default: 1.
    */
   attempts?: number | undefined;
+  /**
+   * Which targets are connected to directly, without the proxy: asked for each request, so for each redirect, too. It never
+   * follows from a failure. `proxyOf()` gives `undefined` for what came so. Default: none.
+   */
+  bypass?: Bypass | undefined;
 }
 
 /** `ban` and `attempts`, checked. */
@@ -79,19 +85,23 @@ const TLS: Known<FetchTls> = { caCerts: true, cert: true, key: true };
 
 const CONNECTOR: Known<ConnectorOptions> = { tls: true, client: true, session: true };
 
-const FETCH: Known<FetchOptions> = { ...CONNECTOR, ban: true, attempts: true };
+const FETCH: Known<FetchOptions> = { ...CONNECTOR, ban: true, attempts: true, bypass: true };
 
 /** What `createFetch()` is given, checked; throws as {@linkcode parseConnector} does. */
-export function parseFetch(proxy: ClientOrProxy, options: FetchOptions): Connecting & { bans: BanRules | undefined } {
+export function parseFetch(
+  proxy: ClientOrProxy,
+  options: FetchOptions,
+): Connecting & { bans: BanRules | undefined; bypass: Bypass | undefined } {
   const name = "createFetch()";
   const connecting = parseConnector(name, proxy, options, FETCH);
-  const { ban, attempts } = checkOptions(`the options of ${name}`, options, FETCH);
+  const { ban, attempts, bypass } = checkOptions(`the options of ${name}`, options, FETCH);
   checkAttempts(attempts);
+  parseBypass(bypass);
   if (ban === undefined && attempts !== undefined) throw new TypeError("Cannot use attempts without ban");
   const bans = ban === undefined
     ? undefined
     : { suspend: suspender(connecting.client), durations: durationsOf(ban), attempts: attempts ?? 1 };
-  return { ...connecting, bans };
+  return { ...connecting, bans, bypass };
 }
 
 /** How connections are opened. */

@@ -108,6 +108,8 @@ export class Connection implements ServedConnection {
   identity: ClientIdentity;
   /** Where it leads. */
   address: Address | undefined;
+  /** Whether it goes past the proxy. */
+  isDirect = false;
   /** The status of the response. */
   status: number | undefined;
   sent = 0;

@@ -1,3 +1,4 @@
+import { networkInterfaces } from "node:os";
 import type { ClientLike } from "../src/client_of.ts";
 import { type Address, formatHostPort } from "../src/protocol/address.ts";
 import type { Socks5Conn } from "../src/tunnel/socks5_conn.ts";
@@ -54,15 +55,31 @@ export class Connector {
   async admit(client: ClientConn, asked: Asked): Promise<Connection> {
     const { onConnection, report } = this.#config;
     const connection = this.#connectionOf(client, asked);
-    if (onConnection === undefined) return connection;
+    if (onConnection === undefined) return this.#findWay(connection);
     try {
       const { target, session } = await client.whileHere(decided(onConnection, connection));
       if (target !== undefined) connection.address = target;
       if (session !== undefined) connection.identity = { ...connection.identity, session };
-      return connection;
     } catch (error) {
       connection.end(error);
       if (!(error instanceof Refused) && !client.isGone) report(new Error("onConnection failed", { cause: error }));
+      throw error;
+    }
+    return this.#findWay(connection);
+  }
+
+  /** Asks whether the target is connected to directly. What throws has ended. */
+  #findWay(connection: Connection): Connection {
+    const { bypasses, report } = this.#config;
+    if (bypasses === undefined) return connection;
+    const { hostname, port } = connection.address!;
+    try {
+      const protocol = connection.protocol === "http" ? "http:" : undefined;
+      connection.isDirect = bypasses({ hostname, port, protocol });
+      return connection;
+    } catch (error) {
+      connection.end(error);
+      report(new Error("bypass failed", { cause: error }));
       throw error;
     }
   }
@@ -98,13 +115,15 @@ export class Connector {
     return new Connection(++this.#lastId, client, asked, isSeen ? (entry) => log?.(entry) : undefined);
   }
 
-  async #connect(client: ClientConn, target: Address, { identity }: Connection): Promise<Socks5Conn> {
+  async #connect(client: ClientConn, target: Address, { identity, isDirect }: Connection): Promise<Socks5Conn> {
     const isOwnPort = target.port === this.#port;
     if (isOwnPort && this.#isOwn(target.hostname)) throw new LoopDetected("The target is this port");
     const { signal, done } = untilGone(client);
-    const conn = await this.#client.connect(target.name, { ...identity, signal }).finally(done);
+    const upstream = isDirect ? (await import("../src/direct.ts")).direct : this.#client;
+    const conn = await upstream.connect(target.name, { ...identity, signal }).finally(done);
     try {
-      if (isOwnPort) this.#rejectLoop(conn, client);
+      if (isOwnPort && isDirect) rejectOwn(conn);
+      else if (isOwnPort) this.#rejectLoop(conn, client);
       client.throwIfGone();
       return conn;
     } catch (error) {
@@ -130,6 +149,12 @@ export class Connector {
     if (target !== undefined) return false;
     return isLoopback(hostname) || hostname === own || hostname === "0.0.0.0" || hostname === "::";
   }
+}
+
+/** A name of this machine may lead to this port. */
+function rejectOwn({ remoteAddress = "" }: Socks5Conn): void {
+  const own = Object.values(networkInterfaces()).flatMap((all) => all ?? []).map(({ address }) => address);
+  if (isLoopback(remoteAddress) || own.includes(remoteAddress)) throw new LoopDetected("The target is this port");
 }
 
 /** A signal that aborts when the client is gone, until it is `done`. */

@@ -23,6 +23,7 @@ import { listen } from "./listener.ts";
 import { parseServeOptions, type ServeOptions } from "./options.ts";
 import { clientOf, type ClientOrProxy } from "../src/client_of.ts";
 
+export type { Bypass, BypassTarget } from "../src/bypass.ts";
 export type { ClientLike, ClientOrProxy } from "../src/client_of.ts";
 export type { SessionCredentials } from "./auth.ts";
 export type { ConnectionDecision, ConnectionLog, Refusal, ServedConnection } from "./connection.ts";

@@ -3,6 +3,7 @@ import { type Address, parseHost, parseTarget, type Target } from "../src/protoc
 import { type Credentials, encodeCredentials } from "../src/config/proxy_url.ts";
 import type { Socks5Options } from "../src/config/options.ts";
 import { checkFunction, checkOptions, type Known } from "../src/arguments.ts";
+import { type Bypass, type Bypasses, parseBypass } from "../src/bypass.ts";
 import { cannot } from "../src/errors.ts";
 import { milliseconds } from "../src/config/settings.ts";
 import { type ClientAuth, clientAuth, type SessionCredentials } from "./auth.ts";
@@ -58,6 +59,11 @@ export interface ServeOptions {
    */
   maxHead?: number | undefined;
   /**
+   * Which targets are connected to directly, without the proxy: asked for each tunnel and each plain request, after
+   * `onConnection`. It never follows from a failure. Not together with `target`. Default: none.
+   */
+  bypass?: Bypass | undefined;
+  /**
    * Decides on each connection that a client asks for: a tunnel, or one plain request. It is not called for clients that
    * did not send the right credentials. Without a decision the client gets what it asks for. What it throws refuses the
    * client, and goes to `onError`.
@@ -104,6 +110,7 @@ export interface ServeConfig {
   readonly maxClients: number;
   readonly maxHead: number;
   readonly client: Socks5Options | undefined;
+  readonly bypasses: Bypasses | undefined;
   readonly onConnection: ServeOptions["onConnection"];
   /** Never throws. */
   readonly log: ((entry: ConnectionLog) => void) | undefined;
@@ -125,6 +132,7 @@ const KNOWN: Known<ServeOptions> = {
   idleTimeout: true,
   maxClients: true,
   maxHead: true,
+  bypass: true,
   onConnection: true,
   log: true,
   onError: true,
@@ -162,6 +170,8 @@ export function parseServeOptions(given: ServeOptions): ServeConfig {
   if (target !== undefined && credentials !== undefined) {
     throw new TypeError("Cannot combine credentials with target: with a fixed target nobody is asked for them");
   }
+  const bypasses = parseBypass(options.bypass);
+  if (target !== undefined && bypasses !== undefined) throw new TypeError("Cannot combine bypass with target");
   return {
     hostname,
     port,
@@ -174,6 +184,7 @@ export function parseServeOptions(given: ServeOptions): ServeConfig {
     maxClients,
     maxHead,
     client,
+    bypasses,
     onConnection,
     log: log && harmless(log),
     report: harmless((error: Error) => onError?.(error)),

@@ -16,15 +16,17 @@ export class Upstream {
   idle = false;
   readonly #target: string;
   readonly #identity: ClientIdentity;
+  readonly #isDirect: boolean;
   #first: Promise<number | null> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
 
-  constructor(conn: Socks5Conn, { target, identity }: Connection) {
+  constructor(conn: Socks5Conn, { target, identity, isDirect }: Connection) {
     this.conn = conn;
     this.responses = new BufferedReader(sourceOf(conn), true);
     this.#target = target;
     this.#identity = identity;
+    this.#isDirect = isDirect;
   }
 
   /** Keeps the connection for the next request; closes it if the target sends anything before, or hangs up. */
@@ -38,8 +40,9 @@ export class Upstream {
   }
 
   /** Whether it can serve a request; if not, it is closed. */
-  reuse({ target, identity }: Connection): boolean {
+  reuse({ target, identity, isDirect }: Connection): boolean {
     clearTimeout(this.#timer);
+    if (isDirect !== this.#isDirect) this.close();
     if (target !== this.#target || !isSame(identity, this.#identity)) this.close();
     if (this.conn.markInUse?.() === false) this.close();
     this.idle = false;

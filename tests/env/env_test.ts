@@ -280,3 +280,13 @@ test("on Deno without --allow-env it is an error, and not a way past the proxy",
     'NotCapable Requires env access to "all_proxy", run again with the --allow-env flag\n',
   );
 }, { skip: quick || (!("Deno" in globalThis) && "it is about Deno") });
+
+test("for a scheme, its own variable goes before ALL_PROXY, and that of the other one does not count, as with curl", () => {
+  const env = { ALL_PROXY: "socks5h://all", HTTPS_PROXY: "socks5h://secure", HTTP_PROXY: "socks5h://plain" };
+  const found = (scheme: "http" | "https", env: Record<string, string>) => proxyFromEnv(env, { scheme })?.proxy;
+  assertEquals([found("http", env), found("https", env)], ["socks5h://plain", "socks5h://secure"]);
+  const { HTTP_PROXY: _, ...rest } = env;
+  assertEquals([found("http", rest), found("https", rest)], ["socks5h://all", "socks5h://secure"]);
+  assertEquals(found("http", { HTTPS_PROXY: "socks5h://secure" }), undefined);
+  assertThrows(() => found("ftp" as "http", env), TypeError, 'Cannot use scheme as "http" or "https"');
+});

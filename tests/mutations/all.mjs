@@ -5,6 +5,7 @@ import { adapters } from "./adapters.mjs";
 import { admin } from "./admin.mjs";
 import { agent } from "./agent.mjs";
 import { attempt } from "./attempt.mjs";
+import { bypass } from "./bypass.mjs";
 import { cli } from "./cli.mjs";
 import { env } from "./env.mjs";
 import { fetch } from "./fetch.mjs";
@@ -42,6 +43,7 @@ export const mutations = [
   ...pool,
   ...proxies,
   ...httpProxy,
+  ...bypass,
   ...request,
   ...udp,
   ...adapters,
