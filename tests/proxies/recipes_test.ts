@@ -4,10 +4,12 @@ import { get } from "node:http";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { pathToFileURL } from "node:url";
+import { main } from "../../cli/mod.ts";
 import { parseProxyList, Socks5Client } from "../../mod.ts";
 import { startModule } from "../support/child.ts";
 import { missing, runClient, withDirectory } from "../support/client_program.ts";
-import { startExits } from "../support/exits.ts";
+import { fakeIo } from "../support/cli.ts";
+import { type Exits, startExits } from "../support/exits.ts";
 import { findProgram, freePort } from "../support/real_process.ts";
 import { redis as redisServer } from "../support/real_servers.ts";
 import { recipeCode, runRecipe, withExample } from "../support/recipes.ts";
@@ -28,6 +30,19 @@ function linesOf(printed: readonly string[]): Line[] {
     const [session, status, page, proxy] = line.split(" ");
     return { session: session!, status: status!, page: page!, proxy: proxy! };
   });
+}
+
+/** Where sessions lead to in this process, with the same list; without the exit that a site has blocked. */
+async function exitsOf(sessions: readonly string[], { labels, list }: Exits, blocked?: number): Promise<string[]> {
+  await using client = new Socks5Client(parseProxyList(list()));
+  if (blocked !== undefined) client.suspend(labels[blocked]!, { for: 60_000, hostname: "shop.example" });
+  const exits: string[] = [];
+  for (const session of sessions) {
+    const conn = await client.connect("shop.example:80", { session });
+    conn.close();
+    exits.push(`exit ${labels.indexOf(conn.proxy)}`);
+  }
+  return exits;
 }
 
 /** What a server says to a request on a connection of its own. */
@@ -86,7 +101,7 @@ test("the crawler of docs/many-proxies.md gets every page through 200 proxies, w
   assert(families.includes(`socks5_proxy_connects_total{proxy="${lines[0]!.proxy}"}`), families);
   assert(families.endsWith("# EOF\n"));
   await atRest(() => exits.listRead); // the last download may still run
-});
+}, { skip: quick });
 
 test(
   "the crawler of three machines gets every page once, and no proxy has more connections than its limit over all",
@@ -120,14 +135,9 @@ test(
       assert(exits.peak <= MAX_OPEN, `${exits.peak} connections at one proxy`);
       assert(each.every((its) => its.length > 0), "one machine has done nothing");
       // a session leads to the same proxy everywhere
-      const client = new Socks5Client(parseProxyList(exits.list()));
-      client.suspend(exits.labels[refusing!]!, { for: 60_000, hostname: "shop.example" });
-      for (const { session, proxy } of lines.slice(0, 20)) {
-        const conn = await client.connect("shop.example:80", { session });
-        conn.close();
-        assertEquals(conn.proxy, proxy);
-      }
-      await client.close();
+      const sample = lines.slice(0, 20);
+      const used = sample.map(({ proxy }) => `exit ${exits.labels.indexOf(proxy)}`);
+      assertEquals(used, await exitsOf(sample.map(({ session }) => session), exits, refusing));
       const bans = (await send("ZRANGE", "{crawler}:suspended", "0", "-1") as string[]).map((it) => JSON.parse(it));
       assertEquals(bans, [["application", exits.labels[refusing!], "shop.example"]]);
     } finally {
@@ -136,6 +146,26 @@ test(
   },
   { skip: quick || redisLibraries[0]!.missing || redisServer.missing },
 );
+
+test("socks5 serve gives each user name of curl the exit of its session", async () => {
+  await using exits = await startExits({ count: 8 }, () => 200);
+  await withDirectory(async (directory) => {
+    const list = join(directory, "proxies.txt");
+    writeFileSync(list, exits.list());
+    const port = `${await freePort()}`;
+    const [command, ...args] = recipeCode("many-serve", { "proxies.txt": list, "8118": port }).trim().split(" ");
+    assertEquals(command, "socks5");
+    const io = fakeIo();
+    const running = main(args, io);
+    await io.until(() => io.out !== "");
+    const { code, out, err } = await runClient(directory, "sh", ["-ec", recipeCode("many-curl", { "8118": port })]);
+    assertEquals([code, err], [0, ""]);
+    io.signal("SIGTERM");
+    assertEquals(await running, 0);
+    const expected = await exitsOf(["ann", "ann", "bob"], exits);
+    assertEquals(Array.from(out.matchAll(/exit \d+/g), String), expected);
+  });
+}, { skip: missing("curl", "sh") });
 
 const chromium = findProgram("chromium") ?? "chromium";
 
@@ -154,18 +184,7 @@ test("the contexts of Playwright keep their exits, and leave one that a site has
       const { code, out, err } = await runClient(directory, "node", [file]);
       assertEquals([code, err], [0, ""]);
       const titles = Array.from(out.matchAll(/exit \d+/g), String);
-      const client = new Socks5Client(parseProxyList(exits.list()));
-      client.suspend(exits.labels[refusing!]!, { for: 60_000, hostname: "shop.example" });
-      for (const [i, session] of ["ann", "bob", "cid"].entries()) {
-        const conn = await client.connect("shop.example:80", { session });
-        conn.close();
-        assertEquals(
-          titles[i],
-          `exit ${exits.labels.indexOf(conn.proxy)}`,
-          `${session}: ${JSON.stringify(exits.visits)}`,
-        );
-      }
-      await client.close();
+      assertEquals(titles, await exitsOf(["ann", "bob", "cid"], exits, refusing), JSON.stringify(exits.visits));
     });
   });
 }, { skip: missing("chromium", "node") });
