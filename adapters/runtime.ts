@@ -9,7 +9,7 @@ import type {
   Transport,
 } from "../src/transport.ts";
 import { type Needs, setRuntime } from "../src/runtime.ts";
-import { claimRequest, isWorkers, startNoTls } from "./workers/platform.ts";
+import { checkTls, claimRequest, isWorkers, startNoTls } from "./workers/platform.ts";
 
 let transport: Transport | undefined;
 let loading: Promise<Transport> | undefined;
@@ -39,6 +39,7 @@ setRuntime({
   },
   startTls,
   load: loadRuntime,
+  checkTls: (name, options) => isWorkers() && checkTls(name, options),
   claim: claimRequest,
 }, true);
 

@@ -1,4 +1,4 @@
-import type { StartTls, Transport } from "./transport.ts";
+import type { StartTls, TlsOptions, Transport } from "./transport.ts";
 
 /** What code is loaded for, before the times of it are taken. */
 export interface Needs {
@@ -15,6 +15,8 @@ export interface Runtime {
   readonly startTls: StartTls;
   /** Loads what is otherwise loaded at its first use, so that the time of it is not taken for that of a proxy. */
   load(needs: Needs): Promise<void>;
+  /** Throws a `TypeError` for options of TLS, called `name`, that the runtime cannot keep. */
+  checkTls?(name: string, options: TlsOptions): void;
   /** Called at the first use of a client: gives what throws where the same client cannot be used. */
   claim(): (() => void) | undefined;
 }
@@ -26,7 +28,7 @@ export function setRuntime(runtime: Runtime, isForAll: boolean): void {
   if (isForAll || current === undefined) current = runtime;
 }
 
-/** The runtime that the entry has set. */
+/** The runtime that the entry has set: there is one wherever a client can be made. */
 export function runtime(): Runtime {
   return current!;
 }

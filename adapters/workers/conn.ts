@@ -1,6 +1,7 @@
 import { quietly } from "../../src/guarded_conn.ts";
 import type { Bytes, Conn, Detached, TlsOptions, UnreadableConn } from "../../src/transport.ts";
 import { CallbackReader, type Reading, type TlsHandshake } from "../socket_conn.ts";
+import { checkTls } from "./platform.ts";
 import { endedBeforeTls, unreadPlaintext } from "../tls_error.ts";
 
 /** The part of a `Socket` of Cloudflare Workers that this package uses. */
@@ -94,7 +95,7 @@ export class WorkersConn extends CallbackReader<WorkersSocket> implements Conn<W
   }
 
   async startTls(options: TlsOptions): Promise<Conn<WorkersSocket>> {
-    checkTls(options);
+    checkTls("tls", options);
     return await this.secure(options, () => Promise.resolve(start)) as Conn<WorkersSocket>;
   }
 
@@ -192,14 +193,6 @@ function start(socket: WorkersSocket, { serverName }: TlsOptions): TlsHandshake 
     socket.startTls({ ...(serverName !== undefined && { expectedServerHostname: serverName }) })
   );
   return { started, close: () => conn.close() };
-}
-
-/** Throws a `TypeError` for what `startTls()` of the platform has no option for. */
-function checkTls(options: TlsOptions): void {
-  const unknown = (["caCerts", "cert", "key", "alpnProtocols"] as const).find((name) => options[name]?.length);
-  if (unknown !== undefined) {
-    throw new TypeError(`Cannot use tls.${unknown} on Cloudflare Workers: their startTls() has nothing for it`);
-  }
 }
 
 /** The IP address in "host:port", if it is one. */

@@ -1,4 +1,4 @@
-import type { Conn } from "../../src/transport.ts";
+import type { Conn, TlsOptions } from "../../src/transport.ts";
 
 /** Whether this is Cloudflare Workers. */
 export function isWorkers(): boolean {
@@ -34,6 +34,13 @@ export function claimRequest(): (() => void) | undefined {
       );
     }
   };
+}
+
+/** Throws a `TypeError` for options of TLS that `startTls()` of Cloudflare Workers has not. */
+export function checkTls(name: string, options: TlsOptions): void {
+  const unknown = (["caCerts", "cert", "key", "alpnProtocols"] as const).find((it) => options[it]?.length);
+  if (unknown === undefined) return;
+  throw new TypeError(`Cannot use ${name}.${unknown} on Cloudflare Workers: their startTls() has nothing like it`);
 }
 
 /** For a connection that is not a socket of the platform. */

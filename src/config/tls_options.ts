@@ -1,6 +1,7 @@
 import { parseHost } from "../protocol/address.ts";
 import { checkOptions, type Known } from "../arguments.ts";
 import { cannot } from "../errors.ts";
+import { runtime } from "../runtime.ts";
 import type { TlsOptions } from "../transport.ts";
 
 const TLS: Known<TlsOptions> = { serverName: true, caCerts: true, cert: true, key: true, alpnProtocols: true };
@@ -48,6 +49,7 @@ export function tlsOptions(name: string, options: TlsOptions, hostname: string, 
     ...(cert !== undefined && { cert, key }),
     ...(alpnProtocols.length > 0 && { alpnProtocols: [...alpnProtocols] }),
   };
+  runtime()?.checkTls?.(name, checked);
   if (owner !== undefined && key !== undefined) owners.set(checked, owner);
   return checked;
 }

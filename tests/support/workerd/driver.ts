@@ -3,6 +3,7 @@
 import { appendFileSync } from "node:fs";
 import process from "node:process";
 import { parseArgs } from "node:util";
+import { certificates } from "../certificates.ts";
 import { bundle } from "./bundle.ts";
 import { serveFixtures } from "./fixtures.ts";
 import { startWorkerd } from "./workerd.ts";
@@ -23,7 +24,11 @@ const { values: { only = "" }, positionals } = parseArgs({
 const files = positionals.map((file) => file.replace(/^\.\//, ""));
 const counts = { pass: 0, fail: 0, skipped: 0 };
 const fixtures = await serveFixtures();
-const workerd = await startWorkerd({ main: await bundle(files), bindings: { DRIVER: fixtures.url } });
+const workerd = await startWorkerd({
+  main: await bundle(files),
+  bindings: { DRIVER: fixtures.url },
+  trusted: [certificates().authority.cert],
+});
 try {
   const tests = await (await fetch(workerd.url)).json() as Registered[];
   for (const [i, { file, name, skip }] of tests.entries()) {
@@ -47,7 +52,7 @@ try {
 }
 const tests = counts.pass + counts.fail + counts.skipped;
 for (const [name, count] of Object.entries({ tests, ...counts })) console.log(`ℹ ${name} ${count}`);
-process.exitCode = counts.fail === 0 ? 0 : 1;
+process.exit(counts.fail === 0 ? 0 : 1);
 
 /** What went wrong in a test. */
 async function outcome(i: number): Promise<string[]> {

@@ -2,12 +2,19 @@ import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { createTestProxy, type TestProxyOptions } from "../../../testing/mod.ts";
+import { type Certificates, certificates } from "../certificates.ts";
 import { listen } from "../peer.ts";
+import { startEcho } from "../targets.ts";
+import { startPlain, startTls } from "../tls_targets.ts";
 
 /** What tests within workerd may ask for, by name. */
 const FIXTURES: Record<string, (...args: never[]) => Promise<unknown>> = {
   listen,
   proxy: (options: TestProxyOptions) => createTestProxy(options),
+  echo: () => startEcho(),
+  plain: (answer: string) => startPlain(answer),
+  tlsEcho: (certificate: Exclude<keyof Certificates, "authority" | "otherAuthority">) =>
+    startTls({ certificate: certificates()[certificate] }),
 };
 
 /** Serves the functions above, and the methods of the objects that they gave, for `remote.ts`. */
