@@ -74,7 +74,8 @@ export class Scope implements Timed {
       this.attempt = new AttemptScope();
     }
     this.attempt.onPhase = this.onPhase;
-    this.extend(ms);
+    this.attempt.begun = performance.now();
+    this.#extend(ms, this.attempt.begun);
     return this.attempt;
   }
 
@@ -88,8 +89,11 @@ export class Scope implements Timed {
 
   /** Moves the deadline of the running attempt; that of the scope stays. */
   extend(ms: number): void {
+    this.#extend(ms, performance.now());
+  }
+
+  #extend(ms: number, now: number): void {
     if (this.ended !== undefined) return;
-    const now = performance.now();
     this.deadline = Math.min(now + ms, this.#end);
     this.#arm(now);
   }
@@ -163,6 +167,8 @@ export class Scope implements Timed {
 export class AttemptScope {
   /** Told of each step before it begins. */
   onPhase: ((phase: Phase) => void) | undefined;
+  /** When it began, on the clock of `performance.now()`. */
+  begun = 0;
   /** The step that runs now. */
   phase: Phase = "pool";
   /** Why it ended. */

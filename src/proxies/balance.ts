@@ -17,7 +17,6 @@ export function balanced(
   balance: Balance,
   { states, unit }: Roster,
   left: { readonly chances: Tree | undefined },
-  now: number,
 ): ProxyState {
   const chances = left.chances!;
   if (balance === "round-robin") return states[firstUpTo(chances.at(1), chances)!]!;
@@ -27,6 +26,7 @@ export function balanced(
   let other = draw();
   for (let i = 0; i < MOST_DRAWS && other === one && Math.random() * one.proxy.weight < unit; i++) other = draw();
   if (other === one) return one;
+  const now = balance === "fastest" ? performance.now() : 0;
   const shift = Math.random(); // a cost that is twice the other one always counts, one that is hardly more hardly ever
   const cost = balance === "least-open" ? load : (state: ProxyState, unit: number) => {
     return Math.floor(shift + Math.log2((1 + state.latency.expected(now)) * (1 + load(state, unit))));

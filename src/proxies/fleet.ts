@@ -87,9 +87,8 @@ export class Fleet {
     return this.#bans.listFor(hostname, this.#roster);
   }
 
-  /** A request was granted, `ms` after the dial began. */
-  succeeded(state: ProxyState, ms: number): void {
-    const now = performance.now();
+  /** A request was granted at `now`, `ms` after the dial began. */
+  succeeded(state: ProxyState, ms: number, now: number = performance.now()): void {
     state.connects++;
     state.latency.observe(ms, now);
     this.worked(state, now);
@@ -191,7 +190,7 @@ export class Fleet {
 
   /** Whether one of them is in service, and may have one more connection. */
   hasInService(left: Candidates = this.#all): boolean {
-    this.#resume(performance.now());
+    this.#resume();
     return this.#leastOf(left) <= DUE;
   }
 
@@ -202,24 +201,23 @@ export class Fleet {
    * proxy of a session may have no room.
    */
   pick(isProbe: boolean, left: Candidates = this.#all, session?: string): ProxyState | undefined {
-    const now = performance.now();
-    this.#resume(now);
+    this.#resume();
     const listed = left.ranks.at(1);
     const least = this.#leastOf(left);
     let state: ProxyState;
     if (session !== undefined && listed <= FULL) state = this.#preferred(session, left);
     else if (least === FULL) return undefined;
     else if (listed <= DUE && left.chances !== undefined) {
-      state = balanced(this.#settings.balance, this.#roster, left, now);
+      state = balanced(this.#settings.balance, this.#roster, left);
     } else state = this.#firstOf(left, isProbe ? Math.max(least, DUE) : least);
     const rank = this.#rankOf(state);
-    if (rank !== WORKING && rank !== FULL) this.#holdBack(state, now);
+    if (rank !== WORKING && rank !== FULL) this.#holdBack(state);
     return state;
   }
 
   /** The proxy that a session has now, whether or not it has room. */
   proxyOf(session: string, left: Candidates = this.#all): ProxyState {
-    this.#resume(performance.now());
+    this.#resume();
     return left.ranks.at(1) <= FULL ? this.#preferred(session, left) : this.#firstOf(left, this.#leastOf(left));
   }
 
@@ -325,8 +323,8 @@ export class Fleet {
   }
 
   /** Somebody tries it just now: others do not, until it is known whether it works. */
-  #holdBack(state: ProxyState, now: number): void {
-    state.until.failure = now + this.#pauseOf(state);
+  #holdBack(state: ProxyState): void {
+    state.until.failure = performance.now() + this.#pauseOf(state);
     this.#update(state);
   }
 
@@ -370,12 +368,14 @@ export class Fleet {
   }
 
   #resumeForWaiters(): void {
-    this.#resume(performance.now());
+    this.#resume();
     this.#setAlarm();
   }
 
   /** Puts those whose time is up back into service. */
-  #resume(now: number): void {
+  #resume(): void {
+    if (!this.#roster.hasSuspended) return; // nearly always, and the clock takes its time
+    const now = performance.now();
     for (const state of this.#roster.resume(now)) this.#resumed(state, now);
   }
 }

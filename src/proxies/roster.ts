@@ -84,6 +84,11 @@ export class Roster implements Listed {
     return until === FOREVER ? NONE : until;
   }
 
+  /** Whether one is suspended, or was. */
+  get hasSuspended(): boolean {
+    return this.#untils.at(1) !== NONE;
+  }
+
   /** Puts those whose suspension is over back into service, and gives them. */
   resume(now: number): ProxyState[] {
     const resumed: ProxyState[] = [];

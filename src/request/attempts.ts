@@ -36,7 +36,7 @@ export interface RunningAttempt<S> extends Attempt<S> {
   /** Counted from 1. */
   readonly number: number;
   /** When it began, on the clock of `performance.now()`. */
-  readonly begun: number;
+  begun: number;
   /** The tunnel that it opens. */
   opened: Promise<ProxyConn<S>>;
 }
@@ -115,11 +115,11 @@ export class Attempts<S> implements Want<ProxyConn<S>> {
       seat,
       place,
       number,
-      begun: performance.now(),
+      begun: 0,
       opened: NEVER,
     };
     this.newest = seat.newest = it;
-    scope.begin(limit);
+    it.begun = scope.begin(limit).begun;
     it.opened = openTunnel(core, it);
     return it;
   }

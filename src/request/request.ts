@@ -78,7 +78,8 @@ export async function request<S, T>(
       try {
         const conn = await it.opened;
         it.scope.throwIfEnded();
-        core.fleet.succeeded(it.place.state, performance.now() - it.begun);
+        const now = performance.now();
+        core.fleet.succeeded(it.place.state, now - it.begun, now);
         race?.letGo(it);
         conn.place = it.place;
         return grant(makeCallers(attempts, { conn, lease: it.seat.lease, reused: false }, it.number));

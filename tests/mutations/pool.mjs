@@ -53,7 +53,7 @@ export const pool = [
   {
     promise: "a proxy whose time is up is probed by one request at a time",
     file: "src/proxies/fleet.ts",
-    find: "if (rank !== WORKING && rank !== FULL) this.#holdBack(state, now);",
+    find: "if (rank !== WORKING && rank !== FULL) this.#holdBack(state);",
     replace: "",
     tests: "tests/request/failover_test.ts",
     name: "a cooling proxy is passed over, probed by one connect when its time is up,",
