@@ -154,10 +154,9 @@ class Series {
 
   record(second: number): ProxyRecord {
     this.#advance(second);
-    const inOrder = (counts: Uint32Array) =>
-      Array.from({ length: SECONDS }, (_, i) => counts[(second + 1 + i) % SECONDS]!);
     const { median, p95 } = this.#quantiles ??= quantilesOf(this.#times);
-    const [connects, failures] = [inOrder(this.#connects), inOrder(this.#failures)];
+    const connects = lastMinute(this.#connects, second);
+    const failures = lastMinute(this.#failures, second);
     return { connects, failures, median, p95, lastFailure: this.#lastFailure };
   }
 
@@ -171,9 +170,16 @@ class Series {
   }
 }
 
+/** The counts of a ring, the running second last. */
+function lastMinute(ring: Uint32Array, second: number): number[] {
+  const counts: number[] = [];
+  for (let passed = second + 1; passed <= second + SECONDS; passed++) counts.push(ring[passed % SECONDS]!);
+  return counts;
+}
+
 function quantilesOf(times: readonly number[]): Pick<ProxyRecord, "median" | "p95"> {
   if (times.length === 0) return { median: null, p95: null };
-  const sorted = Float64Array.from(times).sort();
+  const sorted = new Float64Array(times).sort();
   const at = (share: number) => rounded(sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!);
   return { median: at(0.5), p95: at(0.95) };
 }

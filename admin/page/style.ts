@@ -25,13 +25,13 @@ a { color: var(--blue); text-underline-offset: 2px; }
 #state.lost { color: var(--red); font-weight: 600; }
 .lost-now main { opacity: .55; }
 dl {
-  display: flex; flex-wrap: wrap; gap: 1px; margin: 0; border: 1px solid var(--line); border-radius: 6px; overflow: hidden;
-  background: var(--line);
+  display: grid; grid-auto-flow: column; grid-auto-columns: 1fr; gap: 1px; margin: 0; border: 1px solid var(--line);
+  border-radius: 6px; overflow: hidden; background: var(--line);
 }
-dl > div { flex: 1 1 auto; padding: 6px 12px 7px; background: var(--back); }
+dl > div { padding: 6px 12px 7px; background: var(--back); }
 dt { color: var(--dim); font-size: 12px; }
 dd { margin: 0; font-size: 17px; line-height: 1.3; white-space: nowrap; }
-dd small { font-size: 12px; color: var(--dim); }
+dd small { display: block; font-size: 12px; color: var(--dim); }
 dd.bad { color: var(--red); }
 #listeners { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 20px; margin: 8px 0 0; padding: 0; color: var(--dim); }
 .bar { display: flex; flex-wrap: wrap; align-items: center; gap: 6px 14px; margin: 20px 0 6px; }
@@ -98,30 +98,38 @@ main { padding-bottom: 48px; }
   header { flex-wrap: wrap; gap: 4px 14px; }
   header, main { padding-left: 12px; padding-right: 12px; }
   #state { margin-left: 0; width: 100%; }
-  dl { display: grid; grid-template-columns: 1fr 1fr; }
-  dl > div { padding: 5px 10px; }
-  dd { font-size: 15px; white-space: normal; }
-  .bar { display: grid; grid-template-columns: 1fr 1fr; }
-  .bar h2, .bar p { grid-column: 1 / -1; margin: 0; }
-  .bar label, .narrow { display: block; }
-  .bar input, .bar select { display: block; width: 100%; font-size: 16px; min-height: 36px; }
+  dl { grid-auto-flow: row; grid-template-columns: repeat(4, 1fr); }
+  .narrow { display: inline; }
   table, tbody { display: block; }
   thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   tbody tr { display: flex; flex-wrap: wrap; align-items: baseline; gap: 2px 12px; padding: 8px 0; border-bottom: 1px solid var(--line); }
   tbody th, tbody td { display: block; border: 0; padding: 0; }
-  tbody th { flex: 1 1 45%; font-size: 14px; }
-  td.state { flex: 1 1 100%; min-width: 0; }
-  td.minute { flex: 1 1 100%; }
-  td.minute svg { width: min(55vw, 240px); }
+  tbody th { flex: 0 1 14em; min-width: 0; font-size: 14px; }
+  td.state { flex: 1 1 calc(100% - 31em); min-width: 0; }
+  td.state ~ td { order: 1; }
+  td.minute svg { width: 160px; }
   td.minute span { min-width: 0; }
   td.minute svg + span::after { content: " connects"; color: var(--dim); font-size: 12px; }
   .idle, .sent, .received { display: block; }
   td[data-name]::before { content: attr(data-name) " "; color: var(--dim); font-size: 12px; }
-  td.writes { flex: 1 1 100%; text-align: left; padding-top: 4px; }
-  td.writes button { min-height: 36px; padding: 4px 14px; }
-  td.writes button + button { margin-left: 8px; }
+  td.state ~ td.writes { order: 0; }
   #failures td { max-width: none; }
   #failures td:nth-child(4) { flex: 1 1 100%; }
+}
+@media (max-width: 640px) {
+  dl { grid-template-columns: 1fr 1fr; }
+  dl > div { padding: 4px 10px 5px; }
+  dd { font-size: 15px; white-space: normal; }
+  dd small { display: inline; }
+  .bar { display: grid; grid-template-columns: 1fr 1fr; }
+  .bar h2, .bar p { grid-column: 1 / -1; margin: 0; }
+  .bar label, .narrow { display: block; }
+  .bar input, .bar select { display: block; width: 100%; font-size: 16px; min-height: 36px; }
+  tbody th, td.state, td.minute { flex: 1 1 100%; }
+  td.minute svg { width: min(50vw, 240px); }
+  td.state ~ td.writes { order: 2; flex: 1 1 100%; text-align: left; padding-top: 4px; }
+  td.writes button { min-height: 36px; padding: 4px 14px; }
+  td.writes button + button { margin-left: 8px; }
 }
 @media (forced-colors: active) { svg path { stroke: CanvasText; } svg path + path { stroke: LinkText; } }
 `;

@@ -43,7 +43,7 @@ function time(ms) {
   return seconds < 172800 ? Math.round(seconds / 3600) + " h" : Math.round(seconds / 86400) + " days";
 }
 
-const REASONS = { failure: "failed", application: "suspended", shared: "another process says so" };
+const REASONS = { failure: "failed", application: "suspended", shared: "another process" };
 
 /** The state of a proxy in a word, and why and until when. */
 function stateOf(it) {

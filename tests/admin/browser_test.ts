@@ -114,7 +114,7 @@ test(
     assertEquals(saw.bars.every((count: number) => count >= 1), true);
     assertMatch(
       saw.facts,
-      /Proxies in service\s+3 of 3\s[^]*Waiting connects\s+0\s+In the last minute\s+2 connects, 1 failed/,
+      /Proxies in service\s+3\s+of 3\s[^]*Waiting connects\s+0\s+In the last minute\s+2\s+connects, 1 failed/,
     );
     assertEquals(saw.listeners, ["http://127.0.0.1:8118, 1 client", `http://[::1]:6379 leads to ${HOSTILE}`]);
     assertEquals(faults, {}); // no screen is too narrow, and no text has a contrast below 4.5
