@@ -20,9 +20,13 @@ export interface Admin {
   open(client: Socks5Client, listeners: () => readonly AdminListener[]): Promise<AdminPort>;
 }
 
-/** What `--admin` asks for, loaded only then; `undefined` without it. */
-export async function adminOf(given: Given, io: Pick<CliIo, "env">): Promise<Admin | undefined> {
-  const options = optionsOf(given, io);
+/** What `--admin` or a file asks for, loaded only then; `undefined` without. */
+export async function adminOf(
+  given: Given,
+  io: Pick<CliIo, "env">,
+  ofFile: AdminOptions | undefined,
+): Promise<Admin | undefined> {
+  const options = optionsOf(given, io) ?? ofFile;
   if (options === undefined) return undefined;
   const { Recorder, serveAdmin } = await import("../admin/mod.ts");
   const recorder = new Recorder();

@@ -105,9 +105,12 @@ line for a shell:
 It reports failed connections and refused clients on standard error. On SIGINT
 or SIGTERM, open connections have five seconds to end, and the exit code is 0; a
 second signal ends the process at once, with 130 or 143. SIGHUP reads the file
-of --proxies again: what is connected stays, and so does the old list if the new
-one has an error.
+of --proxies or --config again: what is connected stays, and so does all as it
+was if the file has an error.
 
+  --config FILE     several ports, each with its own options, from a JSON file;
+                    its members are in schema.json and in the documentation
+  --check           only checks the file of --config
   --port PORT       the port (default: a free one)
   --listen HOST:PORT  where it listens (default: 127.0.0.1, a free port); other
                     hosts than 127.0.0.1, [::1] and localhost need

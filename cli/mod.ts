@@ -59,7 +59,15 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   serve: {
     options: {
-      ...{ listen: "value", port: "value", cert: "value", key: "value", balance: "value" },
+      ...{
+        config: "value",
+        check: "flag",
+        listen: "value",
+        port: "value",
+        cert: "value",
+        key: "value",
+        balance: "value",
+      },
       ...{ credentials: "value", session: "flag", "forward-credentials": "flag" },
       ...ADMIN_OPTIONS,
       ...SERVICE,

@@ -1,4 +1,6 @@
 import { type ProxySpec, Socks5Client, type Socks5Options } from "../mod.ts";
+import type { AdminOptions } from "../admin/mod.ts";
+import { parseAdminOptions } from "../admin/options.ts";
 import type { ServeOptions } from "../serve/mod.ts";
 import { parseServeOptions } from "../serve/options.ts";
 import { ofArgument, UsageError } from "./outcome.ts";
@@ -9,6 +11,11 @@ export type NameOf = (member: string) => string;
 /** Checks what a port is given; throws a `UsageError` in which its options have other names. */
 export function checkListener(options: ServeOptions, nameOf: NameOf): void {
   renaming(nameOf, () => parseServeOptions(options));
+}
+
+/** Checks what an admin port is given, as {@linkcode checkListener} does. */
+export function checkAdmin(options: AdminOptions, nameOf: NameOf): void {
+  renaming(nameOf, () => parseAdminOptions(options));
 }
 
 /** Checks proxies, one by one and all together, and the options of their client. */
@@ -30,7 +37,7 @@ function renaming(nameOf: NameOf, check: () => unknown): void {
   }
 }
 
-const UNKNOWN = /^Cannot use (\w+) in (?:the (?:options|parts) of [\w ().]+|(\w+)): /;
+const UNKNOWN = /^Cannot use (\w+) in (?:the (?:options|parts) of [\w ().]+|([\w.]+)): /;
 const WRONG = /^Cannot (?:use|parse) (?!credentials without)([\w.]+) as /;
 
 function renamed(message: string, nameOf: NameOf): string {

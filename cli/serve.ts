@@ -1,8 +1,9 @@
 import type { LocalProxy, ServeOptions } from "../serve/mod.ts";
 import type { AdminListener, AdminPort } from "../admin/mod.ts";
-import type { Balance, Socks5Client } from "../mod.ts";
+import type { Balance } from "../mod.ts";
 import { adminLine, adminOf } from "./admin.ts";
 import { LogFile } from "./connection_log.ts";
+import { type FilePlan, readConfig } from "./config_file.ts";
 import { signalled } from "./interrupt.ts";
 import type { CliIo } from "./io.ts";
 import { EXIT, Interrupted, onOneLine, outcomeOf, UsageError } from "./outcome.ts";
@@ -14,6 +15,9 @@ import type { Given } from "./usage.ts";
 
 /** Lends the proxies to programs, until a signal comes. */
 export async function serve(given: Given, io: CliIo): Promise<number> {
+  const config = given.value("config");
+  if (config !== undefined) return await serveFile(config, given, io);
+  if (given.has("check")) throw new UsageError("--check is for --config FILE", "serve");
   const read = async () => {
     const options = await serveOptions(given);
     const balance = given.value("balance") as Balance | undefined;
@@ -35,6 +39,32 @@ export async function serve(given: Given, io: CliIo): Promise<number> {
   return await run(given, io, read, line);
 }
 
+/** Serves what a file says, or only checks it. */
+async function serveFile(file: string, given: Given, io: CliIo): Promise<number> {
+  const other = NOT_WITH_CONFIG.find((name) => given.has(name));
+  if (other !== undefined) throw new UsageError(`--config goes without --${other}: the file says it`, "serve");
+  if (given.positionals.length > 0) throw new UsageError("--config goes without proxies: the file has them", "serve");
+  const read = () => readConfig(file);
+  if (!given.has("check")) return await run(given, io, read, (localProxy, plan) => lineOf(localProxy, plan));
+  const { listeners } = await read();
+  const proxies = new Set(listeners.map(({ upstream }) => upstream));
+  const count = [...proxies].reduce((sum, { proxies }) => sum + proxies.length, 0);
+  await io.stdout.write(`${counted(listeners.length, "listener")} and ${counted(count, "proxy", "proxies")}: ok\n`);
+  return EXIT.ok!;
+}
+
+function lineOf(localProxy: LocalProxy, { options: { target }, upstream }: ListenerPlan): string {
+  const through = counted(upstream.proxies.length, "proxy", "proxies");
+  const to = target === undefined ? "" : ` to ${target}`;
+  return `${
+    localProxy.path === undefined && target === undefined ? localProxy.url : placeOf(localProxy)
+  } leads${to} through ${through}`;
+}
+
+function counted(count: number, one: string, many = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`;
+}
+
 /** Brings ports of this machine to targets, until a signal comes. */
 export async function forward(given: Given, io: CliIo): Promise<number> {
   const maxClients = given.number("max-clients", 1);
@@ -53,17 +83,17 @@ export async function forward(given: Given, io: CliIo): Promise<number> {
 async function run(
   given: Given,
   io: CliIo,
-  read: () => Promise<ServicePlan>,
+  read: () => Promise<ServicePlan & Partial<FilePlan>>,
   describe: (localProxy: LocalProxy, plan: ListenerPlan) => string,
 ): Promise<number> {
-  const drain = given.number("drain", 0) ?? 5;
   const isVerbose = given.has("verbose");
   if (isVerbose && given.has("quiet")) throw new UsageError("give --quiet or --verbose", given.command);
   const told = (line: string) => void io.stderr.write(`socks5: ${onOneLine(line)}\n`).catch(() => {});
   const say = given.has("quiet") ? () => {} : told;
   const plan = await read();
-  const admin = await adminOf(given, io);
-  const log = await logOf(given, told);
+  const admin = await adminOf(given, io, plan.admin);
+  const drain = given.number("drain", 0) ?? plan.drain ?? 5;
+  const log = await logOf(given, plan.log, told);
   const service = new Service({
     say: (line) => say(line.replace("maxClients", "--max-clients")),
     log: log && ((listener, entry) => log.write(listener, entry)),
@@ -74,16 +104,15 @@ async function run(
     try {
       log?.reopen();
       await service.apply(await read());
-      say(`read again: ${countOf(service.clients)}`);
+      say(`read again: ${countOf(service)}`);
     } catch (error) {
       told(`nothing has changed: ${outcomeOf(error).line}`);
     }
   };
   let adminPort: AdminPort | undefined;
   let reloading = Promise.resolve();
-  const unlisten = given.value("proxies") === undefined ? undefined : io.onHangup(() => {
-    reloading = reloading.then(reload);
-  });
+  const isFromFile = given.has("config") || given.has("proxies");
+  const unlisten = isFromFile ? io.onHangup(() => reloading = reloading.then(reload)) : undefined;
   try {
     return await signalled(io, async (next) => {
       await service.apply(plan);
@@ -113,22 +142,30 @@ function shown({ localProxy: { url }, plan: { options: { target } } }: RunningLi
   return { url, target: target === undefined ? undefined : String(target) };
 }
 
-function countOf(clients: readonly Socks5Client[]): string {
+function countOf({ clients, listeners }: Service): string {
   const count = clients.reduce((sum, client) => sum + client.stats().proxies.length, 0);
-  return `${count} prox${count === 1 ? "y" : "ies"}`;
+  return `${counted(count, "proxy", "proxies")} for ${counted(listeners.length, "listener")}`;
 }
 
-async function logOf(given: Given, told: (line: string) => void): Promise<LogFile | undefined> {
-  const file = given.value("log");
-  const format = given.value("log-format") ?? "text";
-  if (format !== "text" && format !== "json") throw new UsageError("--log-format takes text or json", given.command);
-  if (file === undefined && given.has("log-format")) {
-    throw new UsageError("--log-format needs --log FILE", given.command);
-  }
+async function logOf(
+  given: Given,
+  ofFile: FilePlan["log"],
+  told: (line: string) => void,
+): Promise<LogFile | undefined> {
+  const { command } = given;
+  const file = given.value("log") ?? ofFile?.file;
+  const format = given.value("log-format") ?? ofFile?.format ?? "text";
+  if (format !== "text" && format !== "json") throw new UsageError("--log-format takes text or json", command);
+  if (file === undefined && given.has("log-format")) throw new UsageError("--log-format needs --log FILE", command);
   if (file === undefined) return undefined;
-  await canAppend(file, "--log", given.command);
+  await canAppend(file, given.has("log") ? "--log" : "log.file", command);
   return new LogFile(file, format, told);
 }
+
+const NOT_WITH_CONFIG = [
+  ...["listen", "port", "cert", "key", "balance", "credentials", "session", "forward-credentials", "max-clients"],
+  ...["proxies", "log", "log-format", "drain"],
+];
 
 const FLAGS: Readonly<Record<string, string>> = {
   hostname: "--listen",

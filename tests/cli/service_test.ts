@@ -128,7 +128,7 @@ test("SIGHUP reads the list again and opens the log again; what is connected sta
       renameSync(log, `${log}.1`);
       writeFileSync(list, `${second!.url}\n`);
       assert(io.hangup());
-      await io.until(() => io.err.includes("read again: 1 proxy\n"));
+      await io.until(() => io.err.includes("read again: 1 proxy for 1 listener\n"));
       assertEquals(await statusOf(port, CONNECT()), "200");
       assertEquals([first!.connections.length, second!.connections.length], [1, 1]);
       await until(() => existsSync(log) && readFileSync(log, "utf8").includes(`proxy=127.0.0.1:${second!.port} `));

@@ -107,6 +107,32 @@ export const cli = [
     name: "SIGHUP reads the list again and opens the log again; what is connected stays",
   },
   {
+    promise: "a port that cannot be opened leaves all as it was",
+    file: "cli/service.ts",
+    find:
+      "for (const plan of added.filter((it) => !places.has(placeOfPlan(it)))) await open(plan);\n      for (const { localProxy } of before.values()) this.#leave(localProxy);",
+    replace:
+      "for (const { localProxy } of before.values()) this.#leave(localProxy);\n      for (const plan of added.filter((it) => !places.has(placeOfPlan(it)))) await open(plan);",
+    tests: "tests/cli/config_test.ts",
+    name: "SIGHUP reads the file again:",
+  },
+  {
+    promise: "nothing of a file that is not JSON is shown",
+    file: "cli/config_file.ts",
+    find: "is not JSON: see ${jsonErrorAt(text)}`",
+    replace: "is not JSON: see ${text}`",
+    tests: "tests/cli/config_test.ts",
+    name: "--config says: ",
+  },
+  {
+    promise: "schema.json and the checker have the same members",
+    file: "schema.json",
+    find: '"idleTimeout": {',
+    replace: '"idelTimeout": {',
+    tests: "tests/cli/config_test.ts",
+    name: "every member that the checker knows is in the schema,",
+  },
+  {
     promise: "a list with an error changes nothing",
     file: "cli/serve.ts",
     find: "told(`nothing has changed:",
