@@ -147,5 +147,8 @@ function listOf(sources: AdminSource | readonly AdminSource[]): () => readonly A
       throw new TypeError(cannot("sources", "{ client } with a Socks5Client, or a list of them", sources));
     }
   }
+  if (new Set(list.map(({ name }) => name)).size < list.length) {
+    throw new TypeError("Cannot use sources: two have the same name, or none");
+  }
   return () => list;
 }

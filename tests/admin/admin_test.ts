@@ -434,6 +434,14 @@ for (const [what, options, error, message] of wrong) {
 test("adminHandler() refuses what is no client, and an unknown option", () => {
   assertThrows(() => adminHandler({} as never), TypeError, "Cannot use sources as { client }");
   assertThrows(() => adminHandler([null] as never), TypeError, "Cannot use sources as { client }");
+  const client = new Socks5Client(PROXIES);
+  for (const name of ["a", undefined]) {
+    assertThrows(
+      () => adminHandler([{ name, client }, { name, client }]),
+      TypeError,
+      "two have the same name, or none",
+    );
+  }
   const options = { port: 1 } as AdminHandlerOptions;
   assertThrows(() => adminHandler({ client: new Socks5Client(PROXIES) }, options), TypeError, "Cannot use port in");
 });

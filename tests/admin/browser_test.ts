@@ -35,6 +35,8 @@ async function browse(scenarios: string[], labels: string[], options: AdminHandl
   const server = createServer((request, response) => {
     if (request.url!.startsWith("/-/")) {
       isDown = request.url === "/-/down";
+      const [, busy] = request.url!.split("busy?");
+      if (busy !== undefined) { for (let i = 0; i < 10; i++) use(recorder, busy); }
       response.end();
     } else if (isDown) request.socket.destroy();
     else handler(request, response);
@@ -86,7 +88,7 @@ function use({ onEvent }: Recorder, proxy: string): void {
 const names = (count: number) => Array.from({ length: count }, (_, i) => `${i % 2 === 0 ? "de" : "fr"}-${i}`);
 
 test(
-  "the page shows proxies, what they did, listeners and failures, and takes what strangers wrote as text",
+  "the page shows proxies, listeners and failures, what strangers wrote as text, and fits each screen in both schemes",
   async () => {
     const listeners =
       () => [{ url: "http://127.0.0.1:8118", clients: 1 }, { url: "http://[::1]:6379", target: HOSTILE }];
@@ -163,6 +165,10 @@ test("the page is sorted by each column and filtered, for all proxies, and the a
     "de-1",
     labels.filter((it) => it.includes("de-1")).sort().reverse(),
   ]);
+}, { skip: elsewhere });
+
+test("a row stays where it is while the pointer is on it", async () => {
+  assertEquals(await browse(["held"], names(3)), [["fr-1", "de-2"]]);
 }, { skip: elsewhere });
 
 test("the page has the first 300 of 10,000 proxies, more on demand, and finds each", async () => {

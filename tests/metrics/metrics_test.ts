@@ -1,5 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { execFileSync } from "node:child_process";
+import { serveAdmin } from "../../admin/mod.ts";
 import { MEDIA_TYPES, type MetricsFormat, openMetrics, type StatsSource } from "../../metrics/mod.ts";
 import { type ProxyStats, Socks5Client, type Socks5Stats } from "../../mod.ts";
 import { missing } from "../support/client_program.ts";
@@ -195,7 +196,7 @@ test(
 );
 
 test(
-  "Prometheus scrapes the metrics of a client in use in both formats",
+  "Prometheus scrapes the metrics of a client in use in both formats, and those of an admin port",
   () =>
     withEcho({}, async (proxy, echo) => {
       const label = 'a "quoted"\\name';
@@ -208,7 +209,9 @@ test(
         });
       await withTarget(served("openmetrics"), (one) =>
         withTarget(served("prometheus"), async (other) => {
-          await using running = await prometheusOf([one.address, other.address]).start();
+          await using admin = await serveAdmin({ client });
+          const targets = [one.address, other.address, `127.0.0.1:${admin.port}`];
+          await using running = await prometheusOf(targets).start();
           const ask = async (query: string) => {
             const url = `http://127.0.0.1:${running.port}/api/v1/query?query=${encodeURIComponent(query)}`;
             const { data } = await (await fetch(url)).json();
@@ -219,10 +222,10 @@ test(
           };
           let found: unknown[] = [];
           await until(() => one.seen.length > 0 && other.seen.length > 0); // it begins after five seconds
-          await until(async () => (found = await ask("socks5_proxy_sent_bytes_total")).length > 1);
-          assertEquals(found, [[label, "1000"], [label, "1000"]]);
-          assertEquals(await ask("up"), [[undefined, "1"], [undefined, "1"]]);
-          assertEquals(await ask("sum(socks5_connections)"), [[undefined, "2"]]);
+          await until(async () => (found = await ask("socks5_proxy_sent_bytes_total")).length > 2);
+          assertEquals(found, targets.map(() => [label, "1000"]));
+          assertEquals(await ask("up"), targets.map(() => [undefined, "1"]));
+          assertEquals(await ask("sum(socks5_connections)"), [[undefined, "3"]]);
         }));
       conn.close();
       await client.close();

@@ -43,6 +43,22 @@ export const admin = [
     name: "serveAdmin() refuses …an address for all without credentials",
   },
   {
+    promise: "the page takes no markup from elsewhere",
+    file: "admin/page/view.ts",
+    find: "if (it.textContent !== text) it.textContent = text;",
+    replace: "if (it.textContent !== text) it.innerHTML = text;",
+    tests: "tests/admin/browser_test.ts",
+    name: "the page shows proxies,",
+  },
+  {
+    promise: "rows do not move under the pointer or away from the focus",
+    file: "admin/page/script.ts",
+    find: "const order = isHeld() && !isAsked ?",
+    replace: "const order = false ?",
+    tests: "tests/admin/browser_test.ts",
+    name: "a row stays where it is while the pointer is on it",
+  },
+  {
     promise: "the memory of a recorder is bounded whatever becomes of connects",
     file: "admin/recorder.ts",
     find: "if (this.#dials.size > MOST_DIALS)",

@@ -1,5 +1,6 @@
 // Drives Chromium on the admin page: node admin_browser.mjs '{ "chromium": path, "url": page, "scenarios": names }' prints
-// what it saw in each, as JSON. `/-/down` and `/-/up` of the server take the port away and give it back.
+// what it saw in each, as JSON. `/-/down` and `/-/up` of the server take the port away and give it back,
+// `/-/busy?LABEL` lets a proxy grant twenty connects.
 import { chromium } from "playwright-core";
 import process from "node:process";
 
@@ -101,6 +102,25 @@ const scenarios = {
     await page.locator("#none").waitFor();
     await page.getByLabel("Filter").fill("");
     await page.locator("#shown", { hasText: "300 of 301 proxies" }).waitFor();
+    return seen;
+  },
+
+  async held() {
+    const page = await open();
+    await page.getByRole("columnheader", { name: "Last minute" }).getByRole("button").click();
+    await page.locator("#table tbody tr:first-child th", { hasText: "fr-1" }).waitFor();
+    const seen = [];
+    const look = async (busy) => {
+      await page.request.get(`${url}-/busy?${busy}`);
+      const row = page.locator("#table tbody tr", { hasText: busy }).locator(".minute");
+      await row.filter({ hasText: /^ *\d{2}/ }).waitFor(); // it was updated
+      seen.push((await labels(page))[0]);
+    };
+    await page.locator("#table tbody tr").nth(1).hover();
+    await look("de-2");
+    await page.mouse.move(1, 1);
+    await page.locator("#table tbody tr:first-child th", { hasText: "de-2" }).waitFor();
+    seen.push((await labels(page))[0]);
     return seen;
   },
 
