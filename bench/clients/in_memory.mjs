@@ -13,6 +13,48 @@ export function open() {
 }
 
 const scenes = {
+  ...Object.fromEntries(
+    ["round-robin", "random", "least-open", "fastest"].map((balance) => [
+      balance,
+      (size, count) => connects(clientOf(size, { balance }), count),
+    ]),
+  ),
+
+  session: (size, count) => connects(clientOf(size), count, () => ["target.bench:80", { session: "alice" }]),
+
+  "new sessions": (size, count) =>
+    connects(clientOf(size), count, (i) => ["target.bench:80", { session: `session ${i}` }]),
+
+  targets: (size, count) => connects(clientOf(), count, (i) => [`target-${i % size}.bench:80`]),
+
+  async "blocked hosts"(size, count) {
+    const client = clientOf(10, { balance: "round-robin" });
+    const block = (i) => {
+      client.suspend(`proxy.bench:${1 + i % 10}`, { for: 3_600_000, hostname: `host-${i}.bench` });
+    };
+    for (let i = 0; i < size; i++) block(i);
+    const figures = await connects(client, count, (i) => [`www.host-${i % size}.bench:80`]);
+    figures.suspend = await each(count, (i) => block(i % size));
+    await client.close();
+    return figures;
+  },
+
+  async "waiting at a proxy"(size, count) {
+    const client = clientOf(1, { limit: 1, timeout: Infinity });
+    const connect = () => client.connect("target.bench:80");
+    let tunnel = await connect();
+    const waiting = Array.from({ length: size }, connect);
+    let first = 0;
+    const served = await each(count, async () => {
+      waiting.push(connect());
+      tunnel.close();
+      tunnel = await waiting[first++];
+    });
+    tunnel.close();
+    for (const one of waiting.slice(first)) (await one).close();
+    return { served };
+  },
+
   "first works": (size, count) => connects(clientOf(size), count),
 
   async "last works"(size, count) {
@@ -63,22 +105,19 @@ const scenes = {
 };
 
 /** Connects and closes. */
-async function connects(client, count) {
-  return {
-    connect: await each(
-      count,
-      async () => (await client.connect("target.bench:80")).close(),
-    ),
-  };
+async function connects(client, count, args = () => ["target.bench:80"]) {
+  return { connect: await each(count, async (i) => (await client.connect(...args(i))).close()) };
 }
 
 /** Microseconds of CPU for each of `count`, after as many that are not measured: the median of some slices. */
 async function each(count, run) {
   const slice = Math.ceil(count / SLICES);
-  await repeat(count, run);
+  let next = 0;
+  const one = () => run(next++);
+  await repeat(count, one);
   const figures = await all(
     Math.ceil(count / slice),
-    () => spent(() => repeat(slice, run)),
+    () => spent(() => repeat(slice, one)),
   );
   return spread(figures).median / slice;
 }
@@ -124,12 +163,17 @@ async function waits(size, count, timeout) {
   };
 }
 
-function clientOf(size = 1, { isDead = () => false, pool } = {}) {
+function clientOf(
+  size = 1,
+  { isDead = () => false, balance = "first", limit = Infinity, timeout, pool } = {},
+) {
   const proxies = Array.from(
     { length: size },
-    (_, i) => ({ hostname: "proxy.bench", port: 1 + i }),
+    (_, i) => ({ hostname: "proxy.bench", port: 1 + i, maxOpen: limit }),
   );
   return new Socks5Client(proxies, {
+    balance,
+    timeout,
     transport: {
       connect: ({ port }) => isDead(port) ? Promise.reject(new Error("dead")) : Promise.resolve(new Conn()),
     },

@@ -5,6 +5,22 @@ import { grid } from "../support/table.mjs";
 
 /** What there is more and more of, and what is measured then: the figures of a scene of clients/in_memory.mjs. */
 const scenes = [
+  ...["round-robin", "random", "least-open", "fastest"].map((balance) => ({
+    scene: balance,
+    of: `proxies, balance ${balance}`,
+    figures: { connect: "connect and close" },
+  })),
+  {
+    scene: "session",
+    of: "proxies, a session that was there before",
+    figures: { connect: "connect and close" },
+  },
+  {
+    scene: "new sessions",
+    of: "proxies, each connect with a new session",
+    figures: { connect: "connect and close" },
+    isOnce: true,
+  },
   {
     scene: "first works",
     of: "proxies, the first works",
@@ -31,6 +47,21 @@ const scenes = [
     of: "waiting connects, all with the same deadline",
     figures: { connect: "connect", end: "its end" },
     isWaiting: true,
+  },
+  {
+    scene: "waiting at a proxy",
+    of: "connects that wait for a place at a proxy",
+    figures: { served: "one is served" },
+  },
+  {
+    scene: "targets",
+    of: "targets",
+    figures: { connect: "connect and close" },
+  },
+  {
+    scene: "blocked hosts",
+    of: "host names for which a proxy of ten is suspended",
+    figures: { connect: "connect and close", suspend: "`suspend()`" },
   },
   {
     scene: "open tunnels",
@@ -88,7 +119,7 @@ export async function growth({ runtimes, rounds, quick }) {
     return `${row.size === 1 ? "1" : show(ratio(runtime, row))}, ${micros.toFixed(micros < 10 ? 1 : 0)} µs`;
   };
   const greatest = (runtime) =>
-    figures.filter(({ size }) => size > 1).map((row) => ratio(runtime, row))
+    figures.filter(({ size, isOnce }) => size > 1 && !isOnce).map((row) => ratio(runtime, row))
       .filter((figure) => figure !== undefined)
       .sort((a, b) => a.median - b.median).at(-1);
 
@@ -99,7 +130,7 @@ export async function growth({ runtimes, rounds, quick }) {
       text:
         "CPU time of an operation of one client that has as many of something: relative to a client that has one, " +
         "and in microseconds, the median of up to three rounds. The connections are in memory, without sockets. With several proxies a connect also has " +
-        "the timer of `attemptDelay`.",
+        "the timer of `attemptDelay`. The first connect of a session compares all proxies, once: what it finds is remembered.",
       table: grid(
         ["of what", "operation", "how many"],
         figures,

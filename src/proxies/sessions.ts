@@ -73,7 +73,7 @@ function identityOf({ label, key }: Proxy): string {
 }
 
 /**
- * The score of a proxy for a session, by the hashes of both: `-weight / ln(h)`, where `h` is a fraction with 53 bits, more
+ * The score of a proxy for a session, by the hashes of both: `-weight / ln(h)`, where `h` is a fraction with 52 bits, more
  * than 0 and less than 1, of the hashes' words, combined with XOR and mixed once more. docs/design.md writes it down.
  */
 export function score(a: readonly [number, number], b: readonly [number, number], weight: number): number {
