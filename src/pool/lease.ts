@@ -1,3 +1,4 @@
+import type { Timed } from "../deadline_timer.ts";
 import type { CloseReason } from "../events.ts";
 import type { Idle } from "./idle_list.ts";
 import type { Link } from "../linked_list.ts";
@@ -7,6 +8,8 @@ import type { Pool } from "./pool.ts";
 export interface Pooled {
   /** The proxy that it is a connection to. */
   readonly proxy: object;
+  /** How long it may be unused, in milliseconds, if others need its place who cannot say so. */
+  readonly idleLimit?: number | undefined;
   /** When it is too old to be handed out again, on the clock of `performance.now()`. */
   readonly expires: number;
   /** Whether it is neither too old to be kept nor unwanted. */
@@ -46,6 +49,8 @@ export class Lease<C extends Pooled> {
   idle: Idle<C> | undefined;
   /** Where it stands among the unused ones of its proxy. */
   unused: Link<Lease<C>> | undefined;
+  /** When it ends if it is still unused. */
+  limit: Timed | undefined;
   readonly #pool: Pool<C>;
   #conn: C | undefined;
 

@@ -1,3 +1,4 @@
+import { DeadlineTimer, type Timed } from "../deadline_timer.ts";
 import type { CloseReason } from "../events.ts";
 import { Members } from "../members.ts";
 import { IdleList } from "./idle_list.ts";
@@ -34,6 +35,7 @@ export class Pool<C extends Pooled> {
   readonly #warm: IdleList<C>;
   /** Those that give way, by their proxy, the longest unused first. */
   readonly #unused = new Map<object, LinkedList<Lease<C>>>();
+  readonly #timer = new DeadlineTimer<Timed>(false);
   readonly #queue = new Queue<C, Lease<C>>();
   readonly #ended: { lease: Lease<C>; reason: CloseReason }[] = []; // to be closed
   #done = 0; // of those
@@ -210,6 +212,19 @@ export class Pool<C extends Pooled> {
     let list = this.#unused.get(proxy);
     if (list === undefined) this.#unused.set(proxy, list = new LinkedList<Lease<C>>());
     lease.unused = list.push(lease);
+    const { idleLimit } = lease.conn!;
+    if (idleLimit !== undefined) this.#limit(lease, idleLimit);
+  }
+
+  /** Ends it after a while, unless it is used before. */
+  #limit(lease: Lease<C>, ms: number): void {
+    const wake = () => {
+      this.end(lease, "evicted");
+      this.#serveWaiters();
+      this.closeEnded();
+    };
+    lease.limit = { deadline: performance.now() + ms, slot: -1, wake };
+    this.#timer.set(lease.limit);
   }
 
   /** It no longer gives way. */
@@ -219,6 +234,8 @@ export class Pool<C extends Pooled> {
     const list = this.#unused.get(proxy)!;
     list.remove(lease.unused);
     lease.unused = undefined;
+    if (lease.limit !== undefined) this.#timer.delete(lease.limit);
+    lease.limit = undefined;
     if (list.size === 0) this.#unused.delete(proxy);
   }
 

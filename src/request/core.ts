@@ -156,9 +156,14 @@ export class Core<S> implements Opener<S> {
     return false;
   }
 
-  /** Whether places at a proxy are shared with other processes. */
+  /** Whether the place is still to be taken for all processes. */
   sharesLimit({ state: { proxy }, lease }: Place): boolean {
-    return this.#shared !== undefined && proxy.maxOpen < Infinity && lease === undefined;
+    return lease === undefined && this.sharesPlaces(proxy);
+  }
+
+  /** Whether places at a proxy are shared with other processes. */
+  sharesPlaces({ maxOpen }: Proxy): boolean {
+    return this.#shared !== undefined && maxOpen < Infinity;
   }
 
   async #share(store: FleetStore): Promise<void> {

@@ -16,8 +16,6 @@ import { judge } from "./judge.ts";
 const [SHORTEST_LIFE, SHORTEST_PAUSE] = [1_000, 100];
 
 const STOPPED = Symbol("stopped");
-/** Other processes have all places at the proxy. */
-const TAKEN = Symbol("taken");
 
 /**
  * Keeps warm connections while the client is in use: dialed, negotiated and authenticated in sequence, which every proxy
@@ -65,7 +63,10 @@ export class Warmer<S> {
       const { warm, reserved } = pool;
       if (warm + reserved >= this.#core.settings.warm || (this.#failures > 0 && reserved > 0)) return;
       const state = fleet.hasInService() ? fleet.pick(true) : undefined;
-      if (state === undefined || state.proxy.credentialsFor !== undefined) return this.#later();
+      // a place that others may need is not for what may be needed
+      if (state === undefined || state.proxy.credentialsFor !== undefined || this.#core.sharesPlaces(state.proxy)) {
+        return this.#later();
+      }
       const { proxy } = state;
       const { attemptTimeout } = this.#core.settings;
       const scope = new Scope(this.#timer, undefined, attemptTimeout, (_, phase) => {
@@ -81,7 +82,6 @@ export class Warmer<S> {
     const identity = identify(proxy, undefined, settings);
     const begun = performance.now();
     try {
-      if (!(await this.#core.shareLimit(place, scope.attempt.signal))) throw TAKEN;
       const conn = await scope.run(openProxyConn(scope.attempt, this.#dialer, proxy, identity));
       scope.throwIfEnded();
       scope.detach();
@@ -99,7 +99,7 @@ export class Warmer<S> {
       lease.stop = undefined;
       lease.destroy("client");
       try {
-        if (thrown !== TAKEN) judge(thrown, { scope, state, identity, begun }, { target: null }, false, fleet);
+        judge(thrown, { scope, state, identity, begun }, { target: null }, false, fleet);
       } catch {
         // not for us to report: the next connect fails with it, too
       }

@@ -62,6 +62,11 @@ export class ProxyConn<S = unknown> implements Pooled {
     return this.expires > performance.now() && (this.place?.mayBeKept(this.target) ?? true);
   }
 
+  /** A place that processes share is not kept for long: those of another process cannot say that they need it. */
+  get idleLimit(): number | undefined {
+    return this.place?.lease === undefined ? undefined : SHARED_IDLE;
+  }
+
   watch(onLost: () => void): void {
     this.conn.unref?.();
     this.#setIdle(true);
@@ -173,6 +178,9 @@ export class ProxyConn<S = unknown> implements Pooled {
     }
   }
 }
+
+/** How long a connection may be unused that has a place which processes share, in milliseconds. */
+const SHARED_IDLE = 1_000;
 
 function add(traffic: Traffic, sent: number, received: number): void {
   traffic.sent += sent;

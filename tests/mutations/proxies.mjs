@@ -165,4 +165,12 @@ export const proxies = [
     tests: "tests/proxies/simulation_test.ts",
     name: "balance … shares 100,000 connects as the weights say, with about",
   },
+  {
+    promise: "an idle tunnel at a proxy whose places processes share gives way by itself",
+    file: "src/pool/pool.ts",
+    find: "if (idleLimit !== undefined) this.#limit(lease, idleLimit);",
+    replace: "",
+    tests: many,
+    name: "an idle tunnel at a proxy whose places processes share gives way after a second",
+  },
 ];

@@ -8,6 +8,8 @@ import {
   assertThrows,
 } from "@std/assert";
 import { type ProxySpec, Socks5Client, type Socks5Event, type Socks5Options } from "../../mod.ts";
+import "../../src/proxies/shared_fleet.ts"; // loaded before the clock stands still
+import { createTestFleet } from "../../testing/fleet.ts";
 import { type Clock, withClock } from "../support/clock.ts";
 import { type FakeConn, FakeTransport, type Script, socks5 } from "../support/fake.ts";
 import { test } from "../support/test.ts";
@@ -549,6 +551,23 @@ test("labels name proxies, by default with a hash of the user name where two sha
   assertEquals(names([{ url: one, label: "de-1" }, two]), ["de-1", second!]);
   assertEquals(names([one, one]), ["h:1080", "h:1080"]);
 });
+
+test("an idle tunnel at a proxy whose places processes share gives way after a second: they cannot ask for it", () =>
+  withClock(async (clock) => {
+    const shared = createTestFleet();
+    const proxies = [{ url: "socks5://a", maxOpen: 1 }];
+    const [one, two] = [setUp(proxies, { shared, pool: { warm: 1 } }), setUp(proxies, { shared })];
+    const kept = await clock.settle(one.client.connect(TARGET, { reuse: true }));
+    kept.release();
+    await clock.settle(one.client.connect(TARGET, { reuse: true })).then((conn) => conn.markIdle(() => {}));
+    assertEquals([one.transport.conns.length, shared.open("a:1080")], [1, 1]);
+    const begun = clock.now;
+    (await clock.settle(two.client.connect(TARGET))).close();
+    assertGreater(clock.now - begun, 900);
+    assertLess(clock.now - begun, 1_500);
+    assertEquals(one.transport.open, 0);
+    await clock.settle(Promise.all([one.client.close(), two.client.close()]));
+  }));
 
 /** Whatever happens, at the end no place is taken. */
 test("places at proxies are given back whatever ends an attempt", () =>
