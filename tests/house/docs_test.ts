@@ -14,6 +14,7 @@ import { startSmtp } from "../support/smtp_server.ts";
 import { startEcho, startTarget } from "../support/targets.ts";
 import { test } from "../support/test.ts";
 import { startTls } from "../support/tls_targets.ts";
+import { startWebSockets } from "../support/websocket_server.ts";
 import { dnsAnswer, startUdpEcho } from "../support/udp_targets.ts";
 
 const root = new URL("../../", import.meta.url);
@@ -247,11 +248,13 @@ async function withProxies(code: string, run: (code: string) => Promise<unknown>
   const secure = await startTls({ certificate: certificates().names }, (socket) => {
     socket.once("data", () => socket.end("HTTP/1.0 204 No Content\r\n\r\n"));
   });
+  const webSockets = await startWebSockets();
   const mail = await startSmtp([]);
   const echo = await startEcho();
   const rules = {
     "example.com:80": web,
     "example.com:443": secure,
+    "ws.example:80": webSockets,
     "mail.example:587": mail,
     "echo.example:7": echo,
     "refused.example:443": { rep: 5 },
@@ -291,7 +294,9 @@ async function withProxies(code: string, run: (code: string) => Promise<unknown>
       ),
     );
   } finally {
-    for (const it of [proxy, httpProxy, signing, tlsProxy, web, secure, mail, echo, udpEcho, dns]) await it.close();
+    for (const it of [proxy, httpProxy, signing, tlsProxy, web, secure, webSockets, mail, echo, udpEcho, dns]) {
+      await it.close();
+    }
   }
 }
 

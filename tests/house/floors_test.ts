@@ -15,6 +15,7 @@ const rooms: { name: string; files: RegExp; imports: string }[] = [
   { name: "workers", files: /^workers\//, imports: "client adapters config base mod*" },
   { name: "agent", files: /^agent\//, imports: "direct client adapters base node: config*" },
   { name: "serve", files: /^serve\//, imports: "direct client adapters config protocol base node: tunnel*" },
+  { name: "websocket", files: /^websocket\//, imports: "client adapters config base" },
   { name: "direct", files: /^src\/direct\.ts$/, imports: "adapters tunnel config protocol base client*" },
   { name: "env", files: /^env\//, imports: "config protocol base node:" },
   { name: "testing", files: /^testing\//, imports: "config base node: proxies*" },

@@ -20,6 +20,7 @@ import { serve } from "./serve.mjs";
 import { testing } from "./testing.mjs";
 import { tunnel } from "./tunnel.mjs";
 import { udp } from "./udp.mjs";
+import { websocket } from "./websocket.mjs";
 
 /**
  * A change that breaks a promise, and the test that says so.
@@ -44,6 +45,7 @@ export const mutations = [
   ...proxies,
   ...httpProxy,
   ...bypass,
+  ...websocket,
   ...request,
   ...udp,
   ...adapters,
