@@ -14,13 +14,15 @@ const SERVICE = `  --max-clients N   how many clients may be connected to a port
 `;
 
 /** What `--help` prints, in general and for each command. */
-export const HELP: Readonly<Record<"" | "check" | "connect" | "serve" | "forward", string>> = {
+export const HELP: Readonly<Record<"" | "check" | "connect" | "serve" | "run" | "forward", string>> = {
   "": `Usage: socks5 COMMAND [PROXY...] [ARGUMENT...] [OPTION...]
 
   check     [PROXY...] [HOST:PORT]
             tests a proxy and prints the result of each step
   serve     [PROXY...]
             opens a local proxy for programs without SOCKS5 or a password
+  run       [PROXY...] -- PROGRAM [ARGUMENT...]
+            runs a program whose HTTP requests go through the proxy
   forward   [PROXY...] [BIND:]PORT:HOST:PORT...
             forwards a port of this machine to a target, like ssh -L
   connect   [PROXY...] HOST:PORT
@@ -134,6 +136,29 @@ was if the file has an error.
 ${SERVICE}
   SOCKS5_PROXY=socks5h://user:password@proxy.example socks5 serve --port 8118
   socks5 serve --proxies list.txt --balance least-open --session --log log.txt
+`,
+  run: `Usage: socks5 run [PROXY...] [OPTION...] -- PROGRAM [ARGUMENT...]
+
+Opens a local proxy for one program, and ends with it. The program gets the
+variables HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY in upper and lower
+case, and NODE_USE_ENV_PROXY=1. A program that reads none of them connects
+directly: this is no sandbox.
+
+Signals are passed on to the program. The exit code is that of the program, or
+128 and the number of the signal that ended it; 127 if there is no such program,
+and 126 if it cannot be started.
+
+  --balance HOW     which proxy is used: first (that works; the default),
+                    round-robin, random, least-open or fastest
+  --session NAME    a name that keeps its proxy
+  --no-proxy HOSTS  what the program connects to directly, as NO_PROXY has it
+                    (default: nothing)
+  --verbose         also reports connections, and the proxies that were passed
+                    over and why
+  --proxies FILE    proxies, one on each line; - is standard input
+
+  export SOCKS5_PROXY=socks5h://user:password@proxy.example
+  socks5 run -- git clone https://example.com/repository.git
 `,
   forward: `Usage: socks5 forward [PROXY...] [BIND:]PORT:HOST:PORT... [OPTION...]
 

@@ -1,5 +1,5 @@
 /**
- * The command line as a function: `socks5 check`, `serve`, `forward` and `connect`. An import starts nothing; the
+ * The command line as a function: `socks5 check`, `serve`, `run`, `forward` and `connect`. An import starts nothing; the
  * program is `./cli/main`.
  *
  * @example
@@ -19,6 +19,7 @@ import { connect } from "./connect.ts";
 import { HELP, VERSION } from "./help.ts";
 import { type CliIo, processIo } from "./io.ts";
 import { EXIT, outcomeOf, UsageError } from "./outcome.ts";
+import { run as runProgram } from "./run.ts";
 import { forward, serve } from "./serve.ts";
 import { type Given, given, nearest, type OptionKinds } from "./usage.ts";
 
@@ -42,7 +43,7 @@ export async function main(args: readonly string[], io: CliIo = processIo()): Pr
   }
 }
 
-type Command = { options: OptionKinds; run(given: Given, io: CliIo): Promise<number> };
+type Command = { options: OptionKinds; runsProgram?: boolean; run(given: Given, io: CliIo): Promise<number> };
 
 /** Of the commands that serve until a signal comes. */
 const SERVICE: OptionKinds = {
@@ -75,20 +76,28 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     run: serve,
   },
   forward: { options: SERVICE, run: forward },
+  run: {
+    options: { balance: "value", session: "value", "no-proxy": "value", verbose: "flag" },
+    runsProgram: true,
+    run: runProgram,
+  },
   connect: { options: { timeout: "value" }, run: connect },
 };
 
 async function run([name = "", ...args]: readonly string[], io: CliIo): Promise<number> {
   if (["-V", "--version", "version"].includes(name)) return await print(io, `socks5 ${VERSION}\n`);
   if (["-h", "--help", "help"].includes(name)) return await print(io, helpOf(args[0] ?? ""));
-  if (name === "") throw new UsageError("give a command: check, serve, forward or connect");
+  if (name === "") throw new UsageError("give a command: check, serve, run, forward or connect");
   if (!Object.hasOwn(COMMANDS, name)) {
     const shown = /^[\w-]{1,30}$/.test(name) ? `${name.startsWith("-") ? "option" : "command"} ${name}` : "command";
     throw new UsageError(`unknown ${shown}${nearest(name, Object.keys(COMMANDS))}`);
   }
-  if (args.some((arg) => arg === "-h" || arg === "--help")) return await print(io, helpOf(name));
   const command = COMMANDS[name]!;
-  return await command.run(given(name, args, { proxies: "value", ...command.options }), io);
+  const end = command.runsProgram && args.includes("--") ? args.indexOf("--") : args.length;
+  const own = args.slice(0, end);
+  if (own.some((arg) => arg === "-h" || arg === "--help")) return await print(io, helpOf(name));
+  const it = given(name, own, { proxies: "value", ...command.options });
+  return await command.run({ ...it, program: args.slice(end + 1) }, io);
 }
 
 /** That of a command; what is none has that of all. */

@@ -26,6 +26,19 @@ export class UsageError extends Error {
   }
 }
 
+/** A program could not be started. */
+export class NotStarted extends Error {
+  /** What a shell ends with. */
+  readonly exitCode: number;
+
+  constructor(program: string, code = "?") {
+    super(`cannot start ${program}: ${WHY[code] ?? code}`);
+    this.exitCode = code === "ENOENT" ? 127 : 126;
+  }
+}
+
+const WHY: Readonly<Record<string, string>> = { ENOENT: "there is no such program", EACCES: "permission denied" };
+
 /** A signal that ended a command. */
 export class Interrupted extends Error {
   readonly code: number;
@@ -43,6 +56,7 @@ export class Unproven extends Error {}
 export function outcomeOf(error: unknown): { code: number; line: string | null } {
   const { message = String(error), code } = (error ?? {}) as { message?: string; code?: unknown };
   if (error instanceof Interrupted) return { code: error.code, line: null };
+  if (error instanceof NotStarted) return { code: error.exitCode, line: onOneLine(message) };
   // of the output, since those of tunnels are wrapped; a pipe may be a socket. As SIGPIPE ends other programs
   if (code === "EPIPE" || code === "ECONNRESET") return { code: 141, line: null };
   const line = onOneLine(message);

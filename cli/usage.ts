@@ -8,6 +8,8 @@ export type OptionKinds = Readonly<Record<string, "flag" | "value">>;
 export interface Given {
   readonly command: string;
   readonly positionals: readonly string[];
+  /** What stands behind `--`, of a command that runs a program. */
+  readonly program?: readonly string[];
   has(flag: string): boolean;
   value(option: string): string | undefined;
   /** A whole number from `least`. */

@@ -17,7 +17,7 @@ const ALICE = { username: "alice", password: "sesame" };
 const DOWN = "socks5h://alice:sesame@127.0.0.1:1";
 
 const wrong: [args: string[], message: string, env?: Record<string, string>][] = [
-  [[], "give a command: check, serve, forward or connect (try: socks5 --help)"],
+  [[], "give a command: check, serve, run, forward or connect (try: socks5 --help)"],
   [["chekc"], "unknown command chekc; did you mean check? (try: socks5 --help)"],
   [["forwrad"], "unknown command forwrad; did you mean forward? (try: socks5 --help)"],
   [["--jsno"], "unknown option --jsno (try: socks5 --help)"],

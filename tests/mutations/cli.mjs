@@ -133,6 +133,22 @@ export const cli = [
     name: "every member that the checker knows is in the schema,",
   },
   {
+    promise: "socks5 run gives no password to the program",
+    file: "cli/run.ts",
+    find: "SOCKS5_PROXY: undefined, ",
+    replace: "",
+    tests: "tests/cli/run_test.ts",
+    name: "socks5 run: the program gets the variables in both cases, and no password",
+  },
+  {
+    promise: "socks5 run passes signals on",
+    file: "cli/run.ts",
+    find: 'io.onHangup(() => pass("SIGHUP"))',
+    replace: "io.onHangup(() => {})",
+    tests: "tests/cli/run_test.ts",
+    name: "socks5 run passes ",
+  },
+  {
     promise: "a list with an error changes nothing",
     file: "cli/serve.ts",
     find: "told(`nothing has changed:",
