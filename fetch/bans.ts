@@ -1,7 +1,8 @@
 import type { IncomingMessage } from "node:http";
 import type { FetchAgent } from "./agent.ts";
 import type { Call } from "./call.ts";
-import { type Answer, exchange, type Fields, type Hop, mayRepeat } from "./exchange.ts";
+import { type Answer, exchange } from "./exchange.ts";
+import { type Fields, type Hop, mayRepeat } from "./hop.ts";
 import type { BanRules } from "./options.ts";
 
 /** How long a proxy is suspended if Retry-After does not say it, and at least and at most if it does, in milliseconds. */

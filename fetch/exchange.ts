@@ -5,13 +5,7 @@ import { drained } from "../adapters/drained.ts";
 import type { ConnDuplex } from "../adapters/duplex.ts";
 import type { FetchAgent } from "./agent.ts";
 import type { Call } from "./call.ts";
-import type { FetchRequest } from "./request.ts";
-import type { RequestBody } from "./request_body.ts";
-
-/** One request of a fetch: its first, or one that a redirect leads to. */
-export interface Hop extends Pick<FetchRequest, "url" | "method" | "headers" | "session"> {
-  readonly body: RequestBody | null;
-}
+import { type Fields, type Hop, mayRepeat } from "./hop.ts";
 
 /** The head of an answer, whose body is still to come, and the request, which may still be on its way. */
 export interface Answer {
@@ -21,13 +15,7 @@ export interface Answer {
   readonly proxy: string | undefined;
 }
 
-/** The fields of a request. */
-export type Fields = Record<string, string>;
-
 const MAX_HEADER_BYTES = 262_144; // as in Chromium
-
-// What is done twice is as good as done once (RFC 9110 section 9.2.2).
-const IDEMPOTENT = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"];
 
 /**
  * Sends a request and gives the answer. If the target closed a connection that was kept just then, the request is sent
@@ -44,11 +32,6 @@ export async function exchange(hop: Hop, fields: Fields, agent: FetchAgent, call
       if (call.over !== undefined || !attempt.cameTooLate || !mayRepeat(hop)) throw error;
     }
   }
-}
-
-/** Whether a request can be sent again, and nothing can come of it twice. */
-export function mayRepeat({ method, headers, body }: Hop): boolean {
-  return body?.kind !== "stream" && (IDEMPOTENT.includes(method) || headers.has("idempotency-key"));
 }
 
 /** A request on one connection. */

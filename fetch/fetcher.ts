@@ -5,22 +5,21 @@ import type { Bytes } from "../src/transport.ts";
 import { FetchAgent } from "./agent.ts";
 import { exchangeWithBans } from "./bans.ts";
 import { Call } from "./call.ts";
-import { decoded } from "./content_coding.ts";
-import { type Answer, exchange, type Hop } from "./exchange.ts";
+import { acceptEncoding, decoded } from "./content_coding.ts";
+import { type Answer, exchange } from "./exchange.ts";
+import type { Hop } from "./hop.ts";
 import { matches } from "./integrity.ts";
-import { localFetch, withoutFragment } from "./local.ts";
+import { localFetch } from "./local.ts";
 import type { Bypass } from "../src/bypass.ts";
 import type { ClientLike } from "../src/client_of.ts";
 import type { BanRules, FetchTls } from "./options.ts";
-import { drain, locationOf, nextHop } from "./redirect.ts";
-import { checkHttp, type FetchRequest } from "./request.ts";
+import { drain, follow, locationOf } from "./redirect.ts";
+import { checkHttp, type FetchRequest, withoutFragment } from "./request.ts";
 import { cancelBody, readAhead } from "./request_body.ts";
 import { requestFields } from "./request_fields.ts";
 import { FetchResponse, fieldsOf, hasNoBody, responseOf } from "./response.ts";
 import { type ByteStream, streamOf } from "./response_body.ts";
 import { wholeResponseOf } from "./whole_response.ts";
-
-const MAX_REDIRECTS = 20;
 
 /** What a fetch does: over `node:http`, and on connections of its own. */
 export class Fetcher {
@@ -62,7 +61,6 @@ export class Fetcher {
     await this.#agent.close();
   }
 
-  /** Fetches hop by hop ("HTTP-redirect fetch" of the Fetch standard). */
   async #follow(request: FetchRequest, call: Call): Promise<Response> {
     call.throwIfOver();
     const { url, method } = request;
@@ -73,32 +71,18 @@ export class Fetcher {
     }
     checkHttp(url);
     const body = request.body?.kind === "taken" ? await readAhead(request.body, turn) : request.body;
-    let hop: Hop = { ...request, body };
-    for (let redirects = 0;; redirects++) {
-      const fields = requestFields(hop, request.cache);
-      const answer = await (this.#bans === undefined
-        ? exchange(hop, fields, this.#agent, call)
-        : exchangeWithBans(hop, fields, this.#agent, call, this.#bans));
-      const location = locationOf(answer.message);
-      if (location === null || request.redirect === "manual") {
-        return await this.#respond(answer, hop, request.integrity, redirects > 0, call);
-      }
-      if (request.redirect === "error") {
-        throw new TypeError('Cannot follow a redirect: init.redirect is "error"');
-      }
-      if (redirects === MAX_REDIRECTS) {
-        throw new TypeError(`Cannot follow a redirect: there were ${MAX_REDIRECTS} before it`);
-      }
-      const next = nextHop(hop, answer.message.statusCode!, location);
-      if (request.mode === "same-origin" && next.url.origin !== hop.url.origin) {
-        throw new TypeError('Cannot follow a redirect to another origin: init.mode is "same-origin"');
-      }
-      const drained = drain(answer);
-      if (next.url.origin === hop.url.origin) {
-        await drained; // its connection serves the next request
-      }
-      hop = next;
-    }
+    const { answer, hop, redirected } = await follow<Answer>(request, { ...request, body }, {
+      exchange: (hop) => {
+        const fields = requestFields(hop, request.cache, acceptEncoding);
+        return this.#bans === undefined
+          ? exchange(hop, fields, this.#agent, call)
+          : exchangeWithBans(hop, fields, this.#agent, call, this.#bans);
+      },
+      statusOf: ({ message }) => message.statusCode!,
+      locationOf: ({ message }) => locationOf(message.statusCode!, message.headers.location),
+      drain,
+    });
+    return await this.#respond(answer, hop, request.integrity, redirected, call);
   }
 
   async #respond(answer: Answer, hop: Hop, integrity: string, redirected: boolean, call: Call): Promise<Response> {
@@ -124,7 +108,7 @@ async function checked(body: Bytes | ByteStream | null, integrity: string): Prom
   const bytes = body !== null && "stream" in body
     ? new Uint8Array(await new Response(body.stream).arrayBuffer())
     : body;
-  if (bytes !== null && matches(bytes, integrity)) return bytes;
+  if (bytes !== null && await matches(bytes, integrity)) return bytes;
   throw new TypeError("Cannot fetch: the body does not match init.integrity");
 }
 

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import type { Bytes } from "../src/transport.ts";
 
 const ALGORITHMS = ["sha256", "sha384", "sha512"];
 const EXPRESSION = /^(sha256|sha384|sha512)-([A-Za-z0-9+/_-]+={0,2})(\?[\x21-\x7e]*)?$/;
@@ -7,14 +7,15 @@ const EXPRESSION = /^(sha256|sha384|sha512)-([A-Za-z0-9+/_-]+={0,2})(\?[\x21-\x7
  * Whether bytes are what `integrity` says (Subresource Integrity, "Do bytes match metadataList?"): one of its hashes of
  * the strongest kind is enough, and what is malformed does not count.
  */
-export function matches(bytes: Uint8Array, integrity: string): boolean {
+export async function matches(bytes: Bytes, integrity: string): Promise<boolean> {
   const hashes = integrity.split(/[\t\n\f\r ]+/).flatMap((it) => {
     const [, algorithm = "", value = ""] = EXPRESSION.exec(it) ?? [];
     return algorithm === "" ? [] : [{ algorithm, value: base64(value) }];
   });
   if (hashes.length === 0) return true;
   const strongest = ALGORITHMS.findLast((it) => hashes.some(({ algorithm }) => algorithm === it))!;
-  const digest = base64(createHash(strongest).update(bytes).digest("base64"));
+  const hash = await crypto.subtle.digest(strongest.replace("sha", "SHA-"), bytes);
+  const digest = base64(btoa(String.fromCharCode(...new Uint8Array(hash))));
   return hashes.some(({ algorithm, value }) => algorithm === strongest && value === digest);
 }
 

@@ -1,5 +1,6 @@
 import { Buffer, resolveObjectURL } from "node:buffer";
 import { MIMEType } from "node:util";
+import { withoutFragment } from "./request.ts";
 import { responseOf } from "./response.ts";
 
 /** What a `data:` or `blob:` URL has in it, without any network (Fetch standard, "scheme fetch"). */
@@ -10,11 +11,6 @@ export function localFetch(url: URL, method: string, range: string | null): Resp
   const statusText = status === 206 ? "Partial Content" : "OK";
   const facts = { url: withoutFragment(url), redirected: false, status, statusText };
   return responseOf(method === "HEAD" ? null : body, fields, facts);
-}
-
-/** A URL as a response says it. */
-export function withoutFragment({ href, hash }: URL): string {
-  return href.slice(0, href.length - hash.length).replace(/#$/, "");
 }
 
 interface Content {

@@ -1,7 +1,6 @@
-import { Buffer } from "node:buffer";
-import type { IncomingMessage } from "node:http";
-import type { Answer, Hop } from "./exchange.ts";
-import { checkHttp } from "./request.ts";
+import type { Answer } from "./exchange.ts";
+import type { Hop } from "./hop.ts";
+import { checkHttp, type FetchRequest } from "./request.ts";
 
 const STATUSES = [301, 302, 303, 307, 308];
 const ABOUT_THE_BODY = ["content-encoding", "content-language", "content-length", "content-location", "content-type"];
@@ -10,9 +9,47 @@ const OF_THE_ORIGIN = ["authorization", "cookie"];
 const MAX_DRAIN_BYTES = 65_536;
 const MAX_DRAIN_TIME = 1_000;
 
+const MAX_REDIRECTS = 20;
+
+/** What a fetch does on its way from hop to hop. */
+export interface Ways<A> {
+  /** Sends a request and gives the answer. */
+  exchange(hop: Hop): Promise<A>;
+  statusOf(answer: A): number;
+  /** {@linkcode locationOf} */
+  locationOf(answer: A): string | null;
+  /** Reads what is left of an answer. */
+  drain(answer: A): Promise<void>;
+}
+
+/** Goes from the first hop to the one whose answer is no redirect ("HTTP-redirect fetch" of the Fetch standard). */
+export async function follow<A>(
+  { redirect, mode }: Pick<FetchRequest, "redirect" | "mode">,
+  first: Hop,
+  ways: Ways<A>,
+): Promise<{ answer: A; hop: Hop; redirected: boolean }> {
+  let hop = first;
+  for (let redirects = 0;; redirects++) {
+    const answer = await ways.exchange(hop);
+    const location = ways.locationOf(answer);
+    if (location === null || redirect === "manual") return { answer, hop, redirected: redirects > 0 };
+    if (redirect === "error") throw new TypeError('Cannot follow a redirect: init.redirect is "error"');
+    if (redirects === MAX_REDIRECTS) {
+      throw new TypeError(`Cannot follow a redirect: there were ${MAX_REDIRECTS} before it`);
+    }
+    const next = nextHop(hop, ways.statusOf(answer), location);
+    if (mode === "same-origin" && next.url.origin !== hop.url.origin) {
+      throw new TypeError('Cannot follow a redirect to another origin: init.mode is "same-origin"');
+    }
+    const drained = ways.drain(answer);
+    if (next.url.origin === hop.url.origin) await drained; // its connection serves the next request
+    hop = next;
+  }
+}
+
 /** Where an answer redirects to; `null` if it is no redirect. */
-export function locationOf({ statusCode = 0, headers }: IncomingMessage): string | null {
-  return STATUSES.includes(statusCode) ? headers.location ?? null : null;
+export function locationOf(status: number, location: string | undefined): string | null {
+  return STATUSES.includes(status) ? location ?? null : null;
 }
 
 /**
@@ -20,7 +57,7 @@ export function locationOf({ statusCode = 0, headers }: IncomingMessage): string
  *
  * @throws {TypeError} If it leads to where nothing may be sent, or the body cannot be sent again.
  */
-export function nextHop(hop: Hop, status: number, location: string): Hop {
+function nextHop(hop: Hop, status: number, location: string): Hop {
   const url = nextUrl(hop.url, location);
   let { method, body } = hop;
   if (body?.kind === "stream" && status !== 303) {
@@ -48,9 +85,9 @@ function nextUrl(from: URL, location: string): URL {
   return url;
 }
 
-/** A field as the target meant it: node:http gives its bytes as Latin-1. */
+/** A field as the target meant it: it has a character for each byte. */
 function utf8Of(field: string): string {
-  const text = Buffer.from(field, "latin1").toString();
+  const text = new TextDecoder().decode(Uint8Array.from(field, (byte) => byte.charCodeAt(0)));
   return text.includes("\ufffd") ? field : text;
 }
 

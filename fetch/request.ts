@@ -175,3 +175,8 @@ function signalOf(signal: AbortSignal | null | undefined): AbortSignal | null {
   if (typeof signal.aborted === "boolean" && typeof signal.addEventListener === "function") return signal;
   throw new TypeError("Cannot use init.signal as an AbortSignal: it is not one");
 }
+
+/** A URL as a response says it. */
+export function withoutFragment({ href, hash }: URL): string {
+  return href.slice(0, href.length - hash.length).replace(/#$/, "");
+}

@@ -1,5 +1,4 @@
-import { acceptEncoding } from "./content_coding.ts";
-import type { Hop } from "./exchange.ts";
+import type { Fields, Hop } from "./hop.ts";
 
 // Matters of the connection (RFC 9110 section 7.6.1) and of the URL. What is meant for a proxy would reach the target.
 const NOT_FORWARDED = new Set([
@@ -20,9 +19,9 @@ const NOT_FORWARDED = new Set([
 const USER_AGENT = globalThis.navigator?.userAgent ?? "node"; // Node 20 has no navigator
 
 /** The fields of a request as they are sent ("HTTP-network-or-cache fetch" of the Fetch standard). */
-export function requestFields(hop: Hop, cache: RequestCache): Record<string, string> {
+export function requestFields(hop: Hop, cache: RequestCache, acceptEncoding: string): Fields {
   const { url, headers } = hop;
-  const fields: Record<string, string> = { host: url.host };
+  const fields: Fields = { host: url.host };
   for (const [name, value] of headers) if (!NOT_FORWARDED.has(name)) fields[name] = value;
   fields["accept"] ??= "*/*";
   fields["accept-language"] ??= "*";

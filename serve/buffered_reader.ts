@@ -1,5 +1,5 @@
-import { Buffer } from "node:buffer";
 import type { Conn } from "../src/transport.ts";
+import { decodeLatin1 } from "./latin1.ts";
 
 /** Gives bytes as they come: a chunk is valid until the next call, `null` is the end. */
 export interface Source {
@@ -117,7 +117,7 @@ export class BufferedReader implements Source {
       if (chunk === null) throw new Malformed("it ends too early");
       const end = chunk.indexOf(0x0a) + 1 || chunk.length;
       this.#rest = end < chunk.length ? chunk.subarray(end) : NOTHING; // a view of nothing holds the chunk
-      line += Buffer.from(chunk.buffer, chunk.byteOffset, end).toString("latin1");
+      line += decodeLatin1(chunk.subarray(0, end));
       if (line.length > max + 2) throw new TooLong("a line is too long");
       if (!line.endsWith("\n")) continue;
       if (line.endsWith("\r\n")) return line.slice(0, -2);

@@ -1,7 +1,7 @@
 import type { ClientConn } from "./client_conn.ts";
 import { type Source, sourceOf } from "./buffered_reader.ts";
 import type { Connection } from "./connection.ts";
-import type { Write } from "./http/body.ts";
+import type { Write } from "./http/carry_body.ts";
 
 /**
  * Carries bytes, ends and resets both ways until both have ended, and closes both. It holds one chunk for each way, and

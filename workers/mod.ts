@@ -19,4 +19,7 @@ export {
   TimeoutError,
   TlsError,
 } from "../src/errors.ts";
+export { createFetch, type FetchOptions, type Socks5Fetch } from "./fetch.ts";
+export type { FetchInit } from "../fetch/request.ts";
+export type { ClientLike, ClientOrProxy } from "../src/client_of.ts";
 export { Socks5Client } from "../src/socks5_client.ts";

@@ -1,10 +1,7 @@
 import { Buffer } from "node:buffer";
-import { type Field, type Framing, parseFields, parseLenientFields } from "./head.ts";
-import { type BufferedReader, Malformed } from "../buffered_reader.ts";
-import { forwarded } from "./hop_by_hop.ts";
-
-/** Takes bytes; resolves once they may be overwritten. */
-export type Write = (bytes: Uint8Array) => Promise<unknown>;
+import type { BufferedReader } from "../buffered_reader.ts";
+import { carryBody, type Write } from "./carry_body.ts";
+import type { Field, Framing } from "./head.ts";
 
 const JOINED = 8_192;
 
@@ -24,9 +21,8 @@ export async function carryMessage(
   const first = isHere ? await from.next(Math.min(framing, JOINED)) : null;
   await to(first === null ? head : Buffer.concat([head, first]));
   const write = (bytes: Uint8Array) => to(as === "chunked" ? chunkOf(bytes) : bytes);
-  const trailers = framing === "chunked"
-    ? await carryChunks(from, write, maxTrailers)
-    : await carryBytes(from, framing === "close" ? Infinity : framing - (first?.length ?? 0), write);
+  const rest = typeof framing === "number" ? framing - (first?.length ?? 0) : framing;
+  const trailers = await carryBody(from, rest, write, maxTrailers);
   if (as === "chunked") await to(text(`0\r\n${lines(trailers)}\r\n`));
 }
 
@@ -38,36 +34,6 @@ export function lines(fields: readonly Field[]): string {
 /** A byte for each character. */
 export function text(characters: string): Uint8Array {
   return Buffer.from(characters, "latin1");
-}
-
-async function carryBytes(from: BufferedReader, length: number, write: Write): Promise<Field[]> {
-  for (let left = length; left > 0;) {
-    const bytes = await from.next(left);
-    if (bytes === null && length === Infinity) break;
-    if (bytes === null) throw new Malformed("the body ends too early");
-    await write(bytes);
-    left -= bytes.length;
-  }
-  return [];
-}
-
-const SIZE = /^([\da-f]{1,12})(?:[\t ]*;[\t\x20-\x7e\x80-\xff]*)?$/i;
-const PADDED_SIZE = /^([\da-f]{1,12})[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?$/i;
-
-/** RFC 9112 section 7.1; extensions are dropped, since nobody needs to know them. */
-async function carryChunks(from: BufferedReader, write: Write, maxTrailers: number): Promise<Field[]> {
-  for (;;) {
-    const line = await from.readLine(4_096);
-    const [, digits] = (from.isLenient ? PADDED_SIZE : SIZE).exec(line ?? "") ?? [];
-    if (digits === undefined) throw new Malformed("the size of a chunk is malformed");
-    const size = Number.parseInt(digits, 16);
-    if (size === 0) break;
-    await carryBytes(from, size, write);
-    if (await from.readLine(0) !== "") throw new Malformed("a chunk is longer than its size");
-  }
-  const trailers = await from.readHead(maxTrailers);
-  if (trailers === null) throw new Malformed("the body ends too early");
-  return forwarded(from.isLenient ? parseLenientFields(trailers) : parseFields(trailers));
 }
 
 function chunkOf(bytes: Uint8Array): Uint8Array {

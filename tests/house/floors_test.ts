@@ -11,8 +11,8 @@ const BASE =
 // types alone. Within a room the values that files import of each other make no circle.
 const rooms: { name: string; files: RegExp; imports: string }[] = [
   { name: "cli", files: /^cli\//, imports: "mod admin serve env config protocol base node:" },
+  { name: "workers", files: /^workers\//, imports: "fetch serve client adapters config base mod* tunnel*" },
   { name: "fetch", files: /^fetch\//, imports: "agent client adapters config base node: tunnel*" },
-  { name: "workers", files: /^workers\//, imports: "client adapters config base mod*" },
   { name: "agent", files: /^agent\//, imports: "direct client adapters base node: config*" },
   { name: "serve", files: /^serve\//, imports: "direct client adapters config protocol base node: tunnel*" },
   { name: "websocket", files: /^websocket\//, imports: "client adapters config base" },

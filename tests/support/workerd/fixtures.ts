@@ -1,9 +1,12 @@
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
+import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 import { createTestProxy, type TestProxyOptions } from "../../../testing/mod.ts";
 import { type Certificates, certificates } from "../certificates.ts";
 import { listen } from "../peer.ts";
+import { type Answer, startWeb } from "../http_server.ts";
+import { pattern } from "../pattern.ts";
 import { startEcho } from "../targets.ts";
 import { startPlain, startTls } from "../tls_targets.ts";
 
@@ -12,9 +15,53 @@ const FIXTURES: Record<string, (...args: never[]) => Promise<unknown>> = {
   listen,
   proxy: (options: TestProxyOptions) => createTestProxy(options),
   echo: () => startEcho(),
+  web: (certificate?: "both") => startWeb(answer, certificate && certificates()[certificate]),
   plain: (answer: string) => startPlain(answer),
   tlsEcho: (certificate: Exclude<keyof Certificates, "authority" | "otherAuthority">) =>
     startTls({ certificate: certificates()[certificate] }),
+};
+
+/** What the web server answers, by the path. */
+const answer: Answer = async (request, response) => {
+  const { pathname, searchParams } = new URL(request.url!, "http://web.test");
+  const encode = CODINGS[pathname.slice(1)];
+  if (encode !== undefined) {
+    return response.setHeader("content-encoding", searchParams.get("as")!).end(encode("hello ".repeat(1_000)));
+  }
+  switch (pathname) {
+    case "/echo": {
+      const body = String(await buffer(request));
+      return response.end(JSON.stringify({ method: request.method, url: request.url, headers: request.headers, body }));
+    }
+    case "/redirect":
+      return response.writeHead(Number(searchParams.get("status") ?? 302), { location: searchParams.get("to")! }).end(
+        "x",
+      );
+    case "/chunks":
+      for (let i = 0; i < 100; i++) response.write(`${i} `);
+      return response.end("end");
+    case "/early":
+      response.writeEarlyHints({ link: "</a.css>; rel=preload" });
+      return response.end("late");
+    case "/status":
+      return response.writeHead(Number(searchParams.get("status"))).end();
+    case "/cookies":
+      return response.setHeader("set-cookie", ["a=1", "b=2"]).end("cookies");
+    case "/large":
+      return response.end(pattern(4 << 20));
+    default:
+      return response.end("hello");
+  }
+};
+
+const CODINGS: Record<string, (text: string) => Uint8Array> = {
+  gzip: gzipSync,
+  deflate: deflateSync,
+  raw: deflateRawSync,
+  br: brotliCompressSync,
+  twice: (text) => gzipSync(deflateSync(text)),
+  cut: (text) => gzipSync(text).subarray(0, -12),
+  empty: () => new Uint8Array(),
 };
 
 /** Serves the functions above, and the methods of the objects that they gave, for `remote.ts`. */
