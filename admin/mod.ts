@@ -35,6 +35,9 @@ export type { AdminClient, AdminHandlerOptions, AdminListener, AdminOptions, Adm
 export { type ProxyRecord, type RecordedFailure, Recorder } from "./recorder.ts";
 export type { AdminStatus, ClientStatus, Minute, ProxyStatus } from "./status.ts";
 
+/** A client, several with their names, or a function that gives those that there are at a time. */
+export type AdminSources = AdminSource | readonly AdminSource[] | (() => readonly AdminSource[]);
+
 /** An open admin port. */
 export interface AdminPort {
   /** The URL of the page: `"http://127.0.0.1:1234"`. */
@@ -52,8 +55,7 @@ export interface AdminPort {
 }
 
 /**
- * Opens an admin port for a client, or for several. The clients stay the caller's. A list is read anew for each request, so
- * it may change.
+ * Opens an admin port for a client, or for several. The clients stay the caller's.
  *
  * @throws {TypeError} If an argument is malformed.
  * @throws {RangeError} If a number is out of range.
@@ -73,7 +75,7 @@ export interface AdminPort {
  * ```
  */
 export async function serveAdmin(
-  sources: AdminSource | readonly AdminSource[],
+  sources: AdminSources,
   options?: AdminOptions,
 ): Promise<AdminPort> {
   const config = parseAdminOptions(options);
@@ -133,15 +135,15 @@ export async function serveAdmin(
  * ```
  */
 export function adminHandler(
-  sources: AdminSource | readonly AdminSource[],
+  sources: AdminSources,
   options?: AdminHandlerOptions,
 ): AdminHandler {
   return handlerOf(listOf(sources), parseHandlerOptions(options));
 }
 
-/** A list is read anew each time. */
-function listOf(sources: AdminSource | readonly AdminSource[]): () => readonly AdminSource[] {
-  const list: readonly AdminSource[] = Array.isArray(sources) ? sources : [sources];
+function listOf(sources: AdminSources): () => readonly AdminSource[] {
+  if (typeof sources === "function") return sources;
+  const list: readonly AdminSource[] = Array.isArray(sources) ? [...sources] : [sources];
   for (const it of list) {
     if (typeof it?.client?.stats !== "function") {
       throw new TypeError(cannot("sources", "{ client } with a Socks5Client, or a list of them", sources));

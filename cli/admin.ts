@@ -1,6 +1,6 @@
-import type { AdminListener, AdminOptions, AdminPort } from "../admin/mod.ts";
-import type { Socks5Client, Socks5Event } from "../mod.ts";
+import type { AdminListener, AdminOptions, AdminPort, AdminSource, Recorder } from "../admin/mod.ts";
 import { formatHostPort } from "../src/protocol/address.ts";
+import { textOf } from "./files.ts";
 import type { CliIo } from "./io.ts";
 import { UsageError } from "./outcome.ts";
 import type { Given } from "./usage.ts";
@@ -14,10 +14,10 @@ export const ADMIN_OPTIONS = {
 
 /** An admin port that was asked for. */
 export interface Admin {
-  /** What the client is to tell. */
-  readonly onEvent: (event: Socks5Event) => void;
-  /** Opens it for the client; `listeners` gives the ports to show. */
-  open(client: Socks5Client, listeners: () => readonly AdminListener[]): Promise<AdminPort>;
+  /** Makes what records the events of a client. */
+  newRecorder(): Recorder;
+  /** Opens it for the clients and the ports that there are at a time. */
+  open(sources: () => readonly AdminSource[], listeners: () => readonly AdminListener[]): Promise<AdminPort>;
 }
 
 /** What `--admin` or a file asks for, loaded only then; `undefined` without. */
@@ -26,17 +26,16 @@ export async function adminOf(
   io: Pick<CliIo, "env">,
   ofFile: AdminOptions | undefined,
 ): Promise<Admin | undefined> {
-  const options = optionsOf(given, io) ?? ofFile;
+  const options = await optionsOf(given, io) ?? ofFile;
   if (options === undefined) return undefined;
   const { Recorder, serveAdmin } = await import("../admin/mod.ts");
-  const recorder = new Recorder();
   return {
-    onEvent: recorder.onEvent,
-    open: (client, listeners) => serveAdmin({ client, recorder }, { ...options, listeners }),
+    newRecorder: () => new Recorder(),
+    open: (sources, listeners) => serveAdmin(sources, { ...options, listeners }),
   };
 }
 
-function optionsOf(given: Given, { env }: Pick<CliIo, "env">): AdminOptions | undefined {
+async function optionsOf(given: Given, { env }: Pick<CliIo, "env">): Promise<AdminOptions | undefined> {
   const wrong = (message: string) => new UsageError(message, given.command);
   const place = given.value("admin");
   if (place === undefined) {
@@ -46,10 +45,8 @@ function optionsOf(given: Given, { env }: Pick<CliIo, "env">): AdminOptions | un
   }
   const [, host = "127.0.0.1", port] = /^(?:(\[[^\]]*\]|[^:[\]]+):)?(\d{1,5})$/.exec(place) ?? [];
   if (port === undefined || Number(port) > 65_535) throw wrong("--admin takes [HOST:]PORT, such as 8900");
-  const text = given.value("admin-credentials") ?? env.SOCKS5_ADMIN_CREDENTIALS;
-  const [, username, password] = /^([^:]+):(.+)$/s.exec(text ?? "") ?? [];
-  if (text && username === undefined) throw wrong("the credentials of --admin are USER:PASSWORD");
-  if (!text && !LOOPBACK.test(host)) {
+  const credentials = await credentialsOf(given, env);
+  if (credentials === undefined && !LOOPBACK.test(host)) {
     const where = "127.0.0.1, [::1] or localhost";
     throw wrong(`--admin listens on ${where}; elsewhere only with --admin-credentials or SOCKS5_ADMIN_CREDENTIALS`);
   }
@@ -57,8 +54,21 @@ function optionsOf(given: Given, { env }: Pick<CliIo, "env">): AdminOptions | un
     hostname: host.replace(/^\[|\]$/g, ""),
     port: Number(port),
     readonly: given.has("admin-readonly"),
-    credentials: username === undefined ? undefined : { username, password },
+    credentials,
   };
+}
+
+async function credentialsOf(given: Given, env: CliIo["env"]): Promise<AdminOptions["credentials"]> {
+  const value = given.value("admin-credentials");
+  const isFile = value !== undefined && !value.includes(":");
+  const text = isFile
+    ? await textOf(value, "--admin-credentials", given.command)
+    : value ?? env.SOCKS5_ADMIN_CREDENTIALS;
+  if (!text) return undefined;
+  const [, username, password] = /^([^:\r\n]+):([^\r\n]+)/.exec(text) ?? [];
+  if (username !== undefined) return { username, password };
+  const file = "or a file that begins with that";
+  throw new UsageError(`--admin-credentials takes USER:PASSWORD, ${file}`, given.command);
 }
 
 const LOOPBACK = /^(127\.[\d.]+|\[::1\]|localhost)$/;

@@ -36,9 +36,9 @@ export async function write(
   }
 }
 
-/** What may be a proxy in the place of a file is not shown. */
+/** What may be a proxy or a password in the place of a file is not shown. */
 export function nameOf(file: string, option: string): string {
-  return /[:@\p{C}]/u.test(file) ? `the file of ${option}` : file;
+  return /[:@\p{C}]/u.test(file) || option.endsWith("credentials") ? `the file of ${option}` : file;
 }
 
 const MAX_TEXT = 16 << 20; // bytes

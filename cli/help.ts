@@ -130,8 +130,9 @@ was if the file has an error.
                     opens a port with a page that shows every proxy, /metrics,
                     /healthz and /readyz; HOST is 127.0.0.1 unless given
   --admin-credentials USER:PASSWORD
-                    what must be sent to that port; needed if it is open to
-                    other machines. SOCKS5_ADMIN_CREDENTIALS says the same
+                    what must be sent to that port, or a file that begins with
+                    a line of that; needed if it is open to other machines.
+                    SOCKS5_ADMIN_CREDENTIALS says the same
   --admin-readonly  nothing can be changed by that port
 ${SERVICE}
   SOCKS5_PROXY=socks5h://user:password@proxy.example socks5 serve --port 8118

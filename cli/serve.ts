@@ -97,7 +97,7 @@ async function run(
   const service = new Service({
     say: (line) => say(line.replace("maxClients", "--max-clients")),
     log: log && ((listener, entry) => log.write(listener, entry)),
-    onEvent: admin?.onEvent,
+    newRecorder: admin?.newRecorder,
     isVerbose,
   });
   const reload = async () => {
@@ -117,7 +117,7 @@ async function run(
     return await signalled(io, async (next) => {
       await service.apply(plan);
       const { listeners } = service;
-      adminPort = await admin?.open(service.clients[0]!, () => service.listeners.map(shown));
+      adminPort = await admin?.open(() => service.sources, () => service.listeners.map(shown));
       if (adminPort !== undefined) say(adminLine(adminPort));
       await io.stdout.write(listeners.map(({ localProxy, plan }) => `${describe(localProxy, plan)}\n`).join(""));
       await next();

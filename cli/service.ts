@@ -1,5 +1,6 @@
 import { type ConnectionLog, type LocalProxy, serve, type ServeOptions } from "../serve/mod.ts";
-import { type ProxySpec, Socks5Client, type Socks5Event, type Socks5Options } from "../mod.ts";
+import type { AdminSource, Recorder } from "../admin/mod.ts";
+import { type ProxySpec, Socks5Client, type Socks5Options } from "../mod.ts";
 import { teller } from "./teller.ts";
 
 /** What is served. */
@@ -29,8 +30,8 @@ export interface ServiceTeller {
   say(line: string): void;
   /** The end of a connection, and the place where its client was connected. */
   log?: ((listener: string, entry: ConnectionLog) => void) | undefined;
-  /** What a client tells. */
-  onEvent?: ((event: Socks5Event) => void) | undefined;
+  /** Makes what records the events of a client. */
+  newRecorder?: (() => Recorder) | undefined;
   /** Whether attempts and connections are told, too. */
   readonly isVerbose: boolean;
 }
@@ -44,7 +45,8 @@ export interface RunningListener {
 /** Ports that lead through proxies, and go on while the plan of them changes. */
 export class Service {
   readonly #teller: ServiceTeller;
-  readonly #clients: Map<string, Socks5Client> = new Map();
+  readonly #clients: Map<string, { readonly client: Socks5Client; readonly recorder: Recorder | undefined }> =
+    new Map();
   readonly #leaving: Set<LocalProxy> = new Set();
   #listeners: RunningListener[] = [];
 
@@ -59,7 +61,20 @@ export class Service {
 
   /** The clients behind the ports. */
   get clients(): readonly Socks5Client[] {
-    return [...this.#clients.values()];
+    return [...this.#clients.values()].map(({ client }) => client);
+  }
+
+  /** The clients behind the ports that are open, with the places of these as their names if there are several. */
+  get sources(): readonly AdminSource[] {
+    const places = new Map<string, string[]>();
+    for (const { plan, localProxy } of this.#listeners) {
+      const key = clientKeyOf(plan.upstream);
+      places.set(key, [...places.get(key) ?? [], placeOf(localProxy)]);
+    }
+    return [...places].map(([key, names]) => ({
+      ...this.#clients.get(key)!,
+      name: places.size === 1 ? undefined : names.join(", "),
+    }));
   }
 
   /**
@@ -94,7 +109,7 @@ export class Service {
       throw error;
     }
     this.#listeners = listeners.map((plan) => next.get(plan)!);
-    for (const { upstream } of listeners) this.#clients.get(clientKeyOf(upstream))!.setProxies(upstream.proxies);
+    for (const { upstream } of listeners) this.#clients.get(clientKeyOf(upstream))!.client.setProxies(upstream.proxies);
   }
 
   /** Closes all of it: idle connections at once, and the others after so many milliseconds. */
@@ -118,18 +133,18 @@ export class Service {
   #clientOf(upstream: UpstreamPlan): Socks5Client {
     const key = clientKeyOf(upstream);
     const known = this.#clients.get(key);
-    if (known !== undefined) return known;
-    const { onEvent } = this.#teller;
+    if (known !== undefined) return known.client;
+    const recorder = this.#teller.newRecorder?.();
     const tell = teller(this.#teller, () => client.stats().proxies);
     const client: Socks5Client = new Socks5Client(upstream.proxies, {
       ...upstream.options,
       pool: { maxOpen: Infinity }, // programs have their own limits
       onEvent(event) {
-        onEvent?.(event);
+        recorder?.onEvent(event);
         tell(event);
       },
     });
-    this.#clients.set(key, client);
+    this.#clients.set(key, { client, recorder });
     return client;
   }
 
@@ -146,7 +161,7 @@ export class Service {
   async #closeClients(which: (key: string) => boolean): Promise<void> {
     const closing = [...this.#clients].filter(([key]) => which(key));
     for (const [key] of closing) this.#clients.delete(key);
-    await Promise.all(closing.map(([, client]) => client.close()));
+    await Promise.all(closing.map(([, { client }]) => client.close()));
   }
 }
 

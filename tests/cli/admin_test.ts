@@ -1,9 +1,12 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { once } from "node:events";
 import { request } from "node:http";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { AdminStatus } from "../../admin/mod.ts";
 import { main } from "../../cli/mod.ts";
 import { cli, fakeIo, startCli } from "../support/cli.ts";
+import { withDirectory } from "../support/client_program.ts";
 import { withEcho } from "../support/stage.ts";
 import { quick, test } from "../support/test.ts";
 
@@ -51,6 +54,48 @@ test("--admin-readonly takes the buttons away, and credentials may come from the
   assertEquals(await running, 0);
 });
 
+test("the page knows the clients of all listeners of a file, also after it was read again", () =>
+  withDirectory(async (directory) => {
+    const file = join(directory, "socks5.json");
+    const write = (...proxies: string[]) => {
+      const listeners = proxies.map((it) => ({ proxies: [`socks5h://${it}`] }));
+      writeFileSync(file, JSON.stringify({ listeners, admin: { port: 0 } }));
+    };
+    write("127.0.0.1:1", "127.0.0.1:2");
+    const io = fakeIo();
+    const running = main(["serve", "--config", file], io);
+    await io.until(() => io.out !== "");
+    const [, url] = PAGE.exec(io.err)!;
+    const status = async (): Promise<AdminStatus> => await (await fetch(`${url}/status.json`)).json();
+    const { clients, proxies, listeners } = await status();
+    assertEquals(clients.map(({ name }) => name), listeners.map(({ url }) => url.replace("http://", "")));
+    assertEquals(proxies.map(({ proxy }) => proxy), ["127.0.0.1:1", "127.0.0.1:2"]);
+    write("127.0.0.1:3");
+    io.hangup();
+    await io.until(() => io.err.includes("read again"));
+    const after = await status();
+    assertEquals([after.clients.map(({ name }) => name), after.proxies.map(({ proxy }) => proxy)], [
+      [null],
+      ["127.0.0.1:3"],
+    ]);
+    io.signal("SIGTERM");
+    assertEquals(await running, 0);
+  }));
+
+test("--admin-credentials may be a file", () =>
+  withDirectory(async (directory) => {
+    const file = join(directory, "admin.txt");
+    writeFileSync(file, "ann:sesame\n# of the page\n");
+    const io = fakeIo();
+    const running = main(["serve", "socks5h://127.0.0.1:1", "--admin", "0", "--admin-credentials", file], io);
+    await io.until(() => io.out !== "");
+    const [, url] = PAGE.exec(io.err)!;
+    const headers = { authorization: `Basic ${btoa("ann:sesame")}` };
+    assertEquals((await (await fetch(`${url}/status.json`, { headers })).json()).count.all, 1);
+    io.signal("SIGTERM");
+    assertEquals(await running, 0);
+  }));
+
 const wrong: [args: string[], line: RegExp][] = [
   [["--admin", "x"], /--admin takes \[HOST:\]PORT, such as 8900/],
   [["--admin", "65536"], /--admin takes \[HOST:\]PORT/],
@@ -58,7 +103,7 @@ const wrong: [args: string[], line: RegExp][] = [
     ["--admin", "0.0.0.0:0"],
     /--admin listens on 127\.0\.0\.1, \[::1\] or localhost; elsewhere only with --admin-credentials/,
   ],
-  [["--admin", "0", "--admin-credentials", "sesame"], /the credentials of --admin are USER:PASSWORD/],
+  [["--admin", "0", "--admin-credentials", "sesame"], /cannot read .*: there is no such file/],
   [["--admin-readonly"], /--admin-readonly is for --admin/],
   [["--admin-credentials", "ann:sesame"], /--admin-credentials is for --admin/],
 ];

@@ -235,7 +235,7 @@ const wrong: [args: string[], why: string][] = [
   [["--listen", "0.0.0.0:0", "--session"], "Cannot use --listen as a loopback name"],
   [["--listen", "web.test"], "--listen takes HOST:PORT, or the path of a unix socket"],
   [["--listen", "1", "--port", "2"], "give --listen or --port"],
-  [["--credentials", "hush"], "cannot read hush: there is no such file"],
+  [["--credentials", "hush"], "cannot read the file of --credentials: there is no such file"],
   [["--credentials", "a:hush", "--session"], "with --session, --credentials takes :PASSWORD, for any user name"],
   [["--credentials", ":hush"], "Cannot use --credentials as user name and password"],
   [["--forward-credentials", "--session"], "--forward-credentials goes with neither --session nor --credentials"],
