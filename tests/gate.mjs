@@ -134,10 +134,12 @@ async function types(tgz) {
   const cwd = consumer("types");
   const { devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   const libraries = [
+    "@grpc/grpc-js",
     "@opentelemetry/api",
     "axios",
     "got",
     "ioredis",
+    "koffi",
     "node-fetch",
     "nodemailer",
     "pg",

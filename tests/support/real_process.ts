@@ -20,11 +20,16 @@ export function findProgram(name: string): string | undefined {
   return directories.map((it) => join(it, name)).find(isExecutable);
 }
 
-/** Starts a program in a directory, where its output goes too. */
-export function startProcess(program: string, args: readonly string[], directory: string): Process {
+/** Starts a program in a directory, where its output goes too; `more` is added to the environment. */
+export function startProcess(
+  program: string,
+  args: readonly string[],
+  directory: string,
+  more: Record<string, string> = {},
+): Process {
   const log = openSync(join(directory, `${basename(program)}.log`), "w");
   // a group of its own, so that what it forks can be killed with it; no pipes, so that it keeps nothing of ours open
-  const env = { ...process.env, TMPDIR: directory };
+  const env = { ...process.env, TMPDIR: directory, ...more };
   const options: SpawnOptions = { cwd: directory, env, detached: true, stdio: ["ignore", log, log] };
   const child = spawn(findProgram(program) ?? program, args, options);
   closeSync(log);
@@ -56,9 +61,15 @@ export function logsOf(directory: string): string {
   return logs.map((it) => `${it}:\n${readFileSync(join(directory, it), "utf8")}`).join("\n");
 }
 
-/** Runs a program to its end. */
-export async function runProcess(program: string, args: readonly string[], directory: string): Promise<void> {
-  const child = spawn(findProgram(program) ?? program, args, { cwd: directory, stdio: "ignore" });
+/** Runs a program to its end; `more` is added to the environment. */
+export async function runProcess(
+  program: string,
+  args: readonly string[],
+  directory: string,
+  more: Record<string, string> = {},
+): Promise<void> {
+  const env = { ...process.env, ...more };
+  const child = spawn(findProgram(program) ?? program, args, { cwd: directory, env, stdio: "ignore" });
   const code = await new Promise((resolve) => {
     child.once("error", resolve);
     child.once("exit", resolve);

@@ -52,6 +52,8 @@ export interface Recipe {
   credentials?: { username: string; password: string };
   /** The name of a unix socket that it opens too. */
   socket?: string;
+  /** What its programs have in their environment besides. */
+  environment?(directory: string): Record<string, string>;
   /** Whether it can be used. Default: whether it answers a SOCKS5 greeting. */
   isReady?(at: { hostname: string; port: number }): Promise<boolean>;
   /** Starts what belongs to it and gives the proxy itself. */
@@ -152,15 +154,16 @@ async function startOnce(port: number, recipe: Recipe): Promise<Life> {
     // what it forked may hold the port a moment longer
     if (!await eventually(async () => !await listens(at))) throw new Error(`${recipe.name} does not stop`);
   };
+  const environment = recipe.environment?.(directory);
   const place: Place = {
     directory,
     port,
     start(program, ...args) {
-      const started = startProcess(program, args, directory);
+      const started = startProcess(program, args, directory, environment);
       processes.push(started);
       return started;
     },
-    run: (program, ...args) => runProcess(program, args, directory),
+    run: (program, ...args) => runProcess(program, args, directory, environment),
     write(name, content) {
       const file = join(directory, name);
       writeFileSync(file, content);
