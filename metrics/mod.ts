@@ -54,7 +54,7 @@ export const MEDIA_TYPES: Readonly<Record<MetricsFormat, string>> = {
 
 /**
  * Writes what `stats()` of a client says as metrics, whose names begin with `socks5_`. Those of a proxy have its label
- * as `proxy`; there are about fourteen for each. Proxies of one client with the same label are added up. Times are in
+ * as `proxy`; there are thirteen series for each. Proxies of one client with the same label are added up. Times are in
  * seconds. No target, session or credential is in it.
  *
  * @param clients One client, or several with their names, which become the label `client`.
