@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import process from "node:process";
+import { isatty } from "node:tty";
 import { serve } from "../serve/mod.ts";
 import { type Balance, Socks5Client } from "../mod.ts";
 import { parseSession } from "../src/arguments.ts";
@@ -68,7 +69,7 @@ async function ended(
   const child = spawn(program, args, { env, stdio: "inherit" });
   const pass = (signal: NodeSignal) => {
     // a terminal sends this one to the program, too
-    if (signal === "SIGINT" && process.stdin.isTTY) return;
+    if (signal === "SIGINT" && isatty(0)) return;
     if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
       process.kill(child.pid, signal);
     }

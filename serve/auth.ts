@@ -12,7 +12,9 @@ export interface ClientIdentity {
 
 /** Any user name, which becomes the session of the client, with one password. */
 export interface SessionCredentials {
+  /** That the user name is the session. */
   session: true;
+  /** The password that all clients must send, 1 to 255 bytes. */
   password: string;
 }
 

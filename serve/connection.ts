@@ -39,12 +39,15 @@ export interface ServedConnection {
 
 /** What is logged of a connection when it has ended. */
 export interface ConnectionLog {
+  /** Counted from 1 by each local proxy. */
   readonly id: number;
   /** When it was asked for, as an ISO 8601 string. */
   readonly time: string;
   /** `"host:port"` of the client; `""` on a unix socket. */
   readonly client: string;
+  /** How it was asked for. */
   readonly protocol: ServedConnection["protocol"];
+  /** Its session, if it had one. */
   readonly session: string | undefined;
   /** `"host:port"`; `""` if the client did not get so far as to name one. */
   readonly target: string;

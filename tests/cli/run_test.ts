@@ -65,7 +65,7 @@ for (const [name, [program, args, prints]] of Object.entries(programs)) {
 }
 
 const PRINTS =
-  `console.log(JSON.stringify(Object.fromEntries(Object.entries(process.env).filter(([name]) => /proxy/i.test(name)))))`;
+  `console.log(JSON.stringify(Object.fromEntries(Object.entries(process.env).filter(([name]) => /^(http|https|all|no|socks5|node_use_env)_proxy$/i.test(name)))))`;
 
 test("socks5 run: the program gets the variables in both cases, and no password", () =>
   withWeb(async (proxy) => {
