@@ -1,4 +1,4 @@
-import type { ByteStream, Conn } from "../transport.ts";
+import type { Bytes, ByteStream, Conn } from "../transport.ts";
 
 const CHUNK = 65536;
 
@@ -8,10 +8,12 @@ export function readableOf(conn: Conn): ByteStream {
     type: "bytes",
     autoAllocateChunkSize: CHUNK,
     async pull(controller) {
-      const request = controller.byobRequest as ReadableStreamBYOBRequest;
-      const n = await conn.read(request.view as Uint8Array);
+      const request = controller.byobRequest;
+      const view = (request?.view ?? new Uint8Array(CHUNK)) as Bytes;
+      const n = await conn.read(view);
       if (n === null) controller.close();
-      request.respond(n ?? 0);
+      if (request !== null) request.respond(n ?? 0);
+      else if (n !== null) controller.enqueue(view.subarray(0, n)); // Workers have none for their own responses
     },
     cancel: () => conn.close(),
   };

@@ -20,6 +20,7 @@ import { serve } from "./serve.mjs";
 import { testing } from "./testing.mjs";
 import { tunnel } from "./tunnel.mjs";
 import { udp } from "./udp.mjs";
+import { workers } from "./workers.mjs";
 import { websocket } from "./websocket.mjs";
 
 /**
@@ -58,6 +59,7 @@ export const mutations = [
   ...admin,
   ...cli,
   ...testing,
+  ...workers,
 ];
 
 /**

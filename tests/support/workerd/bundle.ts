@@ -1,4 +1,4 @@
-import { build, type Plugin } from "esbuild";
+import { build, type Plugin, stop } from "esbuild";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
@@ -34,6 +34,31 @@ export async function bundle(files: readonly string[]): Promise<string> {
     logLevel: "silent",
     plugins: [standInsPlugin],
   });
+  return outputFiles[0]!.text;
+}
+
+/** Bundles a program that imports the package by its name, as users do for Workers. */
+export async function bundleProgram(code: string, external: string[]): Promise<string> {
+  const { name, exports } = JSON.parse(readFileSync(new URL("../../../deno.json", import.meta.url), "utf8"));
+  const { outputFiles } = await build({
+    stdin: { contents: code, resolveDir: root, loader: "ts" },
+    bundle: true,
+    write: false,
+    format: "esm",
+    target: "esnext",
+    external,
+    minifyWhitespace: true,
+    logLevel: "silent",
+    plugins: [{
+      name: "package",
+      setup(build) {
+        build.onResolve({ filter: new RegExp(`^${name}(/|$)`) }, ({ path }) => {
+          return { path: `${root}${exports[`.${path.slice(name.length)}`]}` };
+        });
+      },
+    }],
+  });
+  await stop(); // the program that it keeps for the next time
   return outputFiles[0]!.text;
 }
 

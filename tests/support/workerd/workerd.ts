@@ -50,6 +50,7 @@ export async function startWorkerd(options: WorkerOptions): Promise<Workerd> {
   const stop = async () => {
     process.off("exit", end);
     end();
+    child.stdio[3]!.destroy();
     await gone;
     rmSync(folder, { recursive: true });
   };
