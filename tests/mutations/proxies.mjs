@@ -115,7 +115,7 @@ export const proxies = [
     find: "const waiting = this.#waiters.wait(one, accepts, signal);\n    this.#setAlarm();",
     replace: "const waiting = this.#waiters.wait(one, accepts, signal);",
     tests: places,
-    name: "who waits for a place is served by a proxy whose suspension is over",
+    name: "who waits for a place is served by …",
   },
   {
     promise: "suspensions for a name and for one below it add up",

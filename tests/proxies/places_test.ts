@@ -2,7 +2,7 @@ import { assert, assertEquals, assertGreater } from "@std/assert";
 import { Socks5Client, type Socks5Event, type Socks5Options } from "../../mod.ts";
 import type { ProxySpec } from "../../src/config/proxy_url.ts";
 import "../../src/proxies/shared_fleet.ts"; // loaded by the first client that shares: not in fake time
-import { createTestFleet } from "../../testing/mod.ts";
+import { createTestFleet } from "../../testing/fleet.ts";
 import { withClock } from "../support/clock.ts";
 import { FakeTransport, socks5 } from "../support/fake.ts";
 import { test } from "../support/test.ts";
@@ -49,29 +49,24 @@ test("who waits for a proxy that is suspended, since no other one is left, is se
     await clock.settle(client.close());
   }));
 
-test("who waits for a place is served by a proxy whose suspension is over", () =>
-  withClock(async (clock) => {
-    const { client } = clientOf([{ hostname: "a", port: 1080, maxOpen: 1 }, "socks5h://b"]);
-    client.suspend("b:1080", { for: 500 });
-    const first = await clock.settle(client.connect(TARGET));
-    const second = await clock.settle(client.connect(TARGET));
-    assertEquals([second.proxy, Math.round(clock.now / 100)], ["b:1080", 5]);
-    first.close();
-    second.close();
-    await clock.settle(client.close());
-  }));
+const suspensions = {
+  "a proxy whose suspension is over": {},
+  "one that is suspended for its host name no longer": { hostname: "shop.example" },
+};
 
-test("who waits for a place is served by a proxy that is no longer suspended for the host name", () =>
-  withClock(async (clock) => {
-    const { client } = clientOf([{ hostname: "a", port: 1080, maxOpen: 1 }, "socks5h://b"]);
-    client.suspend("b:1080", { for: 500, hostname: "shop.example" });
-    const first = await clock.settle(client.connect(TARGET));
-    const second = await clock.settle(client.connect(TARGET));
-    assertEquals([second.proxy, Math.round(clock.now / 100)], ["b:1080", 5]);
-    first.close();
-    second.close();
-    await clock.settle(client.close());
-  }));
+for (const [what, suspension] of Object.entries(suspensions)) {
+  test(`who waits for a place is served by ${what}`, () =>
+    withClock(async (clock) => {
+      const { client } = clientOf([{ hostname: "a", port: 1080, maxOpen: 1 }, "socks5h://b"]);
+      client.suspend("b:1080", { for: 500, ...suspension });
+      const first = await clock.settle(client.connect(TARGET));
+      const second = await clock.settle(client.connect(TARGET));
+      assertEquals([second.proxy, Math.round(clock.now / 100)], ["b:1080", 5]);
+      first.close();
+      second.close();
+      await clock.settle(client.close());
+    }));
+}
 
 test("a proxy that is suspended for a name and another for a name below it are both passed over", () =>
   withClock(async (clock) => {
