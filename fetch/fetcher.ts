@@ -1,10 +1,9 @@
 import type { ClientRequest } from "node:http";
 import { clearImmediate, setImmediate } from "node:timers";
-import { socks5Error } from "../src/errors.ts";
 import type { Bytes } from "../src/transport.ts";
 import { FetchAgent } from "./agent.ts";
 import { exchangeWithBans } from "./bans.ts";
-import { Call } from "./call.ts";
+import { Call, fetchClosed } from "./call.ts";
 import { acceptEncoding, decoded } from "./content_coding.ts";
 import { type Answer, exchange } from "./exchange.ts";
 import type { Hop } from "./hop.ts";
@@ -15,7 +14,7 @@ import type { ClientLike } from "../src/client_of.ts";
 import type { BanRules, FetchTls } from "./options.ts";
 import { drain, follow, locationOf } from "./redirect.ts";
 import { checkHttp, type FetchRequest, withoutFragment } from "./request.ts";
-import { cancelBody, readAhead } from "./request_body.ts";
+import { readAhead } from "./request_body.ts";
 import { requestFields } from "./request_fields.ts";
 import { FetchResponse, fieldsOf, hasNoBody, responseOf } from "./response.ts";
 import { type ByteStream, streamOf } from "./response_body.ts";
@@ -40,11 +39,7 @@ export class Fetcher {
     try {
       return await this.#follow(request, call);
     } catch (error) {
-      const failure = call.failure("fetch failed", error);
-      call.stop?.(failure);
-      call.done();
-      cancelBody(request.body, failure);
-      throw failure;
+      throw call.failed(error, request.body);
     }
   }
 
@@ -55,8 +50,7 @@ export class Fetcher {
 
   /** Ends what is in flight, and resolves when no connection is left. Later calls are rejected. */
   async close(): Promise<void> {
-    const cause = socks5Error("SOCKS5_CLIENT_CLOSED", "Cannot fetch: the fetch was closed", { phase: "pool" });
-    this.#closed = new TypeError("fetch failed", { cause });
+    this.#closed = fetchClosed();
     for (const call of [...this.#calls]) call.end(this.#closed);
     await this.#agent.close();
   }

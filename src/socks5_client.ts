@@ -101,8 +101,8 @@ export class Socks5Client<S = unknown> implements Transport<S> {
    * Opens a tunnel to the target. The caller must close it. The proxy resolves names, whatever its scheme, unless `dns`
    * is `"local"`.
    *
-   * @throws {TypeError} If the target or an option is malformed, or if the runtime is neither Deno, Bun nor Node and no
-   * `transport` was given.
+   * @throws {TypeError} If the target or an option is malformed, or if the runtime is none of Deno, Bun, Node and Workers
+   * and no `transport` was given.
    * @throws {RangeError} If a number is out of range.
    * @throws The reason of `signal`, as it is, if that aborts.
    * @throws {ProxyError} If no proxy could be reached, or none spoke SOCKS5.

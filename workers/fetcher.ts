@@ -1,14 +1,13 @@
-import { Call } from "../fetch/call.ts";
+import { Call, fetchClosed } from "../fetch/call.ts";
 import type { Hop } from "../fetch/hop.ts";
 import { mayRepeat } from "../fetch/hop.ts";
 import { matches } from "../fetch/integrity.ts";
 import { follow, locationOf } from "../fetch/redirect.ts";
 import { checkHttp, type FetchRequest, withoutFragment } from "../fetch/request.ts";
-import { cancelBody, readAhead } from "../fetch/request_body.ts";
+import { readAhead } from "../fetch/request_body.ts";
 import { requestFields } from "../fetch/request_fields.ts";
 import { hasNoBody, responseOf } from "../fetch/response.ts";
 import type { ClientLike } from "../src/client_of.ts";
-import { socks5Error } from "../src/errors.ts";
 import { Connections } from "./connections.ts";
 import { ACCEPT_ENCODING, decoded } from "./content_coding.ts";
 import type { Answer } from "./http_conn.ts";
@@ -30,18 +29,13 @@ export class Fetcher {
     try {
       return await this.#follow(request, call);
     } catch (error) {
-      const failure = call.failure("fetch failed", error);
-      call.stop?.(failure);
-      call.done();
-      cancelBody(request.body, failure);
-      throw failure;
+      throw call.failed(error, request.body);
     }
   }
 
   /** Ends what is in flight, and closes all connections. Later calls are rejected. */
   close(): void {
-    const cause = socks5Error("SOCKS5_CLIENT_CLOSED", "Cannot fetch: the fetch was closed", { phase: "pool" });
-    this.#closed = new TypeError("fetch failed", { cause });
+    this.#closed = fetchClosed();
     for (const call of [...this.#calls]) call.end(this.#closed);
     this.#connections.close();
   }

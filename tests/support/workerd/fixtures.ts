@@ -4,7 +4,7 @@ import { buffer } from "node:stream/consumers";
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 import { createTestProxy, type TestProxyOptions } from "../../../testing/mod.ts";
 import { type Certificates, certificates } from "../certificates.ts";
-import { listen } from "../peer.ts";
+import { blackHole, listen } from "../peer.ts";
 import { type Answer, startWeb } from "../http_server.ts";
 import { pattern } from "../pattern.ts";
 import { startEcho } from "../targets.ts";
@@ -16,6 +16,7 @@ const FIXTURES: Record<string, (...args: never[]) => Promise<unknown>> = {
   proxy: (options: TestProxyOptions) => createTestProxy(options),
   echo: () => startEcho(),
   web: (certificate?: "both") => startWeb(answer, certificate && certificates()[certificate]),
+  blackHole: () => blackHole(),
   plain: (answer: string) => startPlain(answer),
   tlsEcho: (certificate: Exclude<keyof Certificates, "authority" | "otherAuthority">) =>
     startTls({ certificate: certificates()[certificate] }),
