@@ -1,3 +1,5 @@
+import { ownDial } from "../src/own_dials.ts";
+
 /**
  * The addresses of a host name as the system knows them, its hosts file included, in its order. None of the runtimes can
  * cancel that: an abort rejects at once, and what comes is dropped.
@@ -15,7 +17,7 @@ export async function lookup(
     if (signal?.aborted) abort();
   });
   try {
-    const found = await Promise.race([lookup(hostname, { all: true, verbatim: true }), aborted]);
+    const found = await Promise.race([ownDial(() => lookup(hostname, { all: true, verbatim: true })), aborted]);
     return found.map(({ address }) => address).filter((address) => !address.includes("%")); // a zone is of use here alone
   } finally {
     signal?.removeEventListener("abort", abort!);

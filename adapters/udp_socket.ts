@@ -1,4 +1,5 @@
 import { createSocket, type SocketOptions } from "node:dgram";
+import { ownDatagrams } from "../src/own_dials.ts";
 import type { DatagramHandlers, DatagramSocket } from "../src/transport.ts";
 
 /**
@@ -17,6 +18,7 @@ export async function openDatagrams(
     ipv6Only: isIpv6,
     lookup: lookup as unknown as SocketOptions["lookup"],
   });
+  ownDatagrams.add(socket);
   socket.unref();
   const sending = new Set<(reason: Error) => void>();
   const gone = () => new Error("The socket is closed");

@@ -15,6 +15,7 @@ import type {
   TlsOptions,
   Transport,
 } from "../../src/transport.ts";
+import { ownDial } from "../../src/own_dials.ts";
 import type { BunSocket } from "./socket.ts";
 import { lookup } from "../dns.ts";
 import { BunPipe } from "./pipe.ts";
@@ -37,11 +38,13 @@ const transport: OwnedTransport<BunSocket> = {
       if (!conn.begin({ resolve, reject, signal, options })) return;
       const socket = { socket: BunConn.handlers, data: conn, allowHalfOpen: true };
       const own = { __proto__: null, ...to }; // Bun would take a path from a prototype
-      const opening = Bun.connect({
-        __proto__: null,
-        ...("path" in own ? { unix: own.path } : { hostname: own.hostname, port: own.port }),
-        ...socket,
-      });
+      const opening = ownDial(() =>
+        Bun.connect({
+          __proto__: null,
+          ...("path" in own ? { unix: own.path } : { hostname: own.hostname, port: own.port }),
+          ...socket,
+        })
+      );
       opening.catch((error) => conn.failed(error));
       conn.listen();
     });

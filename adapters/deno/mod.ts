@@ -14,6 +14,7 @@ import type {
   TlsOptions,
   Transport,
 } from "../../src/transport.ts";
+import { ownDial } from "../../src/own_dials.ts";
 import { lookup } from "../dns.ts";
 import { type DenoConn, DenoPipe, type TlsAttempt } from "./pipe.ts";
 
@@ -91,7 +92,7 @@ type DenoAddress =
 
 function open(to: DenoAddress): Promise<DenoConn> {
   const { Deno } = globalThis as unknown as { Deno: { connect(to: DenoAddress): Promise<DenoConn> } };
-  return Deno.connect(to);
+  return ownDial(() => Deno.connect(to));
 }
 
 /** `Deno.TcpConn` where Deno's types are loaded; elsewhere the part of it that this package uses. */

@@ -16,6 +16,7 @@ import type {
   TlsOptions,
   Transport,
 } from "../../src/transport.ts";
+import { ownDial } from "../../src/own_dials.ts";
 import { lookup } from "../dns.ts";
 import { versions } from "node:process";
 import { NodePipe, PIPE, type PipedSocket } from "./pipe.ts";
@@ -87,7 +88,7 @@ class NodeConn extends NodePipe implements Conn<Socket> {
       keepAliveInitialDelay: typeof keepAlive === "number" ? keepAlive : 0,
       ...(hasOnread && { onread }),
     };
-    this.adopt(connect(options), !hasOnread);
+    this.adopt(ownDial(() => connect(options)), !hasOnread);
     this.socket.on("connect", opened);
     opening.signal?.addEventListener("abort", this);
   }

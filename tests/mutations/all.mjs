@@ -9,6 +9,7 @@ import { bypass } from "./bypass.mjs";
 import { cli } from "./cli.mjs";
 import { env } from "./env.mjs";
 import { fetch } from "./fetch.mjs";
+import { global } from "./global.mjs";
 import { httpProxy } from "./http_proxy.mjs";
 import { metrics } from "./metrics.mjs";
 import { pool } from "./pool.mjs";
@@ -47,6 +48,7 @@ export const mutations = [
   ...httpProxy,
   ...bypass,
   ...websocket,
+  ...global,
   ...request,
   ...udp,
   ...adapters,
