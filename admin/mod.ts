@@ -69,8 +69,8 @@ export interface AdminPort {
  *
  * const client = new Socks5Client("socks5h://user:pass@proxy.example:1080");
  * const admin = await serveAdmin({ client });
- * const { count }: AdminStatus = await (await fetch(`${admin.url}/status.json`)).json();
- * assertEquals(count, { all: 1, inService: 1, matching: 1 });
+ * const status = await (await fetch(`${admin.url}/status.json`)).json() as AdminStatus;
+ * assertEquals(status.count, { all: 1, inService: 1, matching: 1 });
  * await admin.close();
  * ```
  */
