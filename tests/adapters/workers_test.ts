@@ -1,11 +1,12 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { existsSync } from "node:fs";
 import { createServer } from "node:net";
+import { gzipSync } from "node:zlib";
 import { createTestProxy, type TestProxy } from "../../testing/mod.ts";
 import { recipeCode } from "../support/recipes.ts";
 import { listening, type Target } from "../support/targets.ts";
 import { quick, test } from "../support/test.ts";
-import { startWeb } from "../support/http_server.ts";
+import { type Answer, startWeb } from "../support/http_server.ts";
 import type { WorkerOptions } from "../support/workerd/workerd.ts";
 
 const isNode = !("Deno" in globalThis || "Bun" in globalThis);
@@ -41,7 +42,11 @@ async function withProxy(to: Promise<Target>, use: (proxy: TestProxy, target: Ta
 }
 
 test("the recipe for Workers answers through a proxy with a password", async () => {
-  await withProxy(startWeb((_, response) => response.end("hello")), async (proxy) => {
+  const coded = gzipSync("hello");
+  const answer: Answer = (_, response) => {
+    response.setHeader("content-encoding", "gzip").setHeader("content-length", coded.length).end(coded);
+  };
+  await withProxy(startWeb(answer), async (proxy) => {
     const code = recipeCode("worker", { "https://": "http://" });
     assertEquals(await answerOf(code, proxy), "hello");
     assertEquals(proxy.connections.map(({ request }) => request?.hostname), ["example.com"]);
