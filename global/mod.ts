@@ -49,7 +49,7 @@ let installed: Installed | undefined;
  * and `WebSocket`, `node:http`, `node:https`, `node:http2`, `node:net`, `node:tls` or `Deno.connect()`. Unix sockets and
  * servers stay as they are. What cannot be sent through the proxy throws an error that says so: UDP, lookups of names, `new
  * net.Socket().connect()`, `Bun.connect()` and more, which `docs/global.md` lists. Call it before anything else: what was
- * taken before, such as a `fetch` in a variable on Deno and Bun, is not caught; nor are child processes.
+ * taken before, such as a `fetch` in a variable on Deno, is not caught; nor are child processes without the flag.
  *
  * @param proxy A proxy as the constructor of `Socks5Client` takes it, or a `Socks5Client`, which the caller closes. A
  * transport of your own over `node:net` opens its connections by {@linkcode unproxied}.

@@ -144,6 +144,23 @@ test("preloaded without SOCKS5_PROXY, the program does not begin", async () => {
   assertMatch(out, /the variable SOCKS5_PROXY is not set/);
 }, { skip: quick || (runtime === "Deno" && "Deno does not tell what it preloads") });
 
+test("with NODE_OPTIONS on Node, threads, forks and child processes go through the proxy, too", async () => {
+  const web = await startWeb((_, response) => response.end("web"));
+  const proxy = await createTestProxy({ rules: { "target.example:80": web } });
+  try {
+    const env = {
+      SOCKS5_PROXY: proxy.url,
+      NODE_OPTIONS: `--import ${new URL("../../global/mod.ts", import.meta.url)}`,
+    };
+    const ended = await run(env, false, pathOf("../support/global_children.ts"), "http://target.example/");
+    assertEquals(ended, { code: 0, out: "process web\nthread web\nfork web\nchild web\n" });
+    assertEquals([proxy.connections.length, web.accepted], [4, 4]);
+  } finally {
+    await proxy.close();
+    await web.close();
+  }
+}, { skip: quick || (runtime !== "Node" && "only Node has such a variable") });
+
 test("the example of docs/global.md installs a proxy in code", async () => {
   const web = await startWeb((_, response) => response.writeHead(204).end());
   const proxy = await createTestProxy({ rules: { "example.com:80": web } });
