@@ -5,14 +5,17 @@ import { Socks5Agent } from "../agent/agent.ts";
 import { sessionOf } from "../agent/session.ts";
 import type { Bypass } from "../src/bypass.ts";
 import type { ClientLike } from "../src/client_of.ts";
-import { connectTo, type FetchTls } from "./options.ts";
+import type { Socks5Conn } from "../src/tunnel/socks5_conn.ts";
+import { connectTo, type FetchTls, type UrlParts } from "./options.ts";
 
-const IDLE_TIMEOUT = 90_000;
+/** How long a connection may be idle, in milliseconds. */
+export const IDLE_TIMEOUT = 90_000;
 
 /** The connections of one fetch: kept for its next requests, and shared with nobody else. */
 export class FetchAgent extends Socks5Agent {
   readonly #tls: FetchTls;
   readonly #open = new Map<ConnDuplex, Promise<void>>();
+  readonly #lent = new Map<string, ConnDuplex>();
 
   constructor(client: ClientLike, tls: FetchTls, bypass?: Bypass) {
     super(client, { bypass });
@@ -22,14 +25,41 @@ export class FetchAgent extends Socks5Agent {
   /** For `node:http`: with TLS of the client, which says what of it failed. */
   override createConnection(options: ClientRequestArgs): Duplex {
     const { protocol, host, port } = options;
-    const target = { protocol: protocol!, hostname: host!, port: String(port) };
+    const to = { protocol: protocol!, hostname: host!, port: String(port) };
     const session = sessionOf(options);
-    const stream = new ConnDuplex(async (signal) =>
-      await connectTo(await this.clientFor(options), this.#tls, target, { signal, session })
-    );
+    const key = keyOf(to, session);
+    const lent = this.#lent.get(key);
+    this.#lent.delete(key);
+    lent?.setTimeout(0);
+    return lent ?? this.adopt(new ConnDuplex((signal) => this.open(to, session, signal))).connect();
+  }
+
+  /** Opens a connection; `alpnProtocols` is what the target may choose from, if it is for HTTPS. */
+  async open(
+    to: UrlParts,
+    session: string | undefined,
+    signal: AbortSignal,
+    alpnProtocols?: string[],
+  ): Promise<Socks5Conn> {
+    const client = await this.clientFor({ protocol: to.protocol, host: to.hostname, port: to.port });
+    return await connectTo(client, this.#tls, to, { signal, session }, alpnProtocols);
+  }
+
+  /** Has a stream that is open for the next connection to that target. */
+  lend(to: UrlParts, session: string | undefined, stream: ConnDuplex): void {
+    const key = keyOf(to, session);
+    this.#lent.set(key, stream);
+    stream.setTimeout(IDLE_TIMEOUT);
+    stream.once("close", () => {
+      if (this.#lent.get(key) === stream) this.#lent.delete(key);
+    });
+  }
+
+  /** Is the owner of a stream from now on: until it closes, `close()` waits for it. */
+  adopt(stream: ConnDuplex): ConnDuplex {
     const gone = new Promise<void>((resolve) => stream.once("close", resolve));
     this.#open.set(stream, gone.then(() => void this.#open.delete(stream)));
-    return stream.on("timeout", () => stream.destroy()).connect();
+    return stream.on("timeout", () => stream.destroy());
   }
 
   /** For `node:http`: a connection that rests ends after a while. */
@@ -50,4 +80,9 @@ export class FetchAgent extends Socks5Agent {
     for (const stream of this.#open.keys()) stream.destroy();
     await Promise.all(this.#open.values());
   }
+}
+
+/** Of what a connection is for. */
+function keyOf({ protocol, hostname, port }: UrlParts, session: string | undefined): string {
+  return JSON.stringify([protocol, hostname, port, session]);
 }

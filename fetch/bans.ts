@@ -1,7 +1,6 @@
 import type { IncomingMessage } from "node:http";
-import type { FetchAgent } from "./agent.ts";
 import type { Call } from "./call.ts";
-import { type Answer, exchange } from "./exchange.ts";
+import { type Answer, type Connections, exchange } from "./exchange.ts";
 import { type Fields, type Hop, mayRepeat } from "./hop.ts";
 import type { BanRules } from "./options.ts";
 
@@ -12,18 +11,19 @@ const [USUAL, LEAST, MOST] = [60_000, 1_000, 86_400_000];
 export async function exchangeWithBans(
   hop: Hop,
   fields: Fields,
-  agent: FetchAgent,
+  connections: Connections,
   call: Call,
   { suspend, durations, attempts }: BanRules,
 ): Promise<Answer> {
   const hostname = hop.url.hostname.replace(/^\[|\]$/g, "");
   const banned = new Set<string>();
   for (;;) {
-    const answer = await exchange(hop, fields, agent, call);
+    const answer = await exchange(hop, fields, connections, call);
     const { message, proxy } = answer;
     const duration = durations.get(message.statusCode!);
     if (duration === undefined || proxy === undefined) return answer;
     suspend(proxy, { for: duration === "retry-after" ? retryAfter(message) : duration, hostname });
+    connections.banned?.(proxy, hostname);
     if (banned.size + 1 >= attempts || banned.has(proxy) || !mayRepeat(hop)) return answer; // no other one was left
     banned.add(proxy);
     call.stop!(new Error("The response is dropped, and the request sent through another proxy"));

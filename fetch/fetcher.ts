@@ -5,7 +5,7 @@ import { FetchAgent } from "./agent.ts";
 import { exchangeWithBans } from "./bans.ts";
 import { Call, fetchClosed } from "./call.ts";
 import { acceptEncoding, decoded } from "./content_coding.ts";
-import { type Answer, exchange } from "./exchange.ts";
+import { type Answer, type Connections, exchange, Http1Attempt } from "./exchange.ts";
 import type { Hop } from "./hop.ts";
 import { matches } from "./integrity.ts";
 import { localFetch } from "./local.ts";
@@ -22,13 +22,25 @@ import { wholeResponseOf } from "./whole_response.ts";
 
 /** What a fetch does: over `node:http`, and on connections of its own. */
 export class Fetcher {
-  readonly #agent: FetchAgent;
+  readonly #connections: Connections;
   readonly #bans: BanRules | undefined;
   readonly #calls = new Set<Call>();
   #closed: TypeError | undefined;
 
-  constructor(client: ClientLike, tls: FetchTls, bans: BanRules | undefined, bypass: Bypass | undefined) {
-    this.#agent = new FetchAgent(client, tls, bypass);
+  /** With `http2`, requests go by HTTP/2 to targets that speak it. */
+  constructor(
+    client: ClientLike,
+    tls: FetchTls,
+    bans: BanRules | undefined,
+    bypass: Bypass | undefined,
+    http2?: typeof import("./http2.ts"),
+  ) {
+    const agent = new FetchAgent(client, tls, bypass);
+    const http1: Connections = {
+      send: (hop, fields) => new Http1Attempt(hop, fields, agent),
+      close: () => agent.close(),
+    };
+    this.#connections = http2 ? new http2.Http2Connections(agent, http1) : http1;
     this.#bans = bans;
   }
 
@@ -52,7 +64,7 @@ export class Fetcher {
   async close(): Promise<void> {
     this.#closed = fetchClosed();
     for (const call of [...this.#calls]) call.end(this.#closed);
-    await this.#agent.close();
+    await this.#connections.close();
   }
 
   async #follow(request: FetchRequest, call: Call): Promise<Response> {
@@ -69,8 +81,8 @@ export class Fetcher {
       exchange: (hop) => {
         const fields = requestFields(hop, request.cache, acceptEncoding);
         return this.#bans === undefined
-          ? exchange(hop, fields, this.#agent, call)
-          : exchangeWithBans(hop, fields, this.#agent, call, this.#bans);
+          ? exchange(hop, fields, this.#connections, call)
+          : exchangeWithBans(hop, fields, this.#connections, call, this.#bans);
       },
       statusOf: ({ message }) => message.statusCode!,
       locationOf: ({ message }) => locationOf(message.statusCode!, message.headers.location),
@@ -109,7 +121,8 @@ async function checked(body: Bytes | ByteStream | null, integrity: string): Prom
 /** The body of an answer, decoded. The call lasts until its end. */
 function decodedBody({ message, request }: Answer, call: Call): ByteStream {
   const source = decoded(message, message.headers["content-encoding"]);
-  message.once("close", () => call.done());
+  if (message.destroyed) call.done();
+  else message.once("close", () => call.done());
   message.once("end", () => {
     if (!message.complete) source.destroy(new Error("The connection was closed within the body"));
     else if (!request.writableEnded) request.destroy(); // what is still to be sent is for nobody

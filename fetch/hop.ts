@@ -6,6 +6,9 @@ export interface Hop extends Pick<FetchRequest, "url" | "method" | "headers" | "
   readonly body: RequestBody | null;
 }
 
+/** How long the head of an answer may be. */
+export const MAX_HEADER_BYTES = 262_144; // as in Chromium
+
 /** The fields of a request. */
 export type Fields = Record<string, string>;
 
@@ -15,4 +18,9 @@ const IDEMPOTENT = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"];
 /** Whether a request can be sent again, and nothing can come of it twice. */
 export function mayRepeat({ method, headers, body }: Hop): boolean {
   return body?.kind !== "stream" && (IDEMPOTENT.includes(method) || headers.has("idempotency-key"));
+}
+
+/** What of a URL a request says: the path and the query. */
+export function pathOf({ pathname, search, href }: URL): string {
+  return pathname + (search || (/\?(#|$)/.test(href) ? "?" : ""));
 }

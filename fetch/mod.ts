@@ -41,7 +41,8 @@ export type Socks5Fetch = ((input: string | URL | Request, init?: FetchInit) => 
  *
  * As in the Fetch standard, a call rejects with a `TypeError`, whose `cause` is the {@linkcode Socks5Error} if the
  * connection failed; or with the reason of its signal, which also cancels a handshake with the proxy. `redirect:
- * "manual"` returns the redirect itself, with its `Location`, as on servers. The protocol is HTTP/1.1.
+ * "manual"` returns the redirect itself, with its `Location`, as on servers. The protocol is HTTP/1.1, or
+ * HTTP/2 with the option `http2` and a target of HTTPS that chooses it.
  *
  * A call throws a `TypeError` for the options by which a runtime's own fetch connects in another way (`dispatcher`,
  * `client`, `proxy`, `unix`, `tls`, `protocol`).
@@ -65,7 +66,7 @@ export type Socks5Fetch = ((input: string | URL | Request, init?: FetchInit) => 
  * ```
  */
 export function createFetch(proxy: ClientOrProxy, options: FetchOptions = {}): Socks5Fetch {
-  const { client, close: closeClient, tls, session, bans, bypass } = parseFetch(proxy, options);
+  const { client, close: closeClient, tls, session, bans, bypass, http2 } = parseFetch(proxy, options);
   refuseOnWorkers("createFetch() of ./fetch", "their node:http connects directly; there is another one in ./workers");
   let fetcher: Fetcher | undefined;
   let loading: Promise<Fetcher> | undefined;
@@ -78,7 +79,7 @@ export function createFetch(proxy: ClientOrProxy, options: FetchOptions = {}): S
   }
 
   function load(): Promise<Fetcher> {
-    return loading ??= makeFetcher(client, tls, bans, bypass);
+    return loading ??= makeFetcher(client, tls, bans, bypass, http2);
   }
 
   async function end(): Promise<void> {
@@ -101,8 +102,9 @@ async function makeFetcher(
   tls: FetchTls,
   bans: BanRules | undefined,
   bypass: Bypass | undefined,
+  http2: boolean,
 ): Promise<Fetcher> {
   runtimeName();
   const { Fetcher } = await import("./fetcher.ts");
-  return new Fetcher(client, tls, bans, bypass);
+  return new Fetcher(client, tls, bans, bypass, http2 ? await import("./http2.ts") : undefined);
 }

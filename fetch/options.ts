@@ -2,7 +2,7 @@ import type { Socks5Conn } from "../src/tunnel/socks5_conn.ts";
 import { type Bypass, parseBypass } from "../src/bypass.ts";
 import { type ClientLike, type ClientOf, clientOf, type ClientOrProxy } from "../src/client_of.ts";
 import type { ConnectOptions, Socks5Options } from "../src/config/options.ts";
-import { checkOptions, type Known, parseSession } from "../src/arguments.ts";
+import { checkBoolean, checkOptions, type Known, parseSession } from "../src/arguments.ts";
 import { milliseconds } from "../src/config/settings.ts";
 import { tlsOptions } from "../src/config/tls_options.ts";
 import { cannot } from "../src/errors.ts";
@@ -48,6 +48,11 @@ export interface FetchOptions extends ConnectorOptions {
    * follows from a failure. `proxyOf()` gives `undefined` for what came so. Default: none.
    */
   bypass?: Bypass | undefined;
+  /**
+   * Offers HTTP/2 to targets of HTTPS; one that does not choose it gets HTTP/1.1, on the same connection. Requests of one
+   * session to one origin share a connection, and no others. Default: `false`.
+   */
+  http2?: boolean | undefined;
 }
 
 /** `ban` and `attempts`, checked. */
@@ -74,34 +79,36 @@ export async function connectTo(
   tls: FetchTls,
   { protocol, hostname, port }: UrlParts,
   options: ConnectOptions,
+  alpnProtocols: string[] = ["http/1.1"],
 ): Promise<Socks5Conn> {
   const secure = protocol === "https:";
   const conn = await client.connect({ hostname, port: Number(port || (secure ? 443 : 80)) }, options);
   // not by an option of connect(), which one that knows nothing of TLS would leave out
-  return secure ? await conn.startTls({ ...tls, alpnProtocols: ["http/1.1"], signal: options.signal }) : conn;
+  return secure ? await conn.startTls({ ...tls, alpnProtocols, signal: options.signal }) : conn;
 }
 
 const TLS: Known<FetchTls> = { caCerts: true, cert: true, key: true };
 
 const CONNECTOR: Known<ConnectorOptions> = { tls: true, client: true, session: true };
 
-const FETCH: Known<FetchOptions> = { ...CONNECTOR, ban: true, attempts: true, bypass: true };
+const FETCH: Known<FetchOptions> = { ...CONNECTOR, ban: true, attempts: true, bypass: true, http2: true };
 
 /** What `createFetch()` is given, checked; throws as {@linkcode parseConnector} does. */
 export function parseFetch(
   proxy: ClientOrProxy,
   options: FetchOptions,
-): Connecting & { bans: BanRules | undefined; bypass: Bypass | undefined } {
+): Connecting & { bans: BanRules | undefined; bypass: Bypass | undefined; http2: boolean } {
   const name = "createFetch()";
   const connecting = parseConnector(name, proxy, options, FETCH);
-  const { ban, attempts, bypass } = checkOptions(`the options of ${name}`, options, FETCH);
+  const { ban, attempts, bypass, http2 = false } = checkOptions(`the options of ${name}`, options, FETCH);
   checkAttempts(attempts);
   parseBypass(bypass);
+  checkBoolean("http2", http2);
   if (ban === undefined && attempts !== undefined) throw new TypeError("Cannot use attempts without ban");
   const bans = ban === undefined
     ? undefined
     : { suspend: suspender(connecting.client), durations: durationsOf(ban), attempts: attempts ?? 1 };
-  return { ...connecting, bans, bypass };
+  return { ...connecting, bans, bypass, http2 };
 }
 
 /** How connections are opened. */

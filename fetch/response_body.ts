@@ -27,6 +27,9 @@ export function streamOf(source: Readable, failure: (error: unknown) => unknown)
   };
   source.on("readable", changed).on("end", changed).on("error", (error) => fail(failure(error)));
   source.on("close", () => source.readableEnded ? changed() : fail(failure(new Error("The connection was closed"))));
+  if (source.destroyed && !source.readableEnded) {
+    fail(failure(source.errored ?? new Error("The connection was closed")));
+  }
   return { stream, fail };
 }
 

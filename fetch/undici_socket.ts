@@ -3,6 +3,7 @@ import { ConnDuplex } from "../adapters/duplex.ts";
 import { socketError } from "../adapters/socket_error.ts";
 import type { ClientLike } from "../src/client_of.ts";
 import { type GivesWay, lentSocket } from "./lent_socket.ts";
+import { opened } from "./opened.ts";
 import { connectTo, type FetchTls, type UrlParts } from "./options.ts";
 
 /** Opens a socket for undici. */
@@ -28,15 +29,5 @@ function whenIdle(socket: Socket & GivesWay): Socket {
   return Object.assign(socket, {
     ref: () => (socket.markInUse(), ref.call(socket)),
     unref: () => (socket.markIdle(), unref.call(socket)),
-  });
-}
-
-/** Waits for the stream; what comes later is a matter of its listeners. */
-function opened(stream: ConnDuplex): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let error: unknown = new Error("The connection was closed");
-    stream.once("error", (reason) => error = reason);
-    stream.once("close", () => reject(error));
-    stream.connect(resolve);
   });
 }
