@@ -27,6 +27,7 @@ type Listener = () => void;
 
 /** Sends `node:net`, `node:tls`, `node:http`, `node:https` and `node:http2` through the proxy, on every runtime. */
 export function patchNode(patches: Patches, route: Route): void {
+  patches.also(syncBuiltinESMExports); // the last one in the end, once all is put back
   // everything of node:net ends here, by whatever name it was imported
   patches.set(net.Socket.prototype, "connect", (connect: (...args: unknown[]) => unknown) => {
     return function (this: Socket, ...args: unknown[]): unknown {
@@ -80,7 +81,6 @@ export function patchNode(patches: Patches, route: Route): void {
     });
   }
   syncBuiltinESMExports(); // for who imported names of it, on Node
-  patches.also(syncBuiltinESMExports);
 }
 
 const NO_SESSIONS = new Sessions(0);

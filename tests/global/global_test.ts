@@ -4,7 +4,7 @@ import { once } from "node:events";
 import http from "node:http";
 import net from "node:net";
 import process from "node:process";
-import tls from "node:tls";
+import tls, { connect as connectTls } from "node:tls";
 import { fileURLToPath } from "node:url";
 import { install, type InstallOptions, uninstall, unproxied } from "../../global/mod.ts";
 import { Socks5Client } from "../../mod.ts";
@@ -131,6 +131,14 @@ test(
   },
   { skip: quick },
 );
+
+test("uninstall() puts back what was imported by its own name", async () => {
+  const before = connectTls;
+  install("socks5h://127.0.0.1:1");
+  assertEquals(connectTls === before, runtime !== "Node"); // elsewhere names of it are not replaced
+  await uninstall();
+  assert(connectTls === before && tls.connect === before);
+});
 
 test("preloaded without SOCKS5_PROXY, the program does not begin", async () => {
   const { code, out } = await preloaded(
