@@ -20,6 +20,7 @@ import {
 import { Socks5Agent } from "../../agent/mod.ts";
 import { createFetch } from "../../fetch/mod.ts";
 import { serve } from "../../serve/mod.ts";
+import { parseBypass } from "../../src/bypass.ts";
 import { POLICY } from "../../src/proxies/policy.ts";
 import { certificates } from "../support/certificates.ts";
 import { type Clock, withClock } from "../support/clock.ts";
@@ -592,6 +593,8 @@ async function args(clock: Clock): Promise<void> {
     throws(() => createFetch(wrong<ProxySpec>(given), { client: wrong<Socks5Options>(client) }));
     await fails(clock, serve(wrong<ProxySpec>(given), { client: wrong<Socks5Options>(client) }));
   }
+  throws(() => new Socks5Agent(h, { bypass: wrong(5) }));
+  throws(() => parseBypass(() => wrong<boolean>("no"))!({ hostname: "h", port: 1, protocol: undefined }));
   throws(() => new Socks5Agent(h, wrong({ clent: {} })));
   throws(() => createFetch(h, wrong({ clent: {} })));
   await fails(clock, serve(h, wrong({ clent: {} })));
