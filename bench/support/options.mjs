@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
 import { runtimes } from "../../tests/support/tools.mjs";
 
-const names = Object.keys(runtimes);
+const names = Object.keys(runtimes).filter((name) => name !== "workerd"); // which has no process of its own
 const networks = ["tun", "netem", "relay"];
 const parts = [
   "dials",
