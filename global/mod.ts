@@ -73,8 +73,12 @@ export async function uninstall(): Promise<void> {
  *
  * @param open Called at once; what it connects before it returns goes directly.
  * @example
- * ```ts ignore
+ * ```ts
+ * import net from "node:net";
+ * import { unproxied } from "jsr:@x/socks5/global";
+ *
  * const socket = unproxied(() => net.connect(1080, "proxy.example"));
+ * socket.on("error", () => {}).destroy();
  * ```
  */
 export function unproxied<T>(open: () => T): T {
