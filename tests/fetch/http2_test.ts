@@ -2,6 +2,7 @@ import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } f
 import { createSecureServer, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
+import { setImmediate } from "node:timers";
 import type { Server as TlsServer } from "node:tls";
 import { Readable } from "node:stream";
 import { gzipSync } from "node:zlib";
@@ -129,6 +130,27 @@ test("with http2, requests to one origin go side by side on one connection by HT
     assertEquals(fetch.proxyOf(response), `127.0.0.1:${proxy.port}`);
     assertEquals(await response.text(), "POST example.com/ 5");
     assertEquals([sessions.length, proxy.connections.length], [1, 1]);
+  });
+});
+
+test("with http2, more requests than the target takes at a time wait for their turn", async () => {
+  let [open, peak] = [0, 0];
+  const server = createSecureServer({ ...certificates().names, settings: { maxConcurrentStreams: 10 } });
+  server.on("stream", (stream) => {
+    peak = Math.max(peak, ++open);
+    stream.once("close", () => open--).respond({ ":status": 200 });
+    setImmediate(() => stream.end("hello"));
+  });
+  await withServer(server, async (port) => {
+    const proxy = await createTestProxy({ rules: () => ({ port }) });
+    const fetch = createFetch(proxy.url, { tls, http2: true });
+    const ask = async () => await (await fetch("https://example.com/")).text();
+    assertEquals(await ask(), "hello"); // now the limit is known
+    assertEquals(new Set(await Promise.all(Array.from({ length: 100 }, ask))), new Set(["hello"]));
+    assertEquals([peak, proxy.connections.length], [10, 1]);
+    await fetch.close();
+    await proxy.until(() => proxy.open === 0);
+    await proxy.close();
   });
 });
 
