@@ -44,8 +44,8 @@ const problems = [];
 const samples = []; // { at, rss, files }
 
 let turn = 0;
-/** Until when files may be missing. */
-let crowdedUntil = 0;
+/** Until when a client may be reset: files are missing, or the proxy of a tunnel has just died. */
+let mayResetUntil = 0;
 writeList();
 const service = startService();
 const port = await service.port;
@@ -93,6 +93,7 @@ async function dieAndComeBack(turn) {
   const dead = [proxies[turn % 8], proxies[(turn + 3) % 8]];
   for (const proxy of dead) await proxy.stop();
   counts.deaths += dead.length;
+  mayResetUntil = performance.now() + 1_000; // which takes what the client has not read yet with it
   await pause(period / 4);
   for (const proxy of dead) await proxy.start();
 }
@@ -100,9 +101,9 @@ async function dieAndComeBack(turn) {
 /** More clients at a time than there are files: each waits until it is its turn. */
 async function burst() {
   counts.bursts++;
-  crowdedUntil = Infinity;
+  mayResetUntil = Infinity;
   await Promise.all(Array.from({ length: Number(options.files) }, () => request("burst")));
-  crowdedUntil = performance.now() + 1_000;
+  mayResetUntil = performance.now() + 1_000;
 }
 
 async function load(number) {
@@ -142,12 +143,12 @@ function request(what) {
       if (text.slice(end + 4) === data) over("done");
     });
     // a process without files left resets who waits (libuv), and says so in its log
-    socket.on("error", (error) => over(performance.now() < crowdedUntil ? "refused" : "lost", error.message));
+    socket.on("error", (error) => over(performance.now() < mayResetUntil ? "refused" : "lost", error.message));
     // a tunnel of a proxy that dies is cut off, as it would be without a service
     socket.on(
       "close",
       () =>
-        over(text !== "" || performance.now() < crowdedUntil ? "refused" : "lost", "it was closed without an answer"),
+        over(text !== "" || performance.now() < mayResetUntil ? "refused" : "lost", "it was closed without an answer"),
     );
   });
 }
