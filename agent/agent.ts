@@ -140,7 +140,7 @@ export class Socks5Agent extends Agent {
     (request as { _retrying?: boolean })._retrying = true; // Deno would send again what was cut off, a POST too
     Object.assign(options, { protocol, port });
     keepSession(options);
-    keepWay(options, this.#bypasses);
+    this.route(options);
     const base = Agent.prototype as unknown as { addRequest(request: ClientRequest, options: ClientRequestArgs): void };
     base.addRequest.call(this, request, options);
   }
@@ -173,6 +173,11 @@ export class Socks5Agent extends Agent {
     // libraries begin to wait for the connection when the name is looked up: here it is the proxy that does
     if (host && isIP(host) === 0) setImmediate(() => stream.emit("lookup", null, host, 0, host));
     return options.protocol === "https:" ? secureOver(stream, options as AgentRequest, this.#tlsSessions) : stream;
+  }
+
+  /** Asks which way a request goes, and keeps it. */
+  protected route(options: ClientRequestArgs): void {
+    keepWay(options, this.#bypasses);
   }
 
   /** What connects for a request. */

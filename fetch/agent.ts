@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import { ConnDuplex } from "../adapters/duplex.ts";
 import { Socks5Agent } from "../agent/agent.ts";
 import { sessionOf } from "../agent/session.ts";
+import { wayName } from "../agent/way.ts";
 import type { Bypass } from "../src/bypass.ts";
 import type { ClientLike } from "../src/client_of.ts";
 import type { Socks5Conn } from "../src/tunnel/socks5_conn.ts";
@@ -24,30 +25,35 @@ export class FetchAgent extends Socks5Agent {
 
   /** For `node:http`: with TLS of the client, which says what of it failed. */
   override createConnection(options: ClientRequestArgs): Duplex {
-    const { protocol, host, port } = options;
-    const to = { protocol: protocol!, hostname: host!, port: String(port) };
     const session = sessionOf(options);
-    const key = keyOf(to, session);
+    const key = keyOf(options, session);
     const lent = this.#lent.get(key);
     this.#lent.delete(key);
     lent?.setTimeout(0);
-    return lent ?? this.adopt(new ConnDuplex((signal) => this.open(to, session, signal))).connect();
+    return lent ?? this.adopt(new ConnDuplex((signal) => this.open(options, session, signal))).connect();
   }
 
   /** Opens a connection; `alpnProtocols` is what the target may choose from, if it is for HTTPS. */
   async open(
-    to: UrlParts,
+    options: ClientRequestArgs,
     session: string | undefined,
     signal: AbortSignal,
     alpnProtocols?: string[],
   ): Promise<Socks5Conn> {
-    const client = await this.clientFor({ protocol: to.protocol, host: to.hostname, port: to.port });
-    return await connectTo(client, this.#tls, to, { signal, session }, alpnProtocols);
+    const client = await this.clientFor(options);
+    return await connectTo(client, this.#tls, partsOf(options), { signal, session }, alpnProtocols);
+  }
+
+  /** What a request is for, with the way that it goes. */
+  routed({ protocol, hostname, port }: UrlParts): ClientRequestArgs {
+    const options = { protocol, host: hostname, port };
+    this.route(options);
+    return options;
   }
 
   /** Has a stream that is open for the next connection to that target. */
-  lend(to: UrlParts, session: string | undefined, stream: ConnDuplex): void {
-    const key = keyOf(to, session);
+  lend(options: ClientRequestArgs, session: string | undefined, stream: ConnDuplex): void {
+    const key = keyOf(options, session);
     this.#lent.set(key, stream);
     stream.setTimeout(IDLE_TIMEOUT);
     stream.once("close", () => {
@@ -82,7 +88,12 @@ export class FetchAgent extends Socks5Agent {
   }
 }
 
-/** Of what a connection is for. */
-function keyOf({ protocol, hostname, port }: UrlParts, session: string | undefined): string {
-  return JSON.stringify([protocol, hostname, port, session]);
+/** Of what a connection is for, and which way it goes. */
+function keyOf(options: ClientRequestArgs, session: string | undefined): string {
+  const { protocol, hostname, port } = partsOf(options);
+  return JSON.stringify([protocol, hostname, port, session, wayName(options)]);
+}
+
+function partsOf({ protocol, host, port }: ClientRequestArgs): UrlParts {
+  return { protocol: protocol!, hostname: host!, port: String(port) };
 }

@@ -1,11 +1,12 @@
+import type { ClientRequestArgs } from "node:http";
 import type { ClientHttp2Stream } from "node:http2";
 import { ConnDuplex } from "../adapters/duplex.ts";
+import { wayName } from "../agent/way.ts";
 import type { Socks5Conn } from "../src/tunnel/socks5_conn.ts";
 import type { FetchAgent } from "./agent.ts";
 import type { Answer, Attempt, Connections } from "./exchange.ts";
 import { type Fields, type Hop, pathOf } from "./hop.ts";
 import { Http2Connection } from "./http2_connection.ts";
-import type { UrlParts } from "./options.ts";
 import { CANCEL, Http2Message } from "./http2_message.ts";
 import { opened } from "./opened.ts";
 import { Upload } from "./upload.ts";
@@ -16,7 +17,7 @@ const REFUSED_STREAM = 0x07; // RFC 9113 section 7
 const MAX_REMEMBERED = 10_000;
 
 /** Where a request goes: requests share a connection only if both are the same. */
-type Destination = { key: string; to: UrlParts; origin: string; session: string | undefined };
+type Destination = { key: string; to: ClientRequestArgs; origin: string; session: string | undefined };
 
 /** A connection that is being opened, for so many requests. */
 interface Opening {
@@ -50,11 +51,12 @@ export class Http2Connections implements Connections {
   /** The open connection, or the one that is being opened; `undefined` for HTTP/1.1. */
   to({ url, session }: Hop): Http2Connection | Opening | undefined {
     const { protocol, hostname, port, origin } = url;
-    const key = JSON.stringify([origin, session]);
+    const host = hostname.replace(/^\[|\]$/g, "");
+    const to = this.#agent.routed({ protocol, hostname: host, port: port || "443" });
+    const key = JSON.stringify([origin, session, wayName(to)]);
     if (this.#speakHttp1.has(key)) return undefined;
     const open = this.#open.get(key);
     if (open?.takesRequest()) return open;
-    const to = { protocol, hostname: hostname.replace(/^\[|\]$/g, ""), port: port || "443" };
     return this.#opening.get(key) ?? this.#begin({ key, to, origin, session });
   }
 

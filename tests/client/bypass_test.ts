@@ -148,6 +148,27 @@ test("a fetch asks for each hop of a redirect", async () => {
   }
 });
 
+test("by HTTP/2 a fetch asks for each request, and a kept connection serves none that goes another way", async () => {
+  const { both, authority } = certificates();
+  let isBypassed = false;
+  await withFetch((_, response) => response.end("secure"), {
+    tls: both,
+    fetch: { bypass: () => isBypassed, http2: true, tls: { caCerts: [authority.cert] } },
+  }, async ({ fetch, web }) => {
+    const url = `https://localhost:${web.port}/`;
+    const through = async () => {
+      const response = await fetch(url);
+      await response.text();
+      return typeof fetch.proxyOf(response);
+    };
+    assertEquals(await through(), "string");
+    isBypassed = true;
+    assertEquals(await through(), "undefined");
+    isBypassed = false;
+    assertEquals(await through(), "string");
+  });
+});
+
 test("a fetch that goes directly checks the certificate, with the authorities that it was given", async () => {
   const { both, authority } = certificates();
   const web = await startWeb((_, response) => response.end("secure"), both);

@@ -45,8 +45,8 @@ export const fetch = [
   {
     promise: "a connection by HTTP/2 serves one session alone",
     file: "fetch/http2.ts",
-    find: "const key = JSON.stringify([origin, session]);",
-    replace: "const key = JSON.stringify([origin]);",
+    find: "const key = JSON.stringify([origin, session, wayName(to)]);",
+    replace: "const key = JSON.stringify([origin, wayName(to)]);",
     tests: "tests/fetch/http2_test.ts",
     name: "with http2, a connection serves one session and one origin alone",
   },
@@ -153,5 +153,13 @@ export const fetch = [
     replace: "if (this.gone !== undefined) return;",
     tests: "tests/fetch/connector_test.ts",
     name: "counts as open until it closes",
+  },
+  {
+    promise: "a connection by HTTP/2 serves no request that goes another way",
+    file: "fetch/http2.ts",
+    find: "const key = JSON.stringify([origin, session, wayName(to)]);",
+    replace: "const key = JSON.stringify([origin, session]);",
+    tests: "tests/client/bypass_test.ts",
+    name: "by HTTP/2 a fetch asks for each request,",
   },
 ];
