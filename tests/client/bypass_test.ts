@@ -148,7 +148,7 @@ test("a fetch asks for each hop of a redirect", async () => {
   }
 });
 
-test("by HTTP/2 a fetch asks for each request, and a kept connection serves none that goes another way", async () => {
+test("with http2, a fetch asks for each request to a target that chooses HTTP/1.1", async () => {
   const { both, authority } = certificates();
   let isBypassed = false;
   await withFetch((_, response) => response.end("secure"), {

@@ -483,6 +483,19 @@ test("with http2, a target that needs no proxy has none", async () => {
   });
 });
 
+test("with http2, a kept connection serves no request that goes another way", async () => {
+  let isBypassed = false;
+  await withHttp2(mirror, async ({ fetch, sessions }) => {
+    const through = async () => (await fetch("https://localhost/")).text();
+    await through();
+    isBypassed = true;
+    await assertRejects(through, TypeError); // nothing listens at port 443 of this machine
+    isBypassed = false;
+    await through();
+    assertEquals(sessions.length, 1);
+  }, { fetch: { bypass: () => isBypassed } });
+});
+
 test("with http2, fields are sent and given byte by byte, and there may be many", async () => {
   await withHttp2((stream, headers) => {
     const many = Object.fromEntries(Array.from({ length: 300 }, (_, i) => [`x-${i}`, "1"]));

@@ -159,7 +159,7 @@ export const fetch = [
     file: "fetch/http2.ts",
     find: "const key = JSON.stringify([origin, session, wayName(to)]);",
     replace: "const key = JSON.stringify([origin, session]);",
-    tests: "tests/client/bypass_test.ts",
-    name: "by HTTP/2 a fetch asks for each request,",
+    tests: "tests/fetch/http2_test.ts",
+    name: "with http2, a kept connection serves no request that goes another way",
   },
 ];
