@@ -8,7 +8,6 @@ import {
   assertThrows,
 } from "@std/assert";
 import { type ProxySpec, Socks5Client, type Socks5Event, type Socks5Options } from "../../mod.ts";
-import "../../src/proxies/shared_fleet.ts"; // loaded before the clock stands still
 import { createTestFleet } from "../../testing/fleet.ts";
 import { type Clock, withClock } from "../support/clock.ts";
 import { type FakeConn, FakeTransport, type Script, socks5 } from "../support/fake.ts";

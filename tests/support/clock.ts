@@ -1,4 +1,8 @@
 import { FakeTime } from "@std/testing/time";
+// What is loaded at its first use is loaded before a clock stands still: a module takes real time.
+import "../../src/check.ts";
+import "../../src/proxies/shared_fleet.ts";
+import "../../src/request/associate.ts";
 
 const setTimeout = globalThis.setTimeout.bind(globalThis);
 
