@@ -215,6 +215,13 @@ export class Fleet {
     return state;
   }
 
+  /** Whoever has picked one that was in service does not try it after all. */
+  putBack(state: ProxyState): void {
+    if (state.strikes === 0) return;
+    state.until.failure = 0;
+    this.#update(state);
+  }
+
   /** The proxy that a session has now, whether or not it has room. */
   proxyOf(session: string, left: Candidates = this.#all): ProxyState {
     this.#resume();

@@ -63,11 +63,13 @@ export class Warmer<S> {
       const { warm, reserved } = pool;
       if (warm + reserved >= this.#core.settings.warm || (this.#failures > 0 && reserved > 0)) return;
       const state = fleet.hasInService() ? fleet.pick(true) : undefined;
+      if (state === undefined) return this.#later();
+      const { proxy } = state;
       // a place that others may need is not for what may be needed
-      if (state === undefined || state.proxy.credentialsFor !== undefined || this.#core.sharesPlaces(state.proxy)) {
+      if (proxy.credentialsFor !== undefined || this.#core.sharesPlaces(proxy)) {
+        fleet.putBack(state);
         return this.#later();
       }
-      const { proxy } = state;
       const { attemptTimeout } = this.#core.settings;
       const scope = new Scope(this.#timer, undefined, attemptTimeout, (_, phase) => {
         return timedOut("attempt", attemptTimeout, phase, proxy.name, { target: null });

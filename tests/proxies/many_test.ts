@@ -472,6 +472,21 @@ test("at most eight checks run at a time, and close() ends them", () =>
     assertEquals(client.stats().proxies.every(({ inUse }) => inUse === 0), true);
   }));
 
+test("a proxy that cannot be warmed is not put off by warming when its cooldown is over", () =>
+  withClock(async (clock) => {
+    const credentials = () => ({ username: "u" });
+    const { broken, client, taken } = setUp([{ url: "socks5://a", credentials }, { url: "socks5://b", credentials }], {
+      cooldown: 10_000,
+      pool: { warm: 1 },
+    });
+    broken.add("a");
+    assertEquals(await clock.settle(taken()), "b");
+    broken.clear();
+    await clock.pass(15_000);
+    assertEquals(await clock.settle(taken()), "a");
+    await client.close();
+  }));
+
 test("credentials may be a function of the session and the target, which is asked for each connect", async () => {
   const asked: unknown[] = [];
   const sent: string[] = [];
