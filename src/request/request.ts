@@ -72,7 +72,10 @@ export async function request<S, T>(
         }
         place = core.fleet.enter(state);
       }
-      if (core.sharesLimit(place) && !(await shareLimit(attempts, place))) continue;
+      if (core.sharesLimit(place) && !(await shareLimit(attempts, place))) {
+        call.takeWarm()?.close(); // its place was this one
+        continue;
+      }
       let it = attempts.begin(seat, place, rounds.errors.length > 0);
       if (race !== undefined) it = await race.decided(it);
       try {

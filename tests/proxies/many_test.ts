@@ -583,6 +583,23 @@ test("an idle tunnel at a proxy whose places processes share gives way after a s
     await clock.settle(Promise.all([one.client.close(), two.client.close()]));
   }));
 
+test("a warm connection whose place processes have come to share is not used for an attempt at another proxy", () =>
+  withClock(async (clock) => {
+    const shared = createTestFleet();
+    const { client, transport } = setUp(list("a", "b"), { shared, pool: { warm: 1 } });
+    (await clock.settle(client.connect(TARGET))).close();
+    await clock.pass(1);
+    assertEquals(client.stats().warm, 1);
+    client.setProxies([{ url: "socks5://a", maxOpen: 1 }, "socks5://b"]);
+    await shared.acquire({ proxy: "a:1080", id: "another process" }, 1, 60_000);
+    const conn = await clock.settle(client.connect(TARGET));
+    const last = transport.endpoints.at(-1)!;
+    assertEquals([conn.proxy, "hostname" in last && last.hostname], ["b:1080", "b"]);
+    conn.close();
+    await clock.settle(client.close());
+    assertEquals(transport.open, 0);
+  }));
+
 /** Whatever happens, at the end no place is taken. */
 test("places at proxies are given back whatever ends an attempt", () =>
   withClock(async (clock: Clock) => {
