@@ -10,11 +10,17 @@ export function open({ port }) {
 
     async get(isSecure, path) {
       const kept = idle[isSecure ? "tunnel" : "forward"];
-      const socket = kept.pop() ?? await opened(port, isSecure);
-      const bytes = await answered(
-        socket,
-        `GET ${isSecure ? "" : "http://web.bench"}${path} HTTP/1.1`,
-      );
+      const line = `GET ${isSecure ? "" : "http://web.bench"}${path} HTTP/1.1`;
+      let socket = kept.pop();
+      let bytes = socket && await answered(socket, line);
+      if (bytes === undefined) {
+        // none was kept, or it is closed by now: tinyproxy closes each after its answer
+        socket = await opened(port, isSecure);
+        bytes = await answered(socket, line);
+        if (bytes === undefined) {
+          throw new Error("the local proxy closed the connection");
+        }
+      }
       if (path.startsWith("/close")) socket.destroy();
       else kept.push(socket);
       return bytes;
@@ -25,17 +31,26 @@ export function open({ port }) {
 async function opened(port, isTunnel) {
   const socket = connect({ host: "127.0.0.1", port, noDelay: true });
   await once(socket, "connect");
-  if (isTunnel) await answered(socket, "CONNECT web.bench:80 HTTP/1.1");
+  socket.on("error", () => {}); // "close" follows
+  if (
+    isTunnel &&
+    await answered(socket, "CONNECT web.bench:80 HTTP/1.1") === undefined
+  ) {
+    throw new Error(
+      "the local proxy closed the connection instead of opening a tunnel",
+    );
+  }
   return socket;
 }
 
-/** Sends a request, and gives how many bytes the body of the answer has. */
+/** Sends a request, and gives how many bytes the body of the answer has; `undefined` if the connection closes before. */
 function answered(socket, line) {
   return new Promise((resolve, reject) => {
+    if (!socket.writable) return resolve(undefined);
     let head = "";
     let left;
     let length = 0;
-    const over = () => reject(new Error("the local proxy closed the connection"));
+    const over = () => resolve(undefined);
     const received = (chunk) => {
       if (left !== undefined) left -= chunk.length;
       else {
@@ -49,10 +64,10 @@ function answered(socket, line) {
         left = length - (head.length - end - 4);
       }
       if (left > 0) return;
-      socket.off("data", received).off("close", over).off("error", reject);
+      socket.off("data", received).off("close", over);
       resolve(length - left);
     };
-    socket.on("data", received).on("close", over).on("error", reject);
+    socket.on("data", received).on("close", over);
     socket.write(`${line}\r\nHost: web.bench\r\n\r\n`);
   });
 }

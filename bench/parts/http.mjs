@@ -171,15 +171,22 @@ async function asking(plan, proxy) {
 
 /** Local proxies: what their process spends on the requests of another one. */
 async function serving(plan, proxy) {
-  const load = await start("bun", "worker.mjs", ["load"]);
-  const ports = new Map();
-  const ask = (row, step) => load.ask("requests", { setup: { port: ports.get(row) }, ...step });
+  const loads = new Map();
+  const ask = (row, step) =>
+    loads.get(row).process.ask("requests", {
+      setup: { port: loads.get(row).port },
+      ...step,
+    });
   const spent = async (worker) => (await worker.ask("cpu", { setup: { proxy } })).cpu;
   try {
     await interleave(
       plan,
       async (worker, row) => {
-        ports.set(row, (await worker.ask("listen", { setup: { proxy } })).port);
+        const { port } = await worker.ask("listen", { setup: { proxy } });
+        loads.set(row, {
+          port,
+          process: await start("bun", "worker.mjs", ["load"]),
+        });
         for (const step of warmingOf(plan)) await ask(row, step);
       },
       async (worker, row, round, step) => {
@@ -195,7 +202,7 @@ async function serving(plan, proxy) {
       },
     );
   } finally {
-    await load.end();
+    await Promise.all([...loads.values()].map(({ process }) => process.end()));
   }
 }
 

@@ -53,6 +53,6 @@ export function startModule(code: string): Child {
 
 /** The arguments with which the running runtime evaluates a module. */
 export function evaluate(code: string): string[] {
-  if ("Deno" in globalThis) return ["eval", "--no-lock", "--ext=ts", code];
+  if ("Deno" in globalThis) return ["eval", "--no-lock", "--node-modules-dir=manual", "--ext=ts", code];
   return "Bun" in globalThis ? ["-e", code] : ["--input-type=module-typescript", "-e", code];
 }
