@@ -4,25 +4,58 @@ import { checkOptions } from "./arguments.ts";
 import type { ClientLike } from "./client_of.ts";
 import type { ConnectOptions } from "./config/options.ts";
 import { tlsOptions } from "./config/tls_options.ts";
-import { ProtocolError, socks5Error } from "./errors.ts";
+import { milliseconds } from "./config/settings.ts";
+import { DeadlineTimer, type Timed } from "./deadline_timer.ts";
+import { cannotConnect, ProtocolError, socks5Error, timedOut } from "./errors.ts";
 import { SoundConn } from "./guarded_conn.ts";
 import { parseTarget, type Target } from "./protocol/address.ts";
 import { runtime } from "./runtime.ts";
-import type { ByteStream, Conn, TlsOptions } from "./transport.ts";
+import { type AttemptScope, Scope } from "./scope.ts";
+import type { ByteStream, Conn, OwnedTransport } from "./transport.ts";
 import type { Socks5Conn, StartTlsOptions } from "./tunnel/socks5_conn.ts";
 import { startTls } from "./tunnel/start_tls.ts";
+import { START_TLS } from "./tunnel/upgrade_tls.ts";
 import { readableOf, writableOf } from "./tunnel/web_streams.ts";
 
 /**
  * Connects past every proxy, for targets that are bypassed and for nothing else. Errors are those of `node:net`, by whose
- * codes libraries decide, and a {@linkcode TlsError} if TLS fails.
+ * codes libraries decide; a {@linkcode TlsError} if TLS fails, and a {@linkcode TimeoutError} if it or the connect takes
+ * longer than `timeout`. Without a `timeout` the limit is that of the system.
  */
 export const direct: ClientLike = {
-  async connect(target: Target, { signal }: ConnectOptions = {}): Promise<Socks5Conn> {
+  async connect(target: Target, options: ConnectOptions = {}): Promise<Socks5Conn> {
     const { hostname, port, name } = parseTarget(target);
-    return new DirectConn(await nodeTransport.connect({ hostname, port }, { signal }), name, hostname);
+    const conn = await within(options, name, "dial", (owner) => transport.connect({ hostname, port }, { owner }));
+    return new DirectConn(conn, name, hostname);
   },
 };
+
+const transport = nodeTransport as OwnedTransport;
+const timer = new DeadlineTimer<Timed>(true);
+const VERB = "connect directly to";
+
+/** Takes a step, which is given up when its time is over or its signal aborts: then what it owns is closed. */
+async function within<T>(
+  { signal, timeout }: Pick<ConnectOptions, "signal" | "timeout">,
+  target: string,
+  phase: "dial" | "tls",
+  step: (owner: AttemptScope) => Promise<T>,
+): Promise<T> {
+  const ms = milliseconds("timeout", timeout, Infinity);
+  const waiting = phase === "dial" ? "for the connection to open" : undefined;
+  const expired = () => timedOut("timeout", ms, phase, null, { verb: VERB, target }, waiting);
+  const scope = new Scope(timer, signal, ms, expired);
+  try {
+    const result = await scope.run(step(scope.attempt));
+    scope.throwIfEnded();
+    scope.detach();
+    return result;
+  } catch (thrown) {
+    const reason = scope.ended === undefined ? thrown : scope.ended.reason;
+    scope.end(reason);
+    throw reason;
+  }
+}
 
 /** A connection without a proxy, in the shape of a tunnel. */
 class DirectConn extends SoundConn implements Socks5Conn {
@@ -104,38 +137,19 @@ class DirectConn extends SoundConn implements Socks5Conn {
     this.close();
   }
 
-  async startTls({ signal, timeout: _, ...options }: StartTlsOptions = {}): Promise<Socks5Conn> {
-    const tls = tlsOptions(
-      "the options of startTls()",
-      checkOptions("the options of startTls()", options, TLS),
-      this.#hostname,
-    );
-    const abort = () => this.close();
-    signal?.throwIfAborted();
-    signal?.addEventListener("abort", abort);
-    try {
-      const secured = await startTls(this.#conn, tls, runtime().startTls, "target");
-      return new DirectConn(secured, this.target, this.#hostname);
-    } catch (error) {
-      this.close();
-      if (signal?.aborted) throw signal.reason;
+  async startTls(given: StartTlsOptions = {}): Promise<Socks5Conn> {
+    const name = "the options of startTls()";
+    const options = checkOptions(name, given, START_TLS);
+    const tls = tlsOptions(name, options, this.#hostname);
+    const secured = await within(options, this.target, "tls", async (owner) => {
+      owner.own(this);
+      return owner.own(await startTls(this.#conn, tls, runtime().startTls, "target"));
+    }).catch((error) => {
       if (!(error instanceof ProtocolError)) throw error;
       const { code, message, cause } = error;
-      throw socks5Error(code, `Cannot connect to ${this.target} directly: ${message}`, {
-        phase: "tls",
-        target: this.target,
-        cause,
-      });
-    } finally {
-      signal?.removeEventListener("abort", abort);
-    }
+      const cannot = cannotConnect(null, this.target, VERB);
+      throw socks5Error(code, `${cannot}: ${message}`, { phase: "tls", target: this.target, cause });
+    });
+    return new DirectConn(secured, this.target, this.#hostname);
   }
 }
-
-const TLS: Readonly<Record<keyof TlsOptions, true>> = {
-  serverName: true,
-  caCerts: true,
-  cert: true,
-  key: true,
-  alpnProtocols: true,
-};

@@ -30,7 +30,8 @@ export interface TlsSetup {
   readonly settings: { readonly timeout: number };
 }
 
-const START_TLS: Known<StartTlsOptions> = {
+/** What `startTls()` takes. */
+export const START_TLS: Known<StartTlsOptions> = {
   serverName: true,
   caCerts: true,
   cert: true,

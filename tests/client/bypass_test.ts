@@ -1,4 +1,4 @@
-import { assertEquals, assertInstanceOf, assertMatch, assertThrows } from "@std/assert";
+import { assertEquals, assertInstanceOf, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { type ClientRequest, get } from "node:http";
 import { lookup } from "node:dns/promises";
 import { get as getSecure } from "node:https";
@@ -6,13 +6,16 @@ import { hostname } from "node:os";
 import { type Bypass, type BypassTarget, Socks5Agent } from "../../agent/mod.ts";
 import { proxyFromEnv } from "../../env/mod.ts";
 import { createFetch } from "../../fetch/mod.ts";
-import { TlsError } from "../../mod.ts";
+import { TimeoutError, TlsError } from "../../mod.ts";
 import { serve } from "../../serve/mod.ts";
+import { direct } from "../../src/direct.ts";
 import type { TestProxy } from "../../testing/mod.ts";
 import { certificates } from "../support/certificates.ts";
 import { withFetch } from "../support/fetch_stage.ts";
 import { startWeb } from "../support/http_server.ts";
-import { withProxy } from "../support/stage.ts";
+import { blackHole } from "../support/peer.ts";
+import { failure, withProxy, withTarget } from "../support/stage.ts";
+import { startSilent } from "../support/targets.ts";
 import { test } from "../support/test.ts";
 import { answer, withWeb } from "../support/web.ts";
 
@@ -119,6 +122,57 @@ test("an agent that goes directly gives the errors of node:net, and checks certi
   });
 });
 
+test("the timeout of a connect that goes directly limits it, as through the proxy", async () => {
+  const hole = await blackHole();
+  const { port } = hole.endpoint as { port: number };
+  try {
+    const error = await failure(direct.connect(`127.0.0.1:${port}`, { timeout: 50 }));
+    assertInstanceOf(error, TimeoutError);
+    const says =
+      `Cannot connect directly to 127.0.0.1:${port}: timed out after 50 ms, waiting for the connection to open`;
+    assertEquals([error.code, error.phase, error.message], ["SOCKS5_TIMEOUT", "dial", says]);
+    const agent = new Socks5Agent("socks5h://127.0.0.1:1", { bypass: () => true });
+    const failed = await failureOf(get(`http://127.0.0.1:${port}/`, { agent, timeout: 50 }));
+    assertEquals(failed.code, "ETIMEDOUT");
+    assertInstanceOf(failed.cause, TimeoutError);
+    agent.destroy();
+  } finally {
+    await hole.close();
+  }
+});
+
+test("the timeout and the signal of startTls() on a connection that goes directly end the handshake, and close", async () => {
+  await withTarget(startSilent(), async (target) => {
+    const late = await direct.connect(target.address, { timeout: 10_000 });
+    const error = await failure(late.startTls({ timeout: 50 }));
+    assertInstanceOf(error, TimeoutError);
+    const says =
+      `Cannot connect directly to ${target.address}: timed out after 50 ms, waiting for the target to go through the TLS handshake`;
+    assertEquals([error.code, error.phase, error.message], ["SOCKS5_TIMEOUT", "tls", says]);
+    const aborted = await direct.connect(target.address);
+    const controller = new AbortController();
+    const starting = aborted.startTls({ signal: controller.signal }).then(() => "it succeeded", (reason) => reason);
+    controller.abort("enough");
+    assertEquals(await starting, "enough");
+  });
+});
+
+test("a connect that goes directly has no time with a timeout of 0, and takes no wrong one", () =>
+  withTarget(startSilent(), async (target) => {
+    const says = "Cannot use timeout as milliseconds";
+    for (const timeout of [-1, NaN]) {
+      await assertRejects(() => direct.connect(target.address, { timeout }), RangeError, says);
+    }
+    const text = "1" as unknown as number;
+    await assertRejects(() => direct.connect(target.address, { timeout: text }), TypeError, says);
+    assertInstanceOf(await failure(direct.connect(target.address, { timeout: 0 })), TimeoutError);
+    assertEquals(target.accepted, 0);
+    const conn = await direct.connect(target.address, { timeout: Infinity });
+    await assertRejects(() => conn.startTls({ timeout: -1 }), RangeError, says);
+    assertInstanceOf(await failure(conn.startTls({ timeout: 0 })), TimeoutError);
+    await target.until(() => target.accepted === 1 && target.open === 0);
+  }));
+
 test("a fetch asks for each hop of a redirect", async () => {
   const inside = await startWeb((_, response) => response.end("inside"));
   try {
@@ -180,7 +234,7 @@ test("a fetch that goes directly checks the certificate, with the authorities th
     const wary = createFetch("socks5h://127.0.0.1:1", { bypass: () => true });
     const error = await wary(url).catch((error) => error);
     assertInstanceOf(error.cause, TlsError);
-    assertMatch(error.cause.message, /^Cannot connect to localhost:\d+ directly: no trusted authority/);
+    assertMatch(error.cause.message, /^Cannot connect directly to localhost:\d+: no trusted authority/);
     await wary.close();
   } finally {
     await web.close();

@@ -3,6 +3,14 @@
 /** @type {import("./all.mjs").Mutation[]} */
 export const bypass = [
   {
+    promise: "the timeout of a connect limits it, also past the proxy",
+    file: "src/direct.ts",
+    find: 'milliseconds("timeout", timeout, Infinity);',
+    replace: 'milliseconds("timeout", timeout, Infinity) || Infinity;',
+    tests: "tests/client/bypass_test.ts",
+    name: "a connect that goes directly has no time",
+  },
+  {
     promise: "a bypass that gives a promise fails the request",
     file: "src/bypass.ts",
     find: 'if (typeof answer === "boolean") return answer;',
