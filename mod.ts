@@ -48,7 +48,7 @@ export type {
   Socks5Event,
 } from "./src/events.ts";
 export type { Step } from "./src/protocol/steps.ts";
-export type { AuthContext, AuthMethod, AuthSteps } from "./src/config/auth_method.ts";
+export type { AuthContext, AuthMethod, AuthSteps } from "./src/config/settings.ts";
 export type {
   AssociateOptions,
   Balance,

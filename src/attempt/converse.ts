@@ -3,8 +3,8 @@ import { ProtocolError } from "../errors.ts";
 import { quietly } from "../guarded_conn.ts";
 import { Foreign, type UserPass } from "../protocol/messages.ts";
 import type { Step, Steps } from "../protocol/steps.ts";
+import { settle } from "../settle.ts";
 import type { Conn, UnreadableConn } from "../transport.ts";
-import { withAnswer } from "./foreign_answer.ts";
 
 /** What a conversation needs of a connection, and takes if it is there. */
 export type Wire = Pick<Conn, "read" | "write"> & Partial<Pick<UnreadableConn, "unread">>;
@@ -69,4 +69,27 @@ export async function converse<T>(
 /** The same connection, for a conversation whose messages have been sent already. */
 export function withoutWrites(wire: Wire): Wire {
   return { read: (p) => wire.read(p), write: (p) => Promise.resolve(p.length) };
+}
+
+/** So many bytes are looked at: those that are shown, and a secret that may begin within them. */
+const MOST = 512;
+
+/**
+ * What a conversation failed with: where the answer was not of SOCKS5, with as much of it as has arrived. The connection
+ * is of no use from then on.
+ */
+async function withAnswer(
+  error: unknown,
+  wire: Pick<Conn, "read">,
+  secrets: readonly (UserPass | null | undefined)[],
+): Promise<unknown> {
+  if (!(error instanceof Foreign)) return error;
+  const answer = new Uint8Array(MOST);
+  answer.set(error.start);
+  let got = error.start.length;
+  const listen = async () => {
+    for (let n; got < MOST && (n = await wire.read(answer.subarray(got)));) got += n;
+  };
+  await Promise.race([listen().catch(() => {}), settle()]);
+  return error.with(answer.slice(0, got), secrets.flatMap((it) => it ? [it.uname, it.passwd] : []));
 }

@@ -1,5 +1,5 @@
 import { isBytes } from "../arguments.ts";
-import type { AuthMethod } from "../config/auth_method.ts";
+import type { AuthMethod } from "../config/settings.ts";
 import type { Proxy } from "../config/proxy_url.ts";
 import { kindOf, ProtocolError } from "../errors.ts";
 import { guard, quietly } from "../guarded_conn.ts";

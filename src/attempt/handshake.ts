@@ -1,6 +1,5 @@
-import type { AuthMethod } from "../config/auth_method.ts";
+import type { AuthMethod, Settings } from "../config/settings.ts";
 import { type CredentialsContext, credentialsOf, type Proxy } from "../config/proxy_url.ts";
-import type { Settings } from "../config/settings.ts";
 import { guard } from "../guarded_conn.ts";
 import { greeting, METHOD, select, type UserPass, userPass } from "../protocol/messages.ts";
 import type { Steps } from "../protocol/steps.ts";

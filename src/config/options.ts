@@ -2,7 +2,7 @@ import type { Phase, Socks5Error } from "../errors.ts";
 import type { Target } from "../protocol/address.ts";
 import type { Socks5Event } from "../events.ts";
 import type { FleetStore } from "../proxies/fleet_store.ts";
-import type { AuthMethod } from "./auth_method.ts";
+import type { AuthMethod } from "./settings.ts";
 import type { Credentials } from "./proxy_url.ts";
 import type { TlsOptions, Transport } from "../transport.ts";
 

@@ -2,9 +2,8 @@ import { DeadlineTimer, type Timed } from "../deadline_timer.ts";
 import type { CloseReason } from "../events.ts";
 import { Members } from "../members.ts";
 import { IdleList } from "./idle_list.ts";
-import { Lease, type Pooled } from "./lease.ts";
+import { Lease, type Pooled, Queue, type Want } from "./lease.ts";
 import { LinkedList } from "../linked_list.ts";
-import { Queue, type Want } from "./queue.ts";
 
 /** The limits of a pool, as its options have them. */
 export interface PoolLimits {

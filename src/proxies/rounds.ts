@@ -3,8 +3,7 @@ import { type Phase, type Socks5Error, withEarlier } from "../errors.ts";
 import { Candidates } from "./candidates.ts";
 import type { Fleet } from "./fleet.ts";
 import { pauseAfter, type Verdict } from "./policy.ts";
-import type { Place } from "./place.ts";
-import type { ProxyState } from "./proxy_state.ts";
+import type { Place, ProxyState } from "./proxy_state.ts";
 
 /** What follows from a failed attempt: the next address of the target, a pause, another proxy, or nothing. */
 export type Next = "address" | "retry" | "failover" | null;

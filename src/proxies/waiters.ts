@@ -1,6 +1,5 @@
 import { LinkedList } from "../linked_list.ts";
-import type { Place } from "./place.ts";
-import type { ProxyState } from "./proxy_state.ts";
+import type { Place, ProxyState } from "./proxy_state.ts";
 
 interface Waiter {
   /** When it came, in their order. */

@@ -1,5 +1,4 @@
-import type { Opener } from "../attempt/open_tunnel.ts";
-import { Pipelining } from "../attempt/pipelining.ts";
+import { type Opener, Pipelining } from "../attempt/open_tunnel.ts";
 import type { ClientConfig, Load } from "../config/client_config.ts";
 import type { Proxy } from "../config/proxy_url.ts";
 import type { Settings } from "../config/settings.ts";
@@ -11,8 +10,7 @@ import { Candidates } from "../proxies/candidates.ts";
 import { Fleet, type FleetHooks } from "../proxies/fleet.ts";
 import { hostnameOf } from "../proxies/host_bans.ts";
 import type { FleetStore } from "../proxies/fleet_store.ts";
-import type { Place } from "../proxies/place.ts";
-import type { ProxyState, SuspensionReason } from "../proxies/proxy_state.ts";
+import type { Place, ProxyState, SuspensionReason } from "../proxies/proxy_state.ts";
 import type { SharedFleet } from "../proxies/shared_fleet.ts";
 import { Scope } from "../scope.ts";
 import type { StartTls, Transport } from "../transport.ts";

@@ -5,7 +5,7 @@ import { DeadlineTimer, type Timed } from "../deadline_timer.ts";
 import { timedOut } from "../errors.ts";
 import type { CloseReason } from "../events.ts";
 import type { Lease } from "../pool/lease.ts";
-import type { Place } from "../proxies/place.ts";
+import type { Place } from "../proxies/proxy_state.ts";
 import { pauseAfter } from "../proxies/policy.ts";
 import { Scope } from "../scope.ts";
 import type { ProxyConn } from "../tunnel/proxy_conn.ts";

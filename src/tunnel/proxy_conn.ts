@@ -1,7 +1,7 @@
 import type { Reply } from "../protocol/messages.ts";
 import type { CloseReason, Traffic } from "../events.ts";
 import type { Pooled } from "../pool/lease.ts";
-import type { Place } from "../proxies/place.ts";
+import type { Place } from "../proxies/proxy_state.ts";
 import type { Proxy } from "../config/proxy_url.ts";
 import type { Conn, Lent, StartTls, TlsOptions } from "../transport.ts";
 import { SoundConn } from "../guarded_conn.ts";

@@ -2,13 +2,12 @@ import { isBytes } from "../arguments.ts";
 import { cannot } from "../errors.ts";
 import { SoundConn } from "../guarded_conn.ts";
 import type { Lease } from "../pool/lease.ts";
-import type { ByteStream, Detached, Lent } from "../transport.ts";
+import type { ByteStream, Conn, Detached, Lent } from "../transport.ts";
 import type { ProxyConn } from "./proxy_conn.ts";
 import type { Socks5Conn, StartTlsOptions } from "./socks5_conn.ts";
 import { type EndedBy, noBytes, tunnelError } from "./tunnel_error.ts";
 import { type TlsSetup, upgradeHeldTls } from "./upgrade_tls.ts";
 import { readableOf, writableOf } from "./web_streams.ts";
-import { WriteSide } from "./write_side.ts";
 
 /** One holder's hold on a tunnel: once closed, released or detached, nothing more goes through it. */
 export class Tunnel<S> extends SoundConn implements Socks5Conn<S> {
@@ -264,5 +263,66 @@ export class Tunnel<S> extends SoundConn implements Socks5Conn<S> {
 
   #failed(what: string, cause: unknown): unknown {
     return tunnelError(this, what, this.#endedBy, this.#conn.closedBy, cause);
+  }
+}
+
+/** The writing side of a tunnel. It ends once, by our FIN or by an error, which it remembers. */
+class WriteSide {
+  /** What went wrong. */
+  error: unknown;
+  #pending = 0;
+  #closing: Promise<void> | undefined;
+  #isOver = false;
+
+  /** Whether a write is pending. */
+  get isBusy(): boolean {
+    return this.#pending > 0;
+  }
+
+  /** Whether our FIN was asked for. */
+  get isClosed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  /** Whether nothing more is going to leave. */
+  get isOver(): boolean {
+    return this.#isOver && this.#pending === 0;
+  }
+
+  /** A write begins; {@linkcode finish} or {@linkcode fail} ends it. */
+  start(): void {
+    this.#pending++;
+  }
+
+  finish(): void {
+    this.#pending--;
+  }
+
+  /** Gives the error. */
+  fail(error: unknown): unknown {
+    this.#pending--;
+    return this.#failed(error);
+  }
+
+  closeWrite(conn: Conn): Promise<void> {
+    return this.#closing ??= this.#closeWrite(conn);
+  }
+
+  async #closeWrite(conn: Conn): Promise<void> {
+    try {
+      if (this.error !== undefined) throw this.error;
+      await conn.closeWrite();
+      this.#isOver = true;
+    } catch (error) {
+      throw this.#failed(error);
+    }
+  }
+
+  /** What the peer sent before may still be read. */
+  #failed(error: unknown): unknown {
+    if (error instanceof TypeError) return error;
+    this.error ??= error;
+    this.#isOver = true;
+    return error;
   }
 }

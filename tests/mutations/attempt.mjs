@@ -20,7 +20,7 @@ export const attempt = [
   },
   {
     promise: "an answer that repeats the password is not shown",
-    file: "src/attempt/foreign_answer.ts",
+    file: "src/attempt/converse.ts",
     find: "secrets.flatMap((it) => it ? [it.uname, it.passwd] : [])",
     replace: "[]",
     tests: "tests/attempt/foreign_answer_test.ts",
@@ -92,7 +92,7 @@ export const attempt = [
   },
   {
     promise: "another proxy is asked for the first address",
-    file: "src/attempt/target_addresses.ts",
+    file: "src/attempt/local_dns.ts",
     find: "this.#next?.proxy === proxy ? this.#next.index : 0;\n    this.#next = undefined;",
     replace: "this.#next?.index ?? 0;",
     tests: "tests/attempt/local_dns_test.ts",

@@ -62,7 +62,7 @@ export const protocol = [
   },
   {
     promise: "the token of an isolation is the password, and the user name a secret of the client",
-    file: "src/config/isolation.ts",
+    file: "src/config/client_config.ts",
     find: "username: this.#secret, password: isolate === true ? crypto.randomUUID() : isolate",
     replace: "username: isolate === true ? crypto.randomUUID() : isolate, password: this.#secret",
     tests: "tests/real/tor_test.ts",

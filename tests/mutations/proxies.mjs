@@ -135,7 +135,7 @@ export const proxies = [
   },
   {
     promise: "a proxy that leaves and comes back has the connections that it had",
-    file: "src/proxies/known_proxies.ts",
+    file: "src/proxies/proxy_state.ts",
     find: "if (state.open > 0) this.#departed.add(state);",
     replace: "",
     tests: places,
@@ -151,7 +151,7 @@ export const proxies = [
   },
   {
     promise: "a large proxy with some connections does not lose against small ones that have none",
-    file: "src/proxies/balance.ts",
+    file: "src/proxies/candidates.ts",
     find: "return Math.floor(open * unit / weight + Math.random());",
     replace: "return open * unit / weight;",
     tests: "tests/proxies/simulation_test.ts",
@@ -159,7 +159,7 @@ export const proxies = [
   },
   {
     promise: "a time that is hardly shorter is hardly a reason",
-    file: "src/proxies/balance.ts",
+    file: "src/proxies/candidates.ts",
     find: "return Math.floor(shift + Math.log2(",
     replace: "return (shift + Math.log2(",
     tests: "tests/proxies/simulation_test.ts",

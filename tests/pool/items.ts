@@ -1,8 +1,7 @@
 import { assertEquals } from "@std/assert";
 import type { CloseReason } from "../../src/events.ts";
-import type { Lease, Pooled } from "../../src/pool/lease.ts";
+import type { Lease, Pooled, Want } from "../../src/pool/lease.ts";
 import type { Pool } from "../../src/pool/pool.ts";
-import type { Want } from "../../src/pool/queue.ts";
 
 /** The proxy of all items. */
 const PROXY = {};

@@ -1,7 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import type { Lease } from "../../src/pool/lease.ts";
+import type { Lease, Want } from "../../src/pool/lease.ts";
 import { Pool } from "../../src/pool/pool.ts";
-import type { Want } from "../../src/pool/queue.ts";
 import { type Clock, withClock } from "../support/clock.ts";
 import { random } from "../support/random.ts";
 import { test } from "../support/test.ts";

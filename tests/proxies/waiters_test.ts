@@ -1,7 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { parseProxy } from "../../src/config/proxy_url.ts";
-import type { Place } from "../../src/proxies/place.ts";
-import { ProxyState } from "../../src/proxies/proxy_state.ts";
+import { type Place, ProxyState } from "../../src/proxies/proxy_state.ts";
 import { Waiters } from "../../src/proxies/waiters.ts";
 import { test } from "../support/test.ts";
 
