@@ -79,7 +79,10 @@ export function createFetch(proxy: ClientOrProxy, options: FetchOptions = {}): S
   }
 
   function load(): Promise<Fetcher> {
-    return loading ??= makeFetcher(client, tls, bans, bypass, http2);
+    return loading ??= makeFetcher(client, tls, bans, bypass, http2).catch((error) => {
+      loading = undefined; // a failed import is tried again
+      throw error;
+    });
   }
 
   async function end(): Promise<void> {

@@ -5,6 +5,7 @@ import type { Settings } from "../config/settings.ts";
 import { DeadlineTimer, type Timed } from "../deadline_timer.ts";
 import { type Phase, type Socks5Error, socks5Error } from "../errors.ts";
 import { type FleetEventDetails, rounded, type Socks5Event, type Traffic } from "../events.ts";
+import { quietly } from "../guarded_conn.ts";
 import { Pool } from "../pool/pool.ts";
 import { Candidates } from "../proxies/candidates.ts";
 import { Fleet, type FleetHooks } from "../proxies/fleet.ts";
@@ -90,8 +91,9 @@ export class Core<S> implements Opener<S> {
   lastId = 0;
   readonly #prober: Prober<S> | undefined;
   #shared: SharedFleet | undefined;
-  /** What is waited for until what other processes know is known here. */
-  sharing: Promise<void> | undefined;
+  /** Resolves when what other processes know is known here; `undefined` from then on. */
+  share: (() => Promise<void>) | undefined;
+  #sharing: Promise<void> | undefined;
   readonly #sessions = new Map<string, Traffic>();
   readonly #drains = new Set<ReturnType<typeof setTimeout>>();
   #isClosed = false;
@@ -103,7 +105,10 @@ export class Core<S> implements Opener<S> {
     this.load = load;
     this.onEvent = onEvent;
     this.pool = new Pool<ProxyConn<S>>(settings);
-    if (shared !== undefined) this.sharing = this.#share(shared);
+    if (shared !== undefined) {
+      this.share = () => this.#sharing ??= this.#share(shared).finally(() => this.#sharing = undefined);
+      void quietly(this.share); // a failed import is tried again by the next request
+    }
     this.#prober = probe && new Prober(this, probe);
     this.fleet = new Fleet(proxies, { ...settings, isProbed: probe !== undefined }, this.#hooks());
     this.pool.onIdle = (proxy) => {
@@ -178,7 +183,7 @@ export class Core<S> implements Opener<S> {
       tell: (event) => this.#tell(event),
     });
     await this.#shared.start();
-    this.sharing = undefined;
+    this.share = undefined;
   }
 
   /** The list is another one; what is in use of those that left ends after `drain` milliseconds. */

@@ -38,7 +38,7 @@ export async function request<S, T>(
   let lease: Lease<ProxyConn<S>> | undefined;
   let isFirst = false; // in line: whoever has waited before
   try {
-    if (core.sharing !== undefined) await scope.run(core.sharing);
+    if (core.share !== undefined) await scope.run(core.share());
     for (;;) {
       if (seat === undefined) {
         scope.throwIfEnded(); // before anything is closed to make room for it

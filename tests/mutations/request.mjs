@@ -3,6 +3,14 @@
 /** @type {import("./all.mjs").Mutation[]} */
 export const request = [
   {
+    promise: "what could not be loaded for a store is loaded by the next request",
+    file: "src/request/core.ts",
+    find: ".finally(() => this.#sharing = undefined)",
+    replace: "",
+    tests: "tests/client/loading_test.ts",
+    name: "src/proxies/shared_fleet.ts: the calls that cannot load it",
+  },
+  {
     promise: "a request that has ended is not handed over",
     file: "src/request/request.ts",
     find: "        it.scope.throwIfEnded();",
