@@ -8,7 +8,7 @@ export const request = [
     find: ".finally(() => this.#sharing = undefined)",
     replace: "",
     tests: "tests/client/loading_test.ts",
-    name: "src/proxies/shared_fleet.ts: the calls that cannot load it",
+    name: "…: the calls that cannot load it fail",
   },
   {
     promise: "a request that has ended is not handed over",
