@@ -182,6 +182,11 @@ export class Core<S> implements Opener<S> {
       },
       tell: (event) => this.#tell(event),
     });
+    for (const state of this.fleet.states) {
+      for (const { reason, ms, hostname } of this.fleet.suspensionsOf(state)) {
+        if (reason !== "shared") this.#say(state, reason, ms, hostname); // of before there was somebody to tell
+      }
+    }
     await this.#shared.start();
     this.share = undefined;
   }

@@ -1,8 +1,9 @@
 import { assert, assertEquals, assertLess, assertLessOrEqual, assertRejects, assertStrictEquals } from "@std/assert";
-import type { FleetLease, FleetStore, FleetSuspension } from "../../mod.ts";
+import { type FleetLease, type FleetStore, type FleetSuspension, Socks5Client } from "../../mod.ts";
 import { type FleetEvent, SharedFleet } from "../../src/proxies/shared_fleet.ts";
 import { createGate, createTestFleet, type TestFleet } from "../../testing/mod.ts";
 import { type Clock, withClock } from "../support/clock.ts";
+import { FakeTransport, socks5 } from "../support/fake.ts";
 import { startModule } from "../support/child.ts";
 import { quick, test } from "../support/test.ts";
 
@@ -67,6 +68,23 @@ test("what one process suspends and resumes is told to the others within a secon
     await clock.pass(5_000);
     assertEquals([a.applied.length, b.applied.length, c.applied.length], [0, 3, 3]);
     assertEquals([a.events, b.events], [[], []]);
+  }));
+
+test("what a client suspends before it has heard of others is told to them", () =>
+  withClock(async (clock) => {
+    const store = createTestFleet();
+    const proxies = ["socks5h://a.test", "socks5h://b.test", "socks5h://c.test"];
+    const client = new Socks5Client(proxies, { shared: store, transport: new FakeTransport(socks5()) });
+    client.suspend("a.test:1080", { for: 60_000 });
+    client.suspend("b.test:1080", { for: 60_000, hostname: "shop.example" });
+    client.suspend("c.test:1080", { for: 60_000 });
+    client.resume("c.test:1080");
+    await clock.tick(0);
+    assertEquals(store.suspensions, [
+      { proxy: "a.test:1080", reason: "application", ms: 60_000 },
+      { proxy: "b.test:1080", reason: "application", hostname: "shop.example", ms: 60_000 },
+    ]);
+    await clock.settle(client.close());
   }));
 
 test("start() resolves when what others know is applied, or the store does not say it in time", () =>
