@@ -1,13 +1,14 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
+import { fileURLToPath } from "node:url";
 import { type Block, blocks, docComments, tables } from "../support/markdown.ts";
 import { anchorsOf, brokenLinks, guides, linksOf, nameOf, papers } from "../support/papers.ts";
 import { draw } from "../../cli/report.ts";
 import { Socks5Client } from "../../mod.ts";
 import { createTestProxy } from "../../testing/mod.ts";
 import { SIGNED, startMethodProxy } from "../support/methods.ts";
-import { runExample } from "../support/recipes.ts";
+import { runExample, withExample } from "../support/recipes.ts";
 import { certificates } from "../support/certificates.ts";
 import { startHttpProxy } from "../support/http_proxies.ts";
 import { startSmtp } from "../support/smtp_server.ts";
@@ -163,6 +164,12 @@ test("an example that fails is seen, and its imports lead to this tree", async (
   await runExample(`const timeout: number = await Promise.resolve(1);\nthrow new RangeError(\`\${timeout}\`);`)
     .catch((reason) => error = reason);
   assertEquals(String(error), "RangeError: 1");
+});
+
+test("an example runs outside of the folders whose files are listed, since its own goes while others list them", async () => {
+  const file = await withExample("", (file) => Promise.resolve(file));
+  const folders = [...directories, "tests", "examples"].map((name) => fileURLToPath(new URL(`${name}/`, root)));
+  assertEquals(folders.filter((folder) => file.startsWith(folder)), []);
 });
 
 test("an example that prints something else than it says is seen", async () => {

@@ -35,9 +35,9 @@ export function runExample(code: string): Promise<string[]> {
   });
 }
 
-/** Runs `use` with an example as a file, which must lie in the tree for its imports to be found. */
+/** Runs `use` with an example as a file, which must lie in the tree for its imports to be found, and in no folder that tests list. */
 export async function withExample<T>(code: string, use: (file: string) => Promise<T>): Promise<T> {
-  const directory = mkdtempSync(fileURLToPath(new URL("tests/.docs-", root)));
+  const directory = mkdtempSync(fileURLToPath(new URL(".docs-", root)));
   try {
     const file = `${directory}/example.ts`;
     writeFileSync(file, withOwnImports(code));
