@@ -1,5 +1,5 @@
 import { type Opener, Pipelining } from "../attempt/open_tunnel.ts";
-import type { ClientConfig, Load } from "../config/client_config.ts";
+import type { ClientConfig, Load, ProbeArgs } from "../config/client_config.ts";
 import type { Proxy } from "../config/proxy_url.ts";
 import type { Settings } from "../config/settings.ts";
 import { DeadlineTimer, type Timed } from "../deadline_timer.ts";
@@ -16,7 +16,7 @@ import type { SharedFleet } from "../proxies/shared_fleet.ts";
 import { Scope } from "../scope.ts";
 import type { StartTls, Transport } from "../transport.ts";
 import type { ProxyConn } from "../tunnel/proxy_conn.ts";
-import { Prober } from "./prober.ts";
+import type { Prober } from "./prober.ts";
 import { Warmer } from "./warmer.ts";
 
 /** The counts of a client. */
@@ -89,11 +89,11 @@ export class Core<S> implements Opener<S> {
   readonly counts: { connects: number; reused: number; failures: number; retries: number };
   /** How many requests began: the number of the last one. */
   lastId = 0;
-  readonly #prober: Prober<S> | undefined;
+  #prober: Prober<S> | undefined;
   #shared: SharedFleet | undefined;
-  /** Resolves when what other processes know is known here; `undefined` from then on. */
-  share: (() => Promise<void>) | undefined;
-  #sharing: Promise<void> | undefined;
+  /** Loads what only some clients need, and learns what other processes know; `undefined` once that is done. */
+  prepare: (() => Promise<void>) | undefined;
+  #preparing: Promise<void> | undefined;
   readonly #sessions = new Map<string, Traffic>();
   readonly #drains = new Set<ReturnType<typeof setTimeout>>();
   #isClosed = false;
@@ -105,11 +105,11 @@ export class Core<S> implements Opener<S> {
     this.load = load;
     this.onEvent = onEvent;
     this.pool = new Pool<ProxyConn<S>>(settings);
-    if (shared !== undefined) {
-      this.share = () => this.#sharing ??= this.#share(shared).finally(() => this.#sharing = undefined);
-      void quietly(this.share); // a failed import is tried again by the next request
+    if (shared !== undefined || probe !== undefined) {
+      const prepare = () => this.#prepare(shared, probe).finally(() => this.#preparing = undefined);
+      this.prepare = () => this.#preparing ??= prepare();
+      void quietly(this.prepare); // a failed import is tried again by the next request
     }
-    this.#prober = probe && new Prober(this, probe);
     this.fleet = new Fleet(proxies, { ...settings, isProbed: probe !== undefined }, this.#hooks());
     this.pool.onIdle = (proxy) => {
       if (this.fleet.waiting > 0) this.fleet.vacant(this.fleet.stateOf(proxy as Proxy));
@@ -169,6 +169,16 @@ export class Core<S> implements Opener<S> {
     return this.#shared !== undefined && maxOpen < Infinity;
   }
 
+  async #prepare(shared: FleetStore | undefined, probe: ProbeArgs | undefined): Promise<void> {
+    if (probe !== undefined) {
+      const { Prober } = await import("./prober.ts");
+      if (this.#isClosed) return;
+      this.#prober ??= new Prober(this, probe);
+    }
+    if (shared !== undefined) await this.#share(shared);
+    this.prepare = undefined;
+  }
+
   async #share(store: FleetStore): Promise<void> {
     const { SharedFleet } = await import("../proxies/shared_fleet.ts");
     if (this.#isClosed) return;
@@ -188,7 +198,6 @@ export class Core<S> implements Opener<S> {
       }
     }
     await this.#shared.start();
-    this.share = undefined;
   }
 
   /** The list is another one; what is in use of those that left ends after `drain` milliseconds. */

@@ -38,7 +38,7 @@ export async function request<S, T>(
   let lease: Lease<ProxyConn<S>> | undefined;
   let isFirst = false; // in line: whoever has waited before
   try {
-    if (core.share !== undefined) await scope.run(core.share());
+    if (core.prepare !== undefined) await scope.run(core.prepare());
     for (;;) {
       if (seat === undefined) {
         scope.throwIfEnded(); // before anything is closed to make room for it

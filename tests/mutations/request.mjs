@@ -5,7 +5,7 @@ export const request = [
   {
     promise: "what could not be loaded for a store is loaded by the next request",
     file: "src/request/core.ts",
-    find: ".finally(() => this.#sharing = undefined)",
+    find: ".finally(() => this.#preparing = undefined)",
     replace: "",
     tests: "tests/client/loading_test.ts",
     name: "…: the calls that cannot load it fail",

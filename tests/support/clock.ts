@@ -3,6 +3,7 @@ import { FakeTime } from "@std/testing/time";
 import "../../src/check.ts";
 import "../../src/proxies/shared_fleet.ts";
 import "../../src/request/associate.ts";
+import "../../src/request/prober.ts";
 
 const setTimeout = globalThis.setTimeout.bind(globalThis);
 
