@@ -15,7 +15,7 @@ import type {
   TlsOptions,
   Transport,
 } from "../../src/transport.ts";
-import { ownDial } from "../../src/own_dials.ts";
+import { Dialed, ownDial, pathOf } from "../../src/own_dials.ts";
 import type { BunSocket } from "./socket.ts";
 import { lookup } from "../dns.ts";
 import { BunPipe } from "./pipe.ts";
@@ -32,19 +32,10 @@ const transport: OwnedTransport<BunSocket> = {
     return new Promise((resolve, reject) => {
       const { signal, owner } = options;
       signal?.throwIfAborted();
-      const { Bun } = globalThis as unknown as { Bun: { connect(options: object): Promise<BunSocket> } };
       const conn = new BunConn();
       owner?.own(conn);
       if (!conn.begin({ resolve, reject, signal, options })) return;
-      const socket = { socket: BunConn.handlers, data: conn, allowHalfOpen: true };
-      const own = { __proto__: null, ...to }; // Bun would take a path from a prototype
-      const opening = ownDial(() =>
-        Bun.connect({
-          __proto__: null,
-          ...("path" in own ? { unix: own.path } : { hostname: own.hostname, port: own.port }),
-          ...socket,
-        })
-      );
+      const opening = dial(new SocketOptions(to, conn));
       opening.catch((error) => conn.failed(error));
       conn.listen();
     });
@@ -77,6 +68,30 @@ const transport: OwnedTransport<BunSocket> = {
  * ```
  */
 export const bunTransport: Transport<BunSocket> = transport;
+
+/** What `Bun.connect` is given. */
+class SocketOptions extends Dialed {
+  readonly unix: string | undefined;
+  readonly hostname: string | undefined;
+  readonly port: number | undefined;
+  readonly allowHalfOpen = true;
+  readonly socket: object = BunConn.handlers;
+  readonly data: BunConn;
+
+  constructor(to: Endpoint, data: BunConn) {
+    super();
+    this.unix = pathOf(to);
+    if (this.unix === undefined) {
+      ({ hostname: this.hostname, port: this.port } = to as { hostname: string; port: number });
+    }
+    this.data = data;
+  }
+}
+
+function dial(options: SocketOptions): Promise<BunSocket> {
+  const { Bun } = globalThis as unknown as { Bun: { connect(options: object): Promise<BunSocket> } };
+  return ownDial(() => Bun.connect(options));
+}
 
 type PendingDial = {
   resolve: (conn: BunConn) => void;

@@ -14,7 +14,7 @@ import type {
   TlsOptions,
   Transport,
 } from "../../src/transport.ts";
-import { ownDial } from "../../src/own_dials.ts";
+import { Dialed, ownDial, pathOf } from "../../src/own_dials.ts";
 import { lookup } from "../dns.ts";
 import { type DenoConn, DenoPipe, type TlsAttempt } from "./pipe.ts";
 
@@ -79,16 +79,35 @@ function newDial(): AbortController {
   return dial;
 }
 
-/** Without a prototype, from which Deno would take a path. */
-function addressOf(to: Endpoint, signal: AbortSignal): DenoAddress {
-  const own = { __proto__: null, ...to };
-  if ("path" in own) return Object.assign(own, { transport: "unix" as const });
-  return Object.assign(own, { signal });
+class TcpAddress extends Dialed {
+  readonly hostname: string;
+  readonly port: number;
+  readonly signal: AbortSignal;
+
+  constructor({ hostname, port }: { hostname: string; port: number }, signal: AbortSignal) {
+    super();
+    this.hostname = hostname;
+    this.port = port;
+    this.signal = signal;
+  }
 }
 
-type DenoAddress =
-  | { hostname: string; port: number; signal: AbortSignal }
-  | { transport: "unix"; path: string };
+class UnixAddress extends Dialed {
+  readonly transport = "unix";
+  readonly path: string;
+
+  constructor(path: string) {
+    super();
+    this.path = path;
+  }
+}
+
+type DenoAddress = TcpAddress | UnixAddress;
+
+function addressOf(to: Endpoint, signal: AbortSignal): DenoAddress {
+  const path = pathOf(to);
+  return path === undefined ? new TcpAddress(to as { hostname: string; port: number }, signal) : new UnixAddress(path);
+}
 
 function open(to: DenoAddress): Promise<DenoConn> {
   const { Deno } = globalThis as unknown as { Deno: { connect(to: DenoAddress): Promise<DenoConn> } };

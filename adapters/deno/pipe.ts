@@ -31,7 +31,7 @@ export type TlsAttempt = { close(): void };
 export class DenoPipe extends SoundConn implements UnreadableConn {
   protected readonly conn: DenoConn;
   #reading = false;
-  #read: { done(n: number | null): number | null; failed(error: unknown): number | null } | undefined;
+  #settled: ((it: unknown) => number | null) | undefined;
   #writes = 0;
   #lastWrite: Promise<number> | undefined;
   #closedWrite: Promise<void> | undefined;
@@ -53,9 +53,9 @@ export class DenoPipe extends SoundConn implements UnreadableConn {
     if (this.#unread !== undefined) return Promise.resolve(this.#takeUnread(this.#unread, p));
     if (this.#ended) return Promise.resolve(null);
     this.#reading = true;
-    // made once, since reading is what is done most
-    this.#read ??= { done: (n) => this.#received(n), failed: (error) => this.#received(null, error) };
-    return this.conn.read(p).then(this.#read.done, this.#read.failed);
+    // made once, since reading is what is done most, and one for both, since idle connections keep it
+    this.#settled ??= (it) => it === null || typeof it === "number" ? this.#received(it) : this.#received(null, it);
+    return this.conn.read(p).then(this.#settled, this.#settled);
   }
 
   unread(bytes: Uint8Array): void {
@@ -162,7 +162,7 @@ export class DenoPipe extends SoundConn implements UnreadableConn {
     } catch (error) {
       throw this.#failure(error);
     } finally {
-      this.#writes--;
+      if (--this.#writes === 0) this.#lastWrite = undefined;
     }
   }
 
@@ -170,7 +170,7 @@ export class DenoPipe extends SoundConn implements UnreadableConn {
     this.#writes++;
     try {
       await this.#lastWrite;
-      if (this.gone) throw this.#failure();
+      if (this.gone || this.#error) throw this.#failure();
       await this.conn.closeWrite();
     } catch (error) {
       throw this.#failure(error);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { connect, type Socket } from "node:net";
+import { connect, type NetConnectOpts, type OnReadOpts, type Socket } from "node:net";
 import type {
   Conn,
   DatagramHandlers,
@@ -16,7 +16,7 @@ import type {
   TlsOptions,
   Transport,
 } from "../../src/transport.ts";
-import { ownDial } from "../../src/own_dials.ts";
+import { Dialed, ownDial, pathOf } from "../../src/own_dials.ts";
 import { lookup } from "../dns.ts";
 import { versions } from "node:process";
 import { NodePipe, PIPE, type PipedSocket } from "./pipe.ts";
@@ -61,6 +61,33 @@ const hasOnread = !versions.deno;
 // one for all: what a socket reads into it is taken out before the next one reads
 const incoming = new Uint8Array(65536);
 
+/** What `node:net` is given. */
+class SocketOptions extends Dialed {
+  readonly path: string | undefined;
+  readonly host: string | undefined;
+  readonly port: number | undefined;
+  readonly allowHalfOpen = true;
+  readonly noDelay: boolean;
+  readonly keepAlive: boolean;
+  readonly keepAliveInitialDelay: number;
+  readonly onread: OnReadOpts | undefined;
+
+  constructor(to: Endpoint, noDelay: boolean, keepAlive: boolean | number, callback: OnReadOpts["callback"]) {
+    super();
+    this.path = pathOf(to);
+    if (this.path === undefined) ({ hostname: this.host, port: this.port } = to as { hostname: string; port: number });
+    this.noDelay = noDelay;
+    this.keepAlive = keepAlive !== false;
+    this.keepAliveInitialDelay = typeof keepAlive === "number" ? keepAlive : 0;
+    this.onread = hasOnread ? { buffer: incoming, callback } : undefined;
+  }
+}
+
+/** On its own, so that nothing that lives as long as the socket keeps the options. */
+function dial(options: SocketOptions): Socket {
+  return ownDial(() => connect(options as NetConnectOpts));
+}
+
 type PendingDial = {
   resolve: (conn: NodeConn) => void;
   reject: (reason: unknown) => void;
@@ -74,21 +101,8 @@ class NodeConn extends NodePipe implements Conn<Socket> {
   open(to: Endpoint, { noDelay = true, keepAlive = true }: DialOptions, opening: PendingDial): void {
     if (this.gone) return opening.reject(this.failure());
     this.#dial = opening;
-    const onread = {
-      buffer: incoming,
-      callback: (n: number, bytes: Uint8Array) => this.received(bytes.subarray(0, n)),
-    };
-    const own = { __proto__: null, ...to }; // Node would take a path from a prototype
-    const options = {
-      __proto__: null,
-      ...("path" in own ? { path: own.path } : { host: own.hostname, port: own.port }),
-      allowHalfOpen: true,
-      noDelay,
-      keepAlive: keepAlive !== false,
-      keepAliveInitialDelay: typeof keepAlive === "number" ? keepAlive : 0,
-      ...(hasOnread && { onread }),
-    };
-    this.adopt(ownDial(() => connect(options)), !hasOnread);
+    const callback = (n: number, bytes: Uint8Array) => this.received(bytes.subarray(0, n));
+    this.adopt(dial(new SocketOptions(to, noDelay, keepAlive, callback)), !hasOnread);
     this.socket.on("connect", opened);
     opening.signal?.addEventListener("abort", this);
   }

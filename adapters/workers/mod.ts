@@ -4,6 +4,7 @@
  * @module
  */
 import type { Conn, Endpoint, OwnedDialOptions, OwnedTransport, Transport } from "../../src/transport.ts";
+import { pathOf } from "../../src/own_dials.ts";
 import { isWorkers } from "./platform.ts";
 import { WorkersConn, type WorkersSocket } from "./conn.ts";
 
@@ -26,15 +27,14 @@ const transport: OwnedTransport<WorkersSocket> = {
   async connect(to: Endpoint, { signal, owner }: OwnedDialOptions = {}): Promise<Conn<WorkersSocket>> {
     if (!isWorkers()) throw new TypeError("Cannot connect: this is not Cloudflare Workers");
     signal?.throwIfAborted();
-    const own = { __proto__: null, ...to };
-    if ("path" in own) throw new TypeError("Cannot connect to a unix socket: Cloudflare Workers has none");
+    if (pathOf(to) !== undefined) throw new TypeError("Cannot connect to a unix socket: Cloudflare Workers has none");
     const conn = new WorkersConn();
     owner?.own(conn);
     const abort = () => conn.giveUp(signal!.reason);
     signal?.addEventListener("abort", abort);
     try {
       sockets ??= await import(/* webpackIgnore: true */ /* @vite-ignore */ CLOUDFLARE_SOCKETS) as Sockets;
-      const { hostname, port } = own;
+      const { hostname, port } = to as { hostname: string; port: number };
       // an address of IPv6 is to be in brackets
       const host = hostname.includes(":") ? `[${hostname}]` : hostname;
       const dial = () =>
