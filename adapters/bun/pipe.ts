@@ -19,9 +19,9 @@ export class BunPipe extends CallbackReader<BunSocket> implements UnreadableConn
   };
 
   protected socket!: BunSocket;
-  #chunks: Uint8Array[] = [];
+  #chunks: Uint8Array[] | undefined; // while some wait
   #queued = 0;
-  #writes: (Settle<number> & { p: Uint8Array; sent: number })[] = [];
+  #writes: (Settle<number> & { p: Uint8Array; sent: number })[] | undefined; // while some wait
   #closedWrite: Promise<void> | undefined;
   #end: Error | null | undefined; // of the reading side: null is FIN
   #broken = false;
@@ -41,7 +41,7 @@ export class BunPipe extends CallbackReader<BunSocket> implements UnreadableConn
   }
 
   unread(bytes: Uint8Array): void {
-    this.#chunks.unshift(bytes);
+    (this.#chunks ??= []).unshift(bytes);
     this.#queued += bytes.length;
   }
 
@@ -78,7 +78,7 @@ export class BunPipe extends CallbackReader<BunSocket> implements UnreadableConn
   }
 
   protected whyBusy(): string | undefined {
-    return this.busyBecause(this.#writes.length, this.#end !== undefined || this.#broken);
+    return this.busyBecause(this.#writes?.length ?? 0, this.#end !== undefined || this.#broken);
   }
 
   protected release(): BunSocket {
@@ -102,7 +102,7 @@ export class BunPipe extends CallbackReader<BunSocket> implements UnreadableConn
       reading.p.set(chunk);
       return reading.resolve(chunk.length);
     }
-    this.#chunks.push(chunk);
+    (this.#chunks ??= []).push(chunk);
     this.#queued += chunk.length;
     reading?.resolve(this.#take(reading.p));
     if (this.#queued > highWater) this.socket.pause();
@@ -110,13 +110,14 @@ export class BunPipe extends CallbackReader<BunSocket> implements UnreadableConn
 
   #take(p: Uint8Array): number {
     let n = 0;
-    for (let chunk; n < p.length && (chunk = this.#chunks[0]);) {
+    for (let chunk; n < p.length && (chunk = this.#chunks?.[0]);) {
       const part = chunk.subarray(0, p.length - n);
       p.set(part, n);
       n += part.length;
-      if (part.length === chunk.length) this.#chunks.shift();
-      else this.#chunks[0] = chunk.subarray(part.length);
+      if (part.length === chunk.length) this.#chunks!.shift();
+      else this.#chunks![0] = chunk.subarray(part.length);
     }
+    if (this.#chunks?.length === 0) this.#chunks = undefined;
     if (this.#queued > lowWater && this.#queued - n <= lowWater) this.socket.resume();
     this.#queued -= n;
     return n;
@@ -124,15 +125,15 @@ export class BunPipe extends CallbackReader<BunSocket> implements UnreadableConn
 
   #send(p: Uint8Array): Promise<number> {
     if (this.gone || this.#broken) return Promise.reject(this.failure());
-    const sent = p === FIN || this.#writes.length > 0 ? 0 : this.socket.write(p);
+    const sent = p === FIN || this.#writes !== undefined ? 0 : this.socket.write(p);
     if (sent === p.length && p !== FIN) return Promise.resolve(sent);
     return new Promise((resolve, reject) => {
-      if (this.#writes.push({ p, sent: Math.max(sent, 0), resolve, reject }) === 1) this.#flush();
+      if ((this.#writes ??= []).push({ p, sent: Math.max(sent, 0), resolve, reject }) === 1) this.#flush();
     });
   }
 
   #flush(): void {
-    for (let write; (write = this.#writes[0]); this.#writes.shift()) {
+    for (let write; (write = this.#writes?.[0]); this.#writes!.shift()) {
       if (write.p === FIN) this.socket.shutdown();
       else {
         const n = this.socket.write(write.p.subarray(write.sent));
@@ -143,6 +144,7 @@ export class BunPipe extends CallbackReader<BunSocket> implements UnreadableConn
       }
       write.resolve(write.sent);
     }
+    this.#writes = undefined;
   }
 
   protected ended(error?: Error): void {
@@ -162,7 +164,8 @@ export class BunPipe extends CallbackReader<BunSocket> implements UnreadableConn
   #break(error?: Error): void {
     this.#broken = true;
     this.#error ??= error;
-    for (const write of this.#writes.splice(0)) write.reject(this.failure());
+    for (const write of this.#writes ?? []) write.reject(this.failure());
+    this.#writes = undefined;
   }
 
   protected failure(): Error {
