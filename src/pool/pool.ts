@@ -33,10 +33,10 @@ export class Pool<C extends Pooled> {
   readonly #idle: IdleList<C>;
   readonly #warm: IdleList<C>;
   /** Those that give way, by their proxy, the longest unused first. */
-  readonly #unused = new Map<object, LinkedList<Lease<C>>>();
+  readonly #unused = new WeakMap<object, LinkedList<Lease<C>>>();
   readonly #timer = new DeadlineTimer<Timed>(false);
   readonly #queue = new Queue<C, Lease<C>>();
-  readonly #ended: { lease: Lease<C>; reason: CloseReason }[] = []; // to be closed
+  #ended: { lease: Lease<C>; reason: CloseReason }[] = []; // to be closed
   #done = 0; // of those
   #closed: (() => Error) | undefined;
   #emptied: (() => void)[] = [];
@@ -230,12 +230,10 @@ export class Pool<C extends Pooled> {
   setUsed(lease: Lease<C>): void {
     if (lease.unused === undefined) return;
     const { proxy } = lease.conn!;
-    const list = this.#unused.get(proxy)!;
-    list.remove(lease.unused);
+    this.#unused.get(proxy)!.remove(lease.unused);
     lease.unused = undefined;
     if (lease.limit !== undefined) this.#timer.delete(lease.limit);
     lease.limit = undefined;
-    if (list.size === 0) this.#unused.delete(proxy);
   }
 
   #hold(lease: Lease<C>): void {
@@ -311,6 +309,7 @@ export class Pool<C extends Pooled> {
 
   /** Closes what has ended: last of all, since who is told of it may come back in here. */
   closeEnded(): void {
+    if (this.#ended.length === 0) return;
     // before anything else is told, so that nobody uses what has ended
     for (const { lease } of this.#ended) lease.notifyEvicted();
     while (this.#done < this.#ended.length) {
@@ -318,6 +317,7 @@ export class Pool<C extends Pooled> {
       lease.conn?.close(reason);
       lease.stop?.();
     }
-    this.#ended.length = this.#done = 0;
+    this.#ended = [];
+    this.#done = 0;
   }
 }
