@@ -17,14 +17,15 @@ import type {
 } from "../../src/transport.ts";
 import { Dialed, ownDial, pathOf } from "../../src/own_dials.ts";
 import type { BunSocket } from "./socket.ts";
-import { lookup } from "../dns.ts";
 import { BunPipe } from "./pipe.ts";
 
 export type { BunSocket } from "./socket.ts";
 
 const transport: OwnedTransport<BunSocket> = {
   usesOwner: true,
-  lookup,
+  async lookup(hostname: string, options?: { signal?: AbortSignal | undefined }): Promise<readonly string[]> {
+    return await (await import("../dns.ts")).lookup(hostname, options);
+  },
   async openDatagrams(isIpv6: boolean, handlers: DatagramHandlers): Promise<DatagramSocket> {
     return await (await import("../udp_socket.ts")).openDatagrams(isIpv6, handlers);
   },

@@ -15,14 +15,15 @@ import type {
   Transport,
 } from "../../src/transport.ts";
 import { Dialed, ownDial, pathOf } from "../../src/own_dials.ts";
-import { lookup } from "../dns.ts";
 import { type DenoConn, DenoPipe, type TlsAttempt } from "./pipe.ts";
 
 export type { DenoConn } from "./pipe.ts";
 
 const transport: OwnedTransport<DenoTcpConn> = {
   usesOwner: true,
-  lookup,
+  async lookup(hostname: string, options?: { signal?: AbortSignal | undefined }): Promise<readonly string[]> {
+    return await (await import("../dns.ts")).lookup(hostname, options);
+  },
   async openDatagrams(isIpv6: boolean, handlers: DatagramHandlers): Promise<DatagramSocket> {
     return await (await import("../udp_socket.ts")).openDatagrams(isIpv6, handlers);
   },

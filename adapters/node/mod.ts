@@ -17,13 +17,14 @@ import type {
   Transport,
 } from "../../src/transport.ts";
 import { Dialed, ownDial, pathOf } from "../../src/own_dials.ts";
-import { lookup } from "../dns.ts";
 import { versions } from "node:process";
 import { NodePipe, PIPE, type PipedSocket } from "./pipe.ts";
 
 const transport: OwnedTransport<Socket> = {
   usesOwner: true,
-  lookup,
+  async lookup(hostname: string, options?: { signal?: AbortSignal | undefined }): Promise<readonly string[]> {
+    return await (await import("../dns.ts")).lookup(hostname, options);
+  },
   async openDatagrams(isIpv6: boolean, handlers: DatagramHandlers): Promise<DatagramSocket> {
     return await (await import("../udp_socket.ts")).openDatagrams(isIpv6, handlers);
   },
