@@ -1,9 +1,21 @@
 import type { Conn } from "../src/transport.ts";
 import { decodeLatin1 } from "./latin1.ts";
 
-/** Gives bytes as they come: a chunk is valid until the next call, `null` is the end. */
+/** Takes what comes next: a chunk, `null` at the end, or why nothing more comes. */
+export interface Receiver {
+  resolve(chunk: Uint8Array | null): void;
+  reject(reason: unknown): void;
+}
+
+/** Gives bytes as they come, to one receiver after another: a chunk is valid until the next call. */
 export interface Source {
-  next(): Promise<Uint8Array | null>;
+  /** Gives what comes next. Whoever waits long waits without a promise: those of a tunnel cost more than its sockets. */
+  receive(receiver: Receiver): void;
+}
+
+/** The same as a promise. */
+function nextOf(source: Source): Promise<Uint8Array | null> {
+  return new Promise((resolve, reject) => source.receive({ resolve, reject }));
 }
 
 /** What was received breaks the rules of its protocol. */
@@ -26,24 +38,28 @@ class ConnSource implements Source {
   readonly #conn: Conn;
   #buffer = new Uint8Array(SMALLEST);
   #size = SMALLEST;
+  #receiver: Receiver | undefined;
 
   constructor(conn: Conn) {
     this.#conn = conn;
   }
 
-  next(): Promise<Uint8Array | null> {
+  receive(receiver: Receiver): void {
     if (this.#size !== this.#buffer.length) this.#buffer = new Uint8Array(this.#size);
-    return this.#conn.read(this.#buffer).then(this.#received);
+    this.#receiver = receiver;
+    this.#conn.read(this.#buffer).then(this.#received, this.#failed);
   }
 
   // made once, since reading is what is done most
-  readonly #received = (n: number | null): Uint8Array | null => {
-    if (n === null) return null;
+  readonly #received = (n: number | null): void => this.#receiver!.resolve(n === null ? null : this.#filled(n));
+  readonly #failed = (reason: unknown): void => this.#receiver!.reject(reason);
+
+  #filled(n: number): Uint8Array {
     const { length } = this.#buffer;
     if (n === length) this.#size = Math.min(length * 4, LARGEST);
     else if (n <= length / 4) this.#size = Math.max(length / 4, SMALLEST);
     return this.#buffer.subarray(0, n);
-  };
+  }
 }
 
 const NOTHING = new Uint8Array();
@@ -66,10 +82,19 @@ export class BufferedReader implements Source {
     return this.#rest.length === 0;
   }
 
+  receive(receiver: Receiver): void {
+    this.next().then((chunk) => receiver.resolve(chunk), (reason) => receiver.reject(reason));
+  }
+
+  /** All that follows. */
+  rest(): Source {
+    return this.isEmpty ? this.#source : this;
+  }
+
   /** At least one byte and `max` at the most, or `null` at the end. */
   next(max: number = Infinity): Promise<Uint8Array | null> {
     if (!this.isEmpty) return Promise.resolve(this.#take(this.#rest, max));
-    const next = this.#source.next();
+    const next = nextOf(this.#source);
     return max === Infinity ? next : next.then((chunk) => chunk && this.#take(chunk, max));
   }
 
@@ -80,7 +105,7 @@ export class BufferedReader implements Source {
 
   /** The next byte, which stays in the buffer; `null` at the end. */
   async peek(): Promise<number | null> {
-    if (this.isEmpty) this.#rest = await this.#source.next() ?? this.#rest;
+    if (this.isEmpty) this.#rest = await nextOf(this.#source) ?? this.#rest;
     return this.#rest[0] ?? null;
   }
 

@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import { clearTimeout, setTimeout } from "node:timers";
 import { quietly } from "../src/guarded_conn.ts";
 import { formatHostPort } from "../src/protocol/address.ts";
+import type { Receiver, Source } from "./buffered_reader.ts";
 
 /** A client did not send the head of a request, or the next bytes, in time. */
 export class ClientTimeout extends Error {}
@@ -10,12 +11,6 @@ const GONE = new Error("The client is gone");
 
 const LINGER_TIMEOUT = 2_000;
 const READ_AHEAD = 65_536;
-
-type PendingRead = {
-  resolve(bytes: Uint8Array | null): void;
-  reject(reason: unknown): void;
-  timer: ReturnType<typeof setTimeout> | undefined;
-};
 
 const CLIENT: unique symbol = Symbol("client");
 
@@ -26,22 +21,24 @@ type ClientSocket = Socket & { [CLIENT]: ClientConn };
  * The connection of a client. It reads ahead until 64 KiB wait, so that a client that leaves is seen although nobody
  * reads.
  */
-export class ClientConn {
+export class ClientConn implements Source {
   /** Whether the client's end is passed on; without it, a client that ends is gone. */
   halfOpen = false;
   /** Whether the client waits for nothing. */
   idle = true;
-  /** Milliseconds after which `next()` rejects if the client sends nothing. */
+  /** Milliseconds after which a receiver is rejected if the client sends nothing. */
   readTimeout: number = Infinity;
   /** Whether it is closed, or about to be. */
   isGone = false;
   readonly #socket: ClientSocket;
-  readonly #onGone = new Set<() => void>();
+  #owned: { close(): void } | undefined;
+  #onGone: Set<() => void> | undefined; // made when it is needed: an idle tunnel has none
   #isClosed = false;
   #ending: Promise<void> | undefined;
   #chunks: Uint8Array[] = [];
   #ahead = 0; // the bytes of the chunks
-  #pending: PendingRead | undefined;
+  #receiver: Receiver | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined; // of the receiver
   #ended = false;
   #discarding = false;
 
@@ -74,8 +71,20 @@ export class ClientConn {
   /** Calls back when the connection is closed, at once if it is; gives what takes that back. */
   onGone(call: () => void): () => void {
     if (this.isGone) call();
-    else this.#onGone.add(call);
-    return () => void this.#onGone.delete(call);
+    else (this.#onGone ??= new Set()).add(call);
+    return () => {
+      if (this.#onGone?.delete(call) && this.#onGone.size === 0) this.#onGone = undefined;
+    };
+  }
+
+  /** Closes a connection with this one, at once if this one is closed; until it is disowned. */
+  own(conn: { close(): void }): void {
+    this.#owned = conn;
+    if (this.isGone) this.#closeOwned();
+  }
+
+  disown(): void {
+    this.#owned = undefined;
   }
 
   throwIfGone(): void {
@@ -90,17 +99,18 @@ export class ClientConn {
     });
   }
 
-  /** The next bytes, or `null` at the end. */
-  next(): Promise<Uint8Array | null> {
+  receive(receiver: Receiver): void {
     const chunk = this.#chunks.shift();
     if (chunk !== undefined) {
       this.#ahead -= chunk.length;
       if (this.#ahead < READ_AHEAD) this.#socket.resume();
-      return Promise.resolve(chunk);
+      return receiver.resolve(chunk);
     }
-    if (this.#ended) return Promise.resolve(null);
-    if (this.#socket.destroyed) return Promise.reject(this.#markGone());
-    return new Promise((resolve, reject) => this.#pending = { resolve, reject, timer: this.#readTimer() });
+    if (this.#ended) return receiver.resolve(null);
+    if (this.#socket.destroyed) return receiver.reject(this.#markGone());
+    this.#receiver = receiver;
+    if (this.readTimeout === Infinity) return;
+    this.#timer = setTimeout(() => this.#takeReceiver()?.reject(new ClientTimeout()), this.readTimeout).unref();
   }
 
   /** Gives the outcome of a promise; rejects if it has not settled after `ms` milliseconds. */
@@ -110,7 +120,7 @@ export class ClientConn {
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
         reject(new ClientTimeout());
-        this.#takePending()?.reject(new ClientTimeout());
+        this.#takeReceiver()?.reject(new ClientTimeout());
       }, ms).unref();
     });
     try {
@@ -207,7 +217,7 @@ export class ClientConn {
 
   #received(chunk: Uint8Array): void {
     if (this.#discarding) return;
-    const waiting = this.#takePending();
+    const waiting = this.#takeReceiver();
     if (waiting !== undefined) return waiting.resolve(chunk);
     this.#chunks.push(chunk);
     this.#ahead += chunk.length;
@@ -216,7 +226,7 @@ export class ClientConn {
 
   #end(): void {
     this.#ended = true;
-    const waiting = this.#takePending();
+    const waiting = this.#takeReceiver();
     if (waiting !== undefined) waiting.resolve(null);
     else if (!this.halfOpen) this.close();
   }
@@ -224,21 +234,24 @@ export class ClientConn {
   /** Aborts what is done for the client; gives the error that says so. */
   #markGone(): unknown {
     this.isGone = true;
-    for (const call of this.#onGone) void quietly(call);
-    this.#onGone.clear();
-    this.#takePending()?.reject(GONE);
+    this.#closeOwned();
+    for (const call of this.#onGone ?? []) void quietly(call);
+    this.#onGone = undefined;
+    this.#takeReceiver()?.reject(GONE);
     return GONE;
   }
 
-  #readTimer(): PendingRead["timer"] {
-    if (this.readTimeout === Infinity) return undefined;
-    return setTimeout(() => this.#takePending()?.reject(new ClientTimeout()), this.readTimeout).unref();
+  #closeOwned(): void {
+    const owned = this.#owned;
+    this.#owned = undefined;
+    if (owned !== undefined) void quietly(() => owned.close());
   }
 
-  #takePending(): PendingRead | undefined {
-    const waiting = this.#pending;
-    this.#pending = undefined;
-    clearTimeout(waiting?.timer);
-    return waiting;
+  #takeReceiver(): Receiver | undefined {
+    const receiver = this.#receiver;
+    this.#receiver = undefined;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    return receiver;
   }
 }

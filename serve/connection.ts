@@ -109,8 +109,9 @@ export class Connection implements ServedConnection {
   readonly protocol: ServedConnection["protocol"];
   /** Who asks, and as whom. */
   identity: ClientIdentity;
-  /** Where it leads. */
+  /** Where it leads; a tunnel that is open needs it no more. */
   address: Address | undefined;
+  target = "";
   /** Whether it goes past the proxy. */
   isDirect = false;
   /** The status of the response. */
@@ -133,7 +134,7 @@ export class Connection implements ServedConnection {
     this.client = tell === undefined ? "" : peer.address;
     this.protocol = asked.protocol;
     this.identity = asked.identity;
-    this.address = asked.target;
+    if (asked.target !== undefined) this.aim(asked.target);
     this.#peer = peer;
     this.#request = asked.request;
     this.#tell = tell;
@@ -142,10 +143,6 @@ export class Connection implements ServedConnection {
 
   get session(): string | undefined {
     return this.identity.session;
-  }
-
-  get target(): string {
-    return this.address?.name ?? "";
   }
 
   get url(): string | undefined {
@@ -185,6 +182,12 @@ export class Connection implements ServedConnection {
     return this.#conn!;
   }
 
+  /** It leads to another target. */
+  aim(address: Address): void {
+    this.address = address;
+    this.target = address.name;
+  }
+
   /** It is connected. */
   grant(conn: Socks5Conn): void {
     this.#conn = conn;
@@ -192,16 +195,16 @@ export class Connection implements ServedConnection {
   }
 
   /** Sends bytes to the target. */
-  readonly send = (bytes: Uint8Array): Promise<unknown> => {
+  send(bytes: Uint8Array): Promise<unknown> {
     this.sent += bytes.length;
     return this.#conn!.write(bytes);
-  };
+  }
 
   /** Brings bytes of the target to the client. */
-  readonly deliver = (bytes: Uint8Array): Promise<unknown> => {
+  deliver(bytes: Uint8Array): Promise<unknown> {
     this.received += bytes.length;
     return this.#peer.write(bytes);
-  };
+  }
 
   /** It is over: tells so, once. `error` is why it was not connected. */
   end(error?: unknown): void {

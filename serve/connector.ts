@@ -43,6 +43,7 @@ export class Connector {
     const conn = await this.connect(client, connection);
     try {
       if (granted !== undefined) await client.write(granted);
+      connection.address = undefined;
       return connection;
     } catch (error) {
       conn.close();
@@ -58,7 +59,7 @@ export class Connector {
     if (onConnection === undefined) return this.#findWay(connection);
     try {
       const { target, session } = await client.whileHere(decided(onConnection, connection));
-      if (target !== undefined) connection.address = target;
+      if (target !== undefined) connection.aim(target);
       if (session !== undefined) connection.identity = { ...connection.identity, session };
     } catch (error) {
       connection.end(error);

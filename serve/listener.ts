@@ -25,7 +25,8 @@ const LOOK_INTERVAL = 1_000;
 
 /** Listens, and serves every connection until its end. */
 export async function listen(upstream: ClientLike, config: ServeConfig): Promise<Listener> {
-  const open = new Map<ClientConn, Promise<void>>();
+  const open = new Set<ClientConn>();
+  let allLeft = () => {};
   let closing: Promise<void> | undefined;
   let unref = false;
   let wasFull = false;
@@ -39,11 +40,16 @@ export async function listen(upstream: ClientLike, config: ServeConfig): Promise
       return client.reset();
     }
     if (!hasRoom()) return client.reset();
-    const served = serve(client, connector, config, () => closing !== undefined).finally(() => {
-      open.delete(client);
-      if (open.size <= config.maxClients / 2) wasFull = false;
-    });
-    open.set(client, served);
+    open.add(client);
+    serve(client, connector, config, () => closing !== undefined, over);
+  }
+
+  async function over(client: ClientConn): Promise<void> {
+    client.close();
+    await client.closed();
+    open.delete(client);
+    if (open.size <= config.maxClients / 2) wasFull = false;
+    if (open.size === 0) allLeft();
   }
 
   /** Whether there is room for one more; the oldest idle client is closed to make some. */
@@ -53,7 +59,7 @@ export async function listen(upstream: ClientLike, config: ServeConfig): Promise
       config.report(new Error(`There are ${open.size} clients, which is maxClients: further ones are refused`));
     }
     wasFull = true;
-    const idle = [...open.keys()].find((it) => it.idle && !it.isGone);
+    const idle = [...open].find((it) => it.idle && !it.isGone);
     idle?.close();
     return idle !== undefined;
   }
@@ -71,21 +77,20 @@ export async function listen(upstream: ClientLike, config: ServeConfig): Promise
     if (versions.deno && config.path === undefined) newServer().on("error", failed).listen(server);
   }, LOOK_INTERVAL).unref();
   const { port } = config.path === undefined ? server.address() as AddressInfo : { port: 0 };
-  const clients = { [Symbol.iterator]: () => open.keys() };
-  const connector = new Connector(upstream, config, port, clients, files);
+  const connector = new Connector(upstream, config, port, open, files);
 
   async function stop(): Promise<void> {
     clearInterval(looking);
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    for (const client of open.keys()) if (client.idle) client.close();
-    await Promise.all(open.values());
+    for (const client of open) if (client.idle) client.close();
+    if (open.size > 0) await new Promise<void>((resolve) => allLeft = resolve);
     await closed;
   }
 
   async function close(drain: number): Promise<void> {
     closing ??= stop();
     const cut = () => {
-      for (const client of open.keys()) client.close();
+      for (const client of open) client.close();
     };
     const timer = drain === Infinity ? undefined : setTimeout(cut, drain);
     await closing;
@@ -96,30 +101,29 @@ export async function listen(upstream: ClientLike, config: ServeConfig): Promise
     unref() {
       unref = true;
       server.unref();
-      for (const client of open.keys()) client.unref();
+      for (const client of open) client.unref();
     },
     close,
   };
 }
 
-/** Serves a connection to its end; whatever happens, it is closed, and no other is disturbed. */
+/** Serves a connection to its end; whatever happens, `over` is called, and no other is disturbed. */
 async function serve(
   client: ClientConn,
   connector: Connector,
   config: ServeConfig,
   isClosing: () => boolean,
+  over: (client: ClientConn) => void,
 ): Promise<void> {
   try {
     const reader = new BufferedReader(client);
     const connection = await granted(client, reader, connector, config, isClosing);
-    if (connection !== undefined) await tunnel(client, reader, connection).finally(() => connection.end());
+    if (connection !== undefined) return tunnel(client, reader.rest(), connection, over);
   } catch (error) {
     if (error instanceof LoopDetected) config.report(error); // with a fixed target nobody else is told
     if (!client.isGone && !(error instanceof ClientTimeout || error instanceof Malformed)) client.reset();
-  } finally {
-    client.close();
-    await client.closed();
   }
+  over(client);
 }
 
 /** What a client wants to be a tunnel; `undefined` if it has been served otherwise, or is gone. */

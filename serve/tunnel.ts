@@ -1,39 +1,120 @@
+import { quietly } from "../src/guarded_conn.ts";
+import { type Receiver, type Source, sourceOf } from "./buffered_reader.ts";
 import type { ClientConn } from "./client_conn.ts";
-import { type Source, sourceOf } from "./buffered_reader.ts";
 import type { Connection } from "./connection.ts";
-import type { Write } from "./http/carry_body.ts";
 
 /**
- * Carries bytes, ends and resets both ways until both have ended, and closes both. It holds one chunk for each way, and
- * none while it waits. `up` is what the client sends, `down` what the target sends.
+ * Carries bytes, ends and resets both ways until both have ended, closes both, and calls `over`. `up` is what the client
+ * sends, `down` what the target sends. Most tunnels wait most of the time: one that waits holds no chunk, no promise but
+ * that of the read from the target, and no frame of a function.
  */
-export async function tunnel(client: ClientConn, up: Source, connection: Connection, down?: Source): Promise<void> {
-  const { conn } = connection;
+export function tunnel(
+  client: ClientConn,
+  up: Source,
+  connection: Connection,
+  over: (client: ClientConn) => void,
+  down: Source = sourceOf(connection.conn),
+): void {
   client.halfOpen = true;
   client.readTimeout = Infinity;
-  const forget = client.onGone(() => conn.close());
-  try {
-    // a target that takes nothing more may have answered before
-    const sending = copy(up, connection.send).then(() => conn.closeWrite()).catch(() => {});
-    const receiving = copy(down ?? sourceOf(conn), connection.deliver).then(() => client.end()).catch(() =>
-      client.reset()
-    );
-    await sending;
-    await receiving;
-  } finally {
-    forget();
-    conn.close();
+  client.own(connection.conn);
+  const ends = new Ends(client, connection, over);
+  new WayUp(ends, up).next();
+  new WayDown(ends, down).next();
+}
+
+/** Both ends of a tunnel. */
+class Ends {
+  readonly client: ClientConn;
+  readonly connection: Connection;
+  readonly #over: (client: ClientConn) => void;
+  #open = 2;
+
+  constructor(client: ClientConn, connection: Connection, over: (client: ClientConn) => void) {
+    this.client = client;
+    this.connection = connection;
+    this.#over = over;
+  }
+
+  /** A way has ended. */
+  async ended(): Promise<void> {
+    if (--this.#open > 0) return;
+    const { client, connection } = this;
+    client.disown();
+    void quietly(() => connection.conn.close());
     await client.linger();
+    connection.end();
+    this.#over(client);
   }
 }
 
-async function copy(from: Source, write: Write): Promise<void> {
-  while (await carry(from, write));
+/** One way of a tunnel. */
+abstract class Way implements Receiver {
+  protected readonly ends: Ends;
+  readonly #from: Source;
+
+  constructor(ends: Ends, from: Source) {
+    this.ends = ends;
+    this.#from = from;
+  }
+
+  /** Waits for the next chunk. */
+  next(): void {
+    try {
+      this.#from.receive(this);
+    } catch {
+      this.reject(); // a connection of somebody else's may throw
+    }
+  }
+
+  async resolve(chunk: Uint8Array | null): Promise<void> {
+    try {
+      await (chunk === null ? this.end() : this.carry(chunk));
+    } catch {
+      return this.reject();
+    }
+    if (chunk === null) void this.ends.ended();
+    else this.next();
+  }
+
+  reject(): void {
+    this.broke();
+    void this.ends.ended();
+  }
+
+  /** Resolves once the bytes may be overwritten. */
+  protected abstract carry(bytes: Uint8Array): Promise<unknown>;
+
+  /** Passes the end on. */
+  protected abstract end(): Promise<unknown>;
+
+  /** It broke: nothing more comes, or nothing more is taken. */
+  protected abstract broke(): void;
 }
 
-/** Apart from the loop, which would hold a chunk while it waits for the next; `false` at the end. */
-async function carry(from: Source, write: Write): Promise<boolean> {
-  const chunk = await from.next();
-  if (chunk !== null) await write(chunk);
-  return chunk !== null;
+class WayUp extends Way {
+  protected carry(bytes: Uint8Array): Promise<unknown> {
+    return this.ends.connection.send(bytes);
+  }
+
+  protected end(): Promise<unknown> {
+    return this.ends.connection.conn.closeWrite();
+  }
+
+  /** A target that takes nothing more may have answered before. */
+  protected broke(): void {}
+}
+
+class WayDown extends Way {
+  protected carry(bytes: Uint8Array): Promise<unknown> {
+    return this.ends.connection.deliver(bytes);
+  }
+
+  protected end(): Promise<unknown> {
+    return this.ends.client.end();
+  }
+
+  protected broke(): void {
+    this.ends.client.reset();
+  }
 }

@@ -26,6 +26,7 @@ export async function forward(
   keeps: () => boolean,
 ): Promise<Outcome> {
   const { responses } = upstream;
+  const deliver = (bytes: Uint8Array) => connection.deliver(bytes);
   const hangUp = () => upstream.close();
   const forget = client.onGone(hangUp);
   let sent = false;
@@ -43,12 +44,12 @@ export async function forward(
     connection.status = response.status;
     if (response.status === 101) {
       await connection.deliver(headOf(response, 0, false));
-      await tunnel(client, reader, connection, responses);
+      await new Promise((over) => tunnel(client, reader, connection, over, responses));
       return "over";
     }
     const as = framingFor(response, request);
     const kept = keeps() && sent && as !== "close";
-    await carryMessage(headOf(response, as, kept), responses, response.body, connection.deliver, as, maxHead);
+    await carryMessage(headOf(response, as, kept), responses, response.body, deliver, as, maxHead);
     if (kept && response.body !== "close" && persists(response) && responses.isEmpty) upstream.markIdle();
     return kept ? "kept" : "over";
   } catch (error) {
@@ -69,18 +70,18 @@ export async function forward(
 async function sendRequest(
   reader: BufferedReader,
   request: RequestHead,
-  { send }: Connection,
+  connection: Connection,
   maxHead: number,
   keeps: boolean,
 ): Promise<void> {
   const { method, path, body } = request;
   const head = text(`${method} ${path} HTTP/1.1\r\n${lines(requestFields(request, keeps))}\r\n`);
-  await carryMessage(head, reader, body, send, body, maxHead);
+  await carryMessage(head, reader, body, (bytes) => connection.send(bytes), body, maxHead);
 }
 
 /** Passes on interim responses (100, 103) to a client that understands them, and gives the final one. */
 async function readResponseHead(
-  { deliver }: Connection,
+  connection: Connection,
   responses: BufferedReader,
   request: RequestHead,
   maxHead: number,
@@ -92,7 +93,7 @@ async function readResponseHead(
     if (response.status >= 200) return response;
     if (response.status === 101 && upgrades(request)) return response;
     if (response.status === 101) throw new Malformed("nobody asked for an upgrade");
-    if (request.minor === 1) await deliver(headOf(response, 0, true));
+    if (request.minor === 1) await connection.deliver(headOf(response, 0, true));
   }
 }
 

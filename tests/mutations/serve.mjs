@@ -27,6 +27,14 @@ export const serve = [
     name: "a tunnel that waits holds 1 KiB before the first byte,",
   },
   {
+    promise: "a tunnel that waits holds no promise but that of its read",
+    file: "serve/listener.ts",
+    find: "return tunnel(client, reader.rest(), connection, over);",
+    replace: "await new Promise((ended) => tunnel(client, reader.rest(), connection, ended));",
+    tests: "tests/serve/tunnel_test.ts",
+    name: "a tunnel that waits holds no promise but that of its read",
+  },
+  {
     promise: "the end of a client is carried through a tunnel",
     file: "serve/client_conn.ts",
     find: "else if (!this.halfOpen) this.close();",

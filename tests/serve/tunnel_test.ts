@@ -1,3 +1,4 @@
+import { versions } from "node:process";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { serve } from "../../serve/mod.ts";
 import type { Conn, Socks5Conn } from "../../mod.ts";
@@ -319,6 +320,43 @@ test("a tunnel that waits holds 1 KiB before the first byte, more while much com
   await localProxy.close();
 });
 
+/** How many promises are alive after a garbage collection. */
+async function promisesAlive(): Promise<number> {
+  if (versions.bun === undefined) {
+    return (await import("node:v8")).queryObjects(Promise) as number;
+  }
+  const jsc = "bun:jsc"; // not for the type check
+  (globalThis as unknown as { Bun: { gc(force: true): void } }).Bun.gc(true);
+  return (await import(jsc)).heapStats().objectTypeCounts.Promise;
+}
+
+test("a tunnel that waits holds no promise but that of its read", async () => {
+  const [tunnels, rest] = [100, Promise.withResolvers<null>()];
+  let reads = 0;
+  const target: Conn = {
+    read() {
+      reads++;
+      return rest.promise;
+    },
+    write: (p) => Promise.resolve(p.length),
+    closeWrite: () => Promise.resolve(),
+    close: () => rest.resolve(null),
+  };
+  const localProxy = await serve({ connect: () => Promise.resolve(target as Socks5Conn) });
+  const before = await promisesAlive();
+  const open = await Promise.all(Array.from({ length: tunnels }, async () => {
+    const conn = await nodeTransport.connect({ hostname: localProxy.hostname, port: localProxy.port });
+    await conn.write(ways.CONNECT!("web.test:80").said);
+    await readFull(conn, 39);
+    return conn;
+  }));
+  await until(() => reads === tunnels);
+  const held = await promisesAlive() - before;
+  assert(held < 1.5 * tunnels, `${tunnels} tunnels hold ${held} promises`);
+  for (const conn of open) conn.close();
+  await localProxy.close();
+}, { skip: versions.deno !== undefined && "Deno counts no live objects" });
+
 test("a connection of somebody else's whose close() throws disturbs nobody", async () => {
   const closed = Promise.withResolvers<null>();
   let closes = 0;
@@ -338,5 +376,21 @@ test("a connection of somebody else's whose close() throws disturbs nobody", asy
   await raw.read(39);
   raw.reset();
   await until(() => closes > 0);
+  await localProxy.close();
+});
+
+test("a connection of somebody else's whose read() throws resets the client", async () => {
+  const target: Conn = {
+    read() {
+      throw new Error("read() must not throw");
+    },
+    write: (p) => Promise.resolve(p.length),
+    closeWrite: () => Promise.resolve(),
+    close: () => {},
+  };
+  const localProxy = await serve({ connect: () => Promise.resolve(target as Socks5Conn) });
+  const raw = await connectRaw({ hostname: localProxy.hostname, port: localProxy.port });
+  await raw.write(ways.CONNECT!("web.test:80").said);
+  assertEquals((await raw.finish()).ending, "reset");
   await localProxy.close();
 });
