@@ -64,13 +64,11 @@ export async function memory({ runtimes, rounds, quick }) {
       } finally {
         await load.end();
       }
-      samples.add(
-        runtime,
-        row,
-        round,
-        (after.resident - before.resident) / servedCount,
-        "served",
-      );
+      for (const what of ["resident", "heap"]) {
+        if (after[what] === undefined) continue; // of tinyproxy
+        const each = (after[what] - before[what]) / servedCount;
+        samples.add(runtime, row, round, each, `served ${what}`);
+      }
     } catch (error) {
       samples.fail(runtime, row, error);
     } finally {
@@ -119,13 +117,16 @@ export async function memory({ runtimes, rounds, quick }) {
       table: table("heap", overFloor),
     }, {
       title: "Memory of an idle tunnel of a local proxy",
-      text: `Resident memory that each of ${servedCount} idle tunnels of CONNECT adds to a local proxy ` +
-        `that has ${servedCount / 2}, after a garbage collection. tinyproxy has a thread for each.`,
+      text: `Resident memory that each of ${servedCount} idle tunnels of CONNECT adds to a local proxy that has ` +
+        `${servedCount / 2}, after a garbage collection, and live heap of JavaScript. tinyproxy has a thread for each.`,
       table: grid(
         ["local proxy"],
         servers,
         runtimes,
-        (runtime, row) => kib(runtime, row, "served") ?? "–",
+        (runtime, row) => {
+          const [resident, heap] = ["resident", "heap"].map((what) => kib(runtime, row, `served ${what}`));
+          return resident === undefined ? "–" : heap === undefined ? resident : `${resident}, ${heap}`;
+        },
       ),
     }],
     targets: [
@@ -133,7 +134,7 @@ export async function memory({ runtimes, rounds, quick }) {
         name: "KiB of an idle tunnel of the local proxy",
         most: { node: 20, bun: 20, deno: 20 },
         figure: (runtime) => {
-          const bytes = samples.of(runtime, servers[0], "served");
+          const bytes = samples.of(runtime, servers[0], "served resident");
           return bytes && spread(bytes.map((value) => value / 1_024));
         },
       },
