@@ -133,7 +133,7 @@ export class BunPipe extends CallbackReader<BunSocket> implements UnreadableConn
   }
 
   #flush(): void {
-    for (let write; (write = this.#writes?.[0]); this.#writes!.shift()) {
+    for (let write; (write = this.#writes?.[0]); this.#writes?.shift()) {
       if (write.p === FIN) this.socket.shutdown();
       else {
         const n = this.socket.write(write.p.subarray(write.sent));
