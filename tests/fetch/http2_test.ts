@@ -12,7 +12,7 @@ import { Socks5Client, Socks5Error, type Socks5Options } from "../../mod.ts";
 import { createTestProxy, type TestProxy, type TestProxyOptions } from "../../testing/mod.ts";
 import { certificates } from "../support/certificates.ts";
 import { startModule } from "../support/child.ts";
-import { withFetch } from "../support/fetch_stage.ts";
+import { withFetch, withFetchTo } from "../support/fetch_stage.ts";
 import { type RawAnswer, rawHttp2Server } from "../support/raw_http2.ts";
 import { payload } from "../support/targets.ts";
 import { quick, test } from "../support/test.ts";
@@ -35,7 +35,7 @@ type Site = (stream: ServerHttp2Stream, headers: Record<string, string>) => void
 async function withHttp2(
   site: Site,
   use: (stage: Stage) => Promise<void>,
-  { fetch: more, proxy: proxyOptions, client: clientOptions }: {
+  { fetch, proxy, client }: {
     fetch?: FetchOptions;
     proxy?: TestProxyOptions;
     client?: Socks5Options;
@@ -49,19 +49,9 @@ async function withHttp2(
     streams.push(stream.on("error", () => {}));
     site(stream, headers as Record<string, string>);
   });
-  await withServer(server, async (port) => {
-    const proxy = await createTestProxy({ rules: () => ({ port }), ...proxyOptions });
-    const client = new Socks5Client(proxy.url, { retry: 0, ...clientOptions });
-    const fetch = createFetch(client, { tls, http2: true, ...more });
-    try {
-      await use({ fetch, client, proxy, streams, sessions });
-      await fetch.close();
-      await proxy.until(() => proxy.open === 0);
-    } finally {
-      await fetch.close();
-      await client.close();
-      await proxy.close();
-    }
+  await withServer(server, (port) => {
+    const options = { proxy, client, fetch: { tls, http2: true, ...fetch } };
+    return withFetchTo(port, options, (stage) => use({ ...stage, streams, sessions }));
   });
 }
 

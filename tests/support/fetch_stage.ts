@@ -26,18 +26,31 @@ export async function withFetch(
   use: (stage: FetchStage) => Promise<void>,
 ): Promise<void> {
   const web = await startWeb(answer, options.tls);
-  const proxy = await createTestProxy({ rules: () => ({ port: web.port }), ...options.proxy });
-  const client = new Socks5Client(proxy.url, { retry: 0, timeout: Infinity, attemptTimeout: Infinity });
+  const client = { timeout: Infinity, attemptTimeout: Infinity };
+  try {
+    await withFetchTo(web.port, { ...options, client }, (stage) => use({ ...stage, web }));
+  } finally {
+    await web.close();
+  }
+}
+
+/** The same with a server that runs already, which is any host behind the proxy that no rule says otherwise of. */
+export async function withFetchTo(
+  port: number,
+  options: Pick<FetchStageOptions, "proxy" | "fetch"> & { client?: Socks5Options | undefined },
+  use: (stage: Omit<FetchStage, "web">) => Promise<void>,
+): Promise<void> {
+  const proxy = await createTestProxy({ rules: () => ({ port }), ...options.proxy });
+  const client = new Socks5Client(proxy.url, { retry: 0, ...options.client });
   const fetch = createFetch(client, options.fetch);
   try {
-    await use({ fetch, proxy, web, client });
+    await use({ fetch, proxy, client });
     await fetch.close();
     await proxy.until(() => proxy.open === 0);
   } finally {
     await fetch.close();
     await client.close();
     await proxy.close();
-    await web.close();
   }
 }
 
