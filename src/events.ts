@@ -42,7 +42,10 @@ export type FleetEventDetails =
     duration: number;
     hostname?: string;
   }
-  /** A proxy is back in service. It is told when the next request chooses a proxy; with a host name: at its time. */
+  /**
+   * A proxy is back in service. It is told when the next request chooses a proxy; for one host name, when the time is
+   * over.
+   */
   | { type: "resumed"; proxy: string; hostname?: string }
   /** The store that processes share is out of reach, or is back. */
   | { type: "shared"; proxy?: undefined; state: "lost" | "back"; error?: unknown };

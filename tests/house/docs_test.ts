@@ -296,6 +296,9 @@ async function withProxies(code: string, run: (code: string) => Promise<unknown>
     const ca = JSON.stringify(certificates().authority.cert);
     await run(
       here.replace(/\bminVersion: /g, `ca: ${ca}, minVersion: `).replace(/\btls: true\b/g, `tls: ${trusted}`).replace(
+        /\bhttp2: true\b/g,
+        `http2: true, tls: ${trusted}`,
+      ).replace(
         /\.startTls\(\)/g,
         `.startTls(${trusted})`,
       ),
