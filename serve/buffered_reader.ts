@@ -9,7 +9,7 @@ export interface Receiver {
 
 /** Gives bytes as they come, to one receiver after another: a chunk is valid until the next call. */
 export interface Source {
-  /** Gives what comes next. Whoever waits long waits without a promise: those of a tunnel cost more than its sockets. */
+  /** Gives what comes next; without a promise, since those of an idle tunnel would take more memory than its sockets. */
   receive(receiver: Receiver): void;
 }
 

@@ -19,8 +19,8 @@ export function tunnel(
   client.readTimeout = Infinity;
   client.own(connection.conn);
   const ends = new Ends(client, connection, over);
-  new WayUp(ends, up).next();
-  new WayDown(ends, down).next();
+  new ToTarget(ends, up).next();
+  new ToClient(ends, down).next();
 }
 
 /** Both ends of a tunnel. */
@@ -36,7 +36,7 @@ class Ends {
     this.#over = over;
   }
 
-  /** A way has ended. */
+  /** A direction has ended. */
   async ended(): Promise<void> {
     if (--this.#open > 0) return;
     const { client, connection } = this;
@@ -48,8 +48,8 @@ class Ends {
   }
 }
 
-/** One way of a tunnel. */
-abstract class Way implements Receiver {
+/** One direction of a tunnel. */
+abstract class Direction implements Receiver {
   protected readonly ends: Ends;
   readonly #from: Source;
 
@@ -92,7 +92,7 @@ abstract class Way implements Receiver {
   protected abstract broke(): void;
 }
 
-class WayUp extends Way {
+class ToTarget extends Direction {
   protected carry(bytes: Uint8Array): Promise<unknown> {
     return this.ends.connection.send(bytes);
   }
@@ -105,7 +105,7 @@ class WayUp extends Way {
   protected broke(): void {}
 }
 
-class WayDown extends Way {
+class ToClient extends Direction {
   protected carry(bytes: Uint8Array): Promise<unknown> {
     return this.ends.connection.deliver(bytes);
   }

@@ -24,10 +24,10 @@ export function isOwnDial(): boolean {
 export const ownDatagrams: WeakSet<object> = new WeakSet();
 
 /**
- * What a runtime is told to dial, with nothing that somebody has put into `Object.prototype`, such as a path. As a class:
- * with an object literal that has no prototype Node takes 10 % longer for a dial.
+ * Base of what a runtime is given for a dial: nothing that somebody has put into `Object.prototype`, such as a path, is
+ * taken for a part of it. It is a class because a literal with `__proto__: null` costs 10 % of the CPU of a dial on Node.
  */
-export abstract class Dialed {
+export abstract class NullPrototype {
   static {
     Object.setPrototypeOf(this.prototype, null);
   }

@@ -15,7 +15,7 @@ import type {
   TlsOptions,
   Transport,
 } from "../../src/transport.ts";
-import { Dialed, ownDial, pathOf } from "../../src/own_dials.ts";
+import { NullPrototype, ownDial, pathOf } from "../../src/own_dials.ts";
 import type { BunSocket } from "./socket.ts";
 import { BunPipe } from "./pipe.ts";
 
@@ -71,7 +71,7 @@ const transport: OwnedTransport<BunSocket> = {
 export const bunTransport: Transport<BunSocket> = transport;
 
 /** What `Bun.connect` is given. */
-class SocketOptions extends Dialed {
+class SocketOptions extends NullPrototype {
   readonly unix: string | undefined;
   readonly hostname: string | undefined;
   readonly port: number | undefined;

@@ -14,7 +14,7 @@ import type {
   TlsOptions,
   Transport,
 } from "../../src/transport.ts";
-import { Dialed, ownDial, pathOf } from "../../src/own_dials.ts";
+import { NullPrototype, ownDial, pathOf } from "../../src/own_dials.ts";
 import { type DenoConn, DenoPipe, type TlsAttempt } from "./pipe.ts";
 
 export type { DenoConn } from "./pipe.ts";
@@ -80,7 +80,7 @@ function newDial(): AbortController {
   return dial;
 }
 
-class TcpAddress extends Dialed {
+class TcpAddress extends NullPrototype {
   readonly hostname: string;
   readonly port: number;
   readonly signal: AbortSignal;
@@ -93,7 +93,7 @@ class TcpAddress extends Dialed {
   }
 }
 
-class UnixAddress extends Dialed {
+class UnixAddress extends NullPrototype {
   readonly transport = "unix";
   readonly path: string;
 

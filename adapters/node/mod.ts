@@ -16,7 +16,7 @@ import type {
   TlsOptions,
   Transport,
 } from "../../src/transport.ts";
-import { Dialed, ownDial, pathOf } from "../../src/own_dials.ts";
+import { NullPrototype, ownDial, pathOf } from "../../src/own_dials.ts";
 import { versions } from "node:process";
 import { NodePipe, PIPE, type PipedSocket } from "./pipe.ts";
 
@@ -63,7 +63,7 @@ const hasOnread = !versions.deno;
 const incoming = new Uint8Array(65536);
 
 /** What `node:net` is given. */
-class SocketOptions extends Dialed {
+class SocketOptions extends NullPrototype {
   readonly path: string | undefined;
   readonly host: string | undefined;
   readonly port: number | undefined;
