@@ -1,16 +1,23 @@
 import { createHash } from "node:crypto";
 import { chmodSync } from "node:fs";
+import { connect } from "node:tls";
 import { certificates } from "./certificates.ts";
-import { answers, listens, type Process } from "./real_process.ts";
+import { answers, type Process } from "./real_process.ts";
 import { type Place, program, type RealProgram } from "./real_program.ts";
 
 export const CORP = { username: "corp", password: "open-sesame" };
 
 const encode = (text: string) => new TextEncoder().encode(text);
 
-/** Whether one listens there. */
+/** Whether an HTTP proxy listens there. */
 function speaksHttp(at: { hostname: string; port: number }): Promise<boolean> {
   return answers(at, encode("GET / HTTP/1.0\r\n\r\n"), encode("HTTP/1."));
+}
+
+/** The same behind TLS. */
+function speaksHttps(at: { hostname: string; port: number }): Promise<boolean> {
+  const tls = { host: at.hostname, port: at.port, servername: "localhost", ca: certificates().authority.cert };
+  return answers(at, encode("GET / HTTP/1.0\r\n\r\n"), encode("HTTP/1."), () => connect(tls));
 }
 
 /** tinyproxy with a password. */
@@ -48,7 +55,7 @@ export const squidWithTls: RealProgram = program({
   name: "squid with TLS",
   programs: ["squid"],
   credentials: CORP,
-  isReady: listens,
+  isReady: speaksHttps,
   launch(place) {
     const { cert, key } = certificates().both;
     const pem = place.write("squid.pem", cert + key);

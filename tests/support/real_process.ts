@@ -1,7 +1,7 @@
 import process from "node:process";
 import { spawn, type SpawnOptions } from "node:child_process";
 import { accessSync, closeSync, constants, openSync, readdirSync, readFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { basename, delimiter, join } from "node:path";
 import type { Endpoint } from "../../src/transport.ts";
 import { eventually } from "./wait.ts";
@@ -102,12 +102,17 @@ export function listens(at: Endpoint): Promise<boolean> {
 }
 
 /** Whether a server answers some bytes, or speaks by itself, with bytes that begin as expected. */
-export function answers(at: Endpoint, question: Uint8Array, expected: Uint8Array): Promise<boolean> {
+export function answers(
+  at: Endpoint,
+  question: Uint8Array,
+  expected: Uint8Array,
+  open: () => Socket = () => connect("path" in at ? { path: at.path } : { host: at.hostname, port: at.port }),
+): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect("path" in at ? { path: at.path } : { host: at.hostname, port: at.port });
+    const socket = open();
     let answer: number[] = [];
     socket.setTimeout(1_000, () => socket.destroy());
-    socket.on("connect", () => question.length > 0 && socket.write(question));
+    if (question.length > 0) socket.write(question);
     socket.on("data", (chunk) => {
       answer = [...answer, ...chunk];
       if (answer.length >= expected.length) socket.destroy();
